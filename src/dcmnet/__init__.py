@@ -1,0 +1,168 @@
+"""DICOM networking for Python: the Upper Layer (PS3.8), DIMSE (PS3.7) and the services on top of them (PS3.4).
+
+```python
+import dcmnet
+
+with dcmnet.connect("127.0.0.1", 11112, called="ARCHIVE") as assoc:
+    assoc.echo()
+
+report = dcmnet.send("127.0.0.1", 11112, ["study/"])
+```
+
+The names here are the blocking face; `dcmnet.aio` has the same names for asyncio. They are loaded when they
+are first used, so that importing dcmnet, and `dcmnet --version`, cost next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from dcmnet._version import __version__
+
+if TYPE_CHECKING:
+    from dcmnet import aio
+    from dcmnet.acse import (
+        AcceptedContext,
+        AcceptorPolicy,
+        AcceptorRole,
+        Negotiated,
+        ProposedContext,
+        SupportedContext,
+    )
+    from dcmnet.dimse.messages import Priority, StatusClass, status_class
+    from dcmnet.errors import (
+        AssociationAborted,
+        AssociationError,
+        AssociationRejected,
+        AssociationReleased,
+        DcmnetError,
+        DeadlineExceeded,
+        InputFileError,
+        LocalProtocolError,
+        NoPresentationContext,
+        ProtocolError,
+        RemoteProtocolError,
+        StatusError,
+        TransportClosed,
+    )
+    from dcmnet.limits import Limits, Timeouts, Tolerance
+    from dcmnet.procedures.scp import AssociationRequest
+    from dcmnet.services.defaults import storage_contexts
+    from dcmnet.storage.files import Duplicates
+    from dcmnet.storage.node import Hooks, Node
+    from dcmnet.storage.planning import Proposal
+    from dcmnet.storage.report import Report, StoreResult
+    from dcmnet.storage.scp import FileStore, StoreRequest
+    from dcmnet.sync.association import Association, connect
+    from dcmnet.sync.server import Server
+    from dcmnet.sync.storage import StorageSCP, StorageSCU, send
+    from dcmnet.ul.items import UserIdentityRQ
+
+__all__ = [
+    "__version__",
+    "aio",
+    # Associations
+    "Association",
+    "connect",
+    "AcceptedContext",
+    "Negotiated",
+    "ProposedContext",
+    "UserIdentityRQ",
+    # Storage
+    "StorageSCU",
+    "send",
+    "Proposal",
+    "Report",
+    "StoreResult",
+    "Priority",
+    # Servers
+    "Server",
+    "StorageSCP",
+    "StoreRequest",
+    "AssociationRequest",
+    "AcceptorPolicy",
+    "AcceptorRole",
+    "SupportedContext",
+    "storage_contexts",
+    "Duplicates",
+    "FileStore",
+    "Hooks",
+    "Node",
+    # Settings
+    "Limits",
+    "Timeouts",
+    "Tolerance",
+    # Statuses
+    "StatusClass",
+    "status_class",
+    # Errors
+    "AssociationAborted",
+    "AssociationError",
+    "AssociationRejected",
+    "AssociationReleased",
+    "DcmnetError",
+    "DeadlineExceeded",
+    "InputFileError",
+    "LocalProtocolError",
+    "NoPresentationContext",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "StatusError",
+    "TransportClosed",
+]
+
+_HOMES = {
+    "dcmnet.acse": (
+        "AcceptedContext",
+        "AcceptorPolicy",
+        "AcceptorRole",
+        "Negotiated",
+        "ProposedContext",
+        "SupportedContext",
+    ),
+    "dcmnet.dimse.messages": ("Priority", "StatusClass", "status_class"),
+    "dcmnet.errors": (
+        "AssociationAborted",
+        "AssociationError",
+        "AssociationRejected",
+        "AssociationReleased",
+        "DcmnetError",
+        "DeadlineExceeded",
+        "InputFileError",
+        "LocalProtocolError",
+        "NoPresentationContext",
+        "ProtocolError",
+        "RemoteProtocolError",
+        "StatusError",
+        "TransportClosed",
+    ),
+    "dcmnet.limits": ("Limits", "Timeouts", "Tolerance"),
+    "dcmnet.procedures.scp": ("AssociationRequest",),
+    "dcmnet.services.defaults": ("storage_contexts",),
+    "dcmnet.storage.files": ("Duplicates",),
+    "dcmnet.storage.node": ("Hooks", "Node"),
+    "dcmnet.storage.planning": ("Proposal",),
+    "dcmnet.storage.report": ("Report", "StoreResult"),
+    "dcmnet.storage.scp": ("FileStore", "StoreRequest"),
+    "dcmnet.sync.association": ("Association", "connect"),
+    "dcmnet.sync.server": ("Server",),
+    "dcmnet.sync.storage": ("StorageSCP", "StorageSCU", "send"),
+    "dcmnet.ul.items": ("UserIdentityRQ",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "aio":
+        return import_module("dcmnet.aio")
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'dcmnet' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,110 @@
+"""Listening sockets, and accepting from them until told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+from collections.abc import Iterator
+
+from dcmnet._net.transfer import address_text
+
+BACKLOG = 1024
+"""Connections that wait to be accepted; the system caps it (net.core.somaxconn)."""
+
+
+def open_listeners(host: str, port: int, family: int = socket.AF_UNSPEC) -> list[socket.socket]:
+    """Bind and listen on every address that `host` stands for, all on the same port.
+
+    Args:
+        host: Name or address; "" for every address of this machine.
+        port: TCP port; 0 for a free one.
+        family: `AF_INET`, `AF_INET6`, or `AF_UNSPEC` for both.
+
+    Raises:
+        OSError: An address cannot be had.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(host or None, port, family, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
+        for kind, _, _, _, address in dict.fromkeys(found):
+            bound = (
+                (address[0], sockets[0].getsockname()[1], *address[2:]) if sockets and port == 0 else address
+            )
+            sockets.append(_listener(kind, bound))
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+def _listener(family: int, address: tuple[object, ...]) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if hasattr(socket, "SO_REUSEADDR") and not hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+class Listener:
+    """Accepts connections on every address of a host.
+
+    Args:
+        host: Name or address; "" for all.
+        port: TCP port; 0 for a free one.
+        family: Address family.
+    """
+
+    def __init__(self, host: str, port: int, family: int = socket.AF_UNSPEC) -> None:
+        self._sockets = open_listeners(host, port, family)
+        self._stop, self._stopper = socket.socketpair()
+        self._stopped = False
+
+    @property
+    def port(self) -> int:
+        """The port, the same on every address."""
+        port: int = self._sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def addresses(self) -> list[str]:
+        """Every address, `host:port` each."""
+        return [address_text(sock.getsockname()) for sock in self._sockets]
+
+    def accept(self) -> Iterator[socket.socket]:
+        """Connections as they come, until `stop` is called."""
+        with selectors.DefaultSelector() as selector:
+            for sock in (*self._sockets, self._stop):
+                selector.register(sock, selectors.EVENT_READ)
+            while not self._stopped:
+                for key, _ in selector.select():
+                    if key.fileobj is not self._stop:
+                        yield from _accepted(key.fileobj)  # type: ignore[arg-type]  # a socket
+
+    def stop(self) -> None:
+        """Make `accept` end, from any thread."""
+        self._stopped = True
+        with contextlib.suppress(OSError):
+            self._stopper.send(b"\0")
+
+    def close(self) -> None:
+        """Close the listening sockets, after `accept` has ended."""
+        for sock in (*self._sockets, self._stop, self._stopper):
+            sock.close()
+
+
+def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
+    try:
+        connection, _ = listener.accept()
+    except OSError:  # gone again, or no more descriptors: the next turn may do better
+        return
+    yield connection

@@ -1,0 +1,68 @@
+"""Wait for one socket, and for a wake-up from another thread, without a limit on descriptor numbers."""
+
+from __future__ import annotations
+
+import select
+import socket
+from typing import NamedTuple
+
+
+class Ready(NamedTuple):
+    """What a wait ended with; all False when the time was up."""
+
+    readable: bool
+    writable: bool
+    woken: bool
+
+
+class Waiter:
+    """Waits for a socket.
+
+    Args:
+        sock: The socket.
+        wake: A descriptor that becomes readable when somebody wants the waiting to end.
+    """
+
+    __slots__ = ("_poll", "_registered", "_sock", "_wake")
+
+    def __init__(self, sock: socket.socket, wake: int | None = None) -> None:
+        self._sock = sock
+        self._wake = wake
+        self._poll = select.poll() if hasattr(select, "poll") else None
+        self._registered = 0
+        if self._poll is not None and wake is not None:
+            self._poll.register(wake, select.POLLIN)
+
+    def ignore_wake(self) -> None:
+        """From now on nothing but the socket counts."""
+        if self._wake is not None and self._poll is not None:
+            self._poll.unregister(self._wake)
+        self._wake = None
+
+    def wait(self, *, write: bool = False, read: bool = True, timeout: float | None = None) -> Ready:
+        """Wait until the socket can be read or, with `write`, written; or for `timeout` seconds."""
+        if self._poll is None:
+            return self._select(write, read, timeout)
+        events = (select.POLLIN if read else 0) | (select.POLLOUT if write else 0)
+        if events != self._registered:
+            self._poll.register(self._sock, events)
+            self._registered = events
+        fd = self._sock.fileno()
+        found = 0
+        woken = False
+        for ready_fd, flags in self._poll.poll(None if timeout is None else max(0.0, timeout) * 1000):
+            if ready_fd == fd:
+                found = flags
+            else:
+                woken = True
+        ended = bool(found & ~(select.POLLIN | select.POLLOUT))  # hang-up or error: let the next call tell
+        return Ready(
+            bool(found & select.POLLIN) or (read and ended), bool(found & select.POLLOUT) or ended, woken
+        )
+
+    def _select(self, write: bool, read: bool, timeout: float | None) -> Ready:
+        reading = ([self._sock] if read else []) + ([self._wake] if self._wake is not None else [])
+        writing = [self._sock] if write else []
+        readable, writable, failed = select.select(reading, writing, [self._sock], timeout)
+        woken = self._wake is not None and self._wake in readable
+        return Ready(self._sock in readable or bool(failed and read), bool(writable or failed), woken)

@@ -1,0 +1,133 @@
+"""Move bytes between sockets, files and buffers with as few system calls and copies as Python allows."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+
+from dcmnet.errors import InputFileError
+from dcmnet.payload import Buffer, FileRange, Payload
+
+IOV_MAX = 1024
+"""Buffers that one system call takes (POSIX: at least 16; Linux, macOS and the BSDs: 1024)."""
+
+_HAS_PREADV = hasattr(os, "preadv")
+_HAS_SENDMSG = hasattr(socket.socket, "sendmsg")
+
+
+class Gatherer:
+    """Brings the parts of a `Send` into buffers, reading file ranges into a scratch buffer of its own.
+
+    The scratch buffer is made when the first file range comes and kept: it is as large as the largest batch.
+    """
+
+    __slots__ = ("_scratch",)
+
+    def __init__(self) -> None:
+        self._scratch = memoryview(bytearray())
+
+    def gather(self, parts: Sequence[Payload]) -> list[memoryview]:
+        """The bytes of `parts`, in order; valid until the next call.
+
+        Raises:
+            InputFileError: A file is shorter than its range; nothing of `parts` may be sent then.
+            OSError: A file cannot be read.
+        """
+        if not any(type(part) is FileRange for part in parts):
+            return [memoryview(part) for part in parts]  # type: ignore[arg-type]  # no range among them
+        total = sum(map(len, parts))
+        if len(self._scratch) < total:
+            self._scratch = memoryview(bytearray(total))
+        scratch = self._scratch
+        position = 0
+        fd, offset, run = -1, 0, [scratch[:0]]
+        del run[0]
+        for part in parts:
+            end = position + len(part)
+            if type(part) is FileRange:
+                if part.fd != fd or part.offset != offset:
+                    _read_run(fd, offset, run)
+                    fd, offset = part.fd, part.offset
+                run.append(scratch[position:end])
+                offset += part.count
+            else:
+                scratch[position:end] = part  # type: ignore[assignment]  # a buffer
+            position = end
+        _read_run(fd, offset, run)
+        return [scratch[:total]]
+
+
+def _read_run(fd: int, end: int, run: list[memoryview]) -> None:
+    """Fill the views of `run` with what lies in front of `end`, then empty the list."""
+    offset = end - sum(map(len, run))
+    for first in range(0, len(run), IOV_MAX):
+        views = run[first : first + IOV_MAX]
+        wanted = sum(map(len, views))
+        if _read_at(fd, views, offset, wanted) != wanted:
+            raise InputFileError(f"descriptor {fd}", "the file has become shorter while it was being sent")
+        offset += wanted
+    run.clear()
+
+
+def _read_at(fd: int, views: list[memoryview], offset: int, wanted: int) -> int:
+    if _HAS_PREADV:
+        count = os.preadv(fd, views, offset)
+        if count == wanted or count == 0:
+            return count
+    return _read_slowly(fd, views, offset)
+
+
+def _read_slowly(fd: int, views: list[memoryview], offset: int) -> int:
+    """What a short `preadv` left over, and systems without it."""
+    os.lseek(fd, offset, os.SEEK_SET)
+    total = 0
+    for view in views:
+        position = 0
+        while position < len(view):
+            data = os.read(fd, len(view) - position)
+            if not data:
+                return total
+            view[position : position + len(data)] = data
+            position += len(data)
+            total += len(data)
+    return total
+
+
+def send_some(sock: socket.socket, buffers: Sequence[Buffer]) -> int:
+    """Send as much as the socket takes now.
+
+    Returns:
+        The number of bytes that went out.
+
+    Raises:
+        BlockingIOError: It takes nothing now.
+    """
+    if len(buffers) == 1 or not _HAS_SENDMSG:
+        return sock.send(buffers[0])
+    return sock.sendmsg(buffers[:IOV_MAX])
+
+
+def rest_after(buffers: list[memoryview], count: int) -> list[memoryview]:
+    """What is left of `buffers` once `count` bytes have gone."""
+    for index, view in enumerate(buffers):
+        if count < len(view):
+            return [view[count:], *buffers[index + 1 :]]
+        count -= len(view)
+    return []
+
+
+def prepare(sock: socket.socket) -> None:
+    """Set the options of a connected socket: non-blocking, small messages leave at once, dead peers show."""
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def address_text(address: object) -> str:
+    """`host:port` of a socket address, an IPv6 host in brackets."""
+    match address:
+        case (str(host), int(port), *_):
+            return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        case _:
+            return str(address)

@@ -1,0 +1,258 @@
+"""The asyncio driver: runs procedures on a socket, in the task that asks for it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import socket
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from dcmnet._net.connecting import happy_eyeballs
+from dcmnet._net.transfer import Gatherer, address_text, prepare, rest_after, send_some
+from dcmnet.aio.readiness import Waiter
+from dcmnet.errors import DeadlineExceeded, TransportClosed
+from dcmnet.procedures.association import AssociationCore
+from dcmnet.procedures.effects import (
+    Call,
+    Close,
+    Connect,
+    Effect,
+    Next,
+    Procedure,
+    Receive,
+    Send,
+    Spawn,
+    Store,
+)
+
+T = TypeVar("T")
+
+TURN = 16
+"""Receptions in a row, without waiting, after which the other tasks of the loop get their turn."""
+
+
+class Driver:
+    """Carries out the effects of one association's procedures.
+
+    Handlers that are no coroutine functions, and writes to files, run in the loop's default executor, so that
+    a slow one never stalls the other associations.
+
+    Args:
+        core: The association.
+        sock: The connection of an acceptor; a requestor's comes with `Connect`.
+        family: Address family of `Connect`, AF_UNSPEC for any.
+    """
+
+    def __init__(
+        self, core: AssociationCore, sock: socket.socket | None = None, *, family: int = socket.AF_UNSPEC
+    ) -> None:
+        self._core = core
+        self._upper_layer = core.upper_layer
+        self._family = family
+        self._loop = asyncio.get_running_loop()
+        self._sock: socket.socket | None = None
+        self._waiter: Waiter | None = None
+        self._gatherer = Gatherer()
+        self._send_error: OSError | None = None
+        self._out_of_step = False
+        self._answer_due = False
+        self._in_a_row = 0
+        self._actions: dict[type, Callable[[Any], Awaitable[Any]]] = {
+            Connect: self._connect,
+            Send: self._send,
+            Receive: self._receive,
+            Store: self._store,
+            Call: self._call,
+            Next: self._next,
+            Spawn: self._spawn,
+            Close: self._close,
+        }
+        if sock is not None:
+            self._attach(sock)
+
+    async def run(self, procedure: Procedure[T]) -> T:
+        """Run a procedure to its end; what it returns or raises comes out."""
+        actions = self._actions
+        advance = self._upper_layer.advance
+        clock = self._loop.time
+        advance(clock())
+        try:
+            effect: Effect = next(procedure)
+            while True:
+                try:
+                    outcome = await actions[type(effect)](effect)
+                except BaseException as error:
+                    advance(clock())
+                    effect = procedure.throw(error)
+                else:
+                    advance(clock())
+                    effect = procedure.send(outcome)
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+
+    async def _spawn(self, effect: Spawn) -> Any:
+        return await Driver(effect.core, family=self._family).run(effect.procedure)
+
+    # ------------------------------------------------------------------ the connection
+
+    def _attach(self, sock: socket.socket) -> None:
+        prepare(sock)
+        self._sock = sock
+        self._waiter = Waiter(self._loop, sock)
+        self._core.peer = address_text(sock.getpeername())
+        self._upper_layer.transport_connected(self._loop.time())
+
+    async def _connect(self, effect: Connect) -> None:
+        try:
+            async with asyncio.timeout(effect.timeout):
+                sock = await self._open(effect)
+        except TimeoutError as error:
+            raise DeadlineExceeded("connect", effect.timeout) from error
+        self._attach(sock)
+
+    async def _open(self, effect: Connect) -> socket.socket:
+        try:
+            found = await self._loop.getaddrinfo(
+                effect.host, effect.port, family=self._family, type=socket.SOCK_STREAM
+            )
+        except OSError as error:
+            raise TransportClosed(f"cannot find the host {effect.host}: {error.strerror or error}") from error
+        try:
+            return await happy_eyeballs(self._loop, found)
+        except OSError as error:
+            where = f"{effect.host}:{effect.port}"
+            raise TransportClosed(f"cannot connect to {where}: {error.strerror or error}") from error
+
+    async def _close(self, _: Close) -> None:
+        if self._waiter is not None:
+            self._waiter.close()
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+        self._upper_layer.transport_closed(self._loop.time())
+
+    # ------------------------------------------------------------------ sending
+
+    async def _send(self, effect: Send) -> bool:
+        if self._out_of_step or self._sock is None:
+            return False
+        buffers = self._gatherer.gather(effect.parts)
+        limit = self._core.timeouts.write
+        deadline: float | None = None
+        while buffers:
+            try:
+                count = send_some(self._sock, buffers)
+            except BlockingIOError:
+                if deadline is None and limit is not None:
+                    deadline = self._loop.time() + limit
+                self._out_of_step = True  # as long as a cancellation may leave a PDU half sent
+                if not await self._wait_to_send(deadline):
+                    return False
+                self._out_of_step = False
+                continue
+            except OSError as error:
+                self._send_error = error
+                self._out_of_step = True
+                return False
+            deadline = None
+            buffers = rest_after(buffers, count)
+        self._answer_due = True
+        return True
+
+    async def _wait_to_send(self, deadline: float | None) -> bool:
+        """Wait for room, reading what the peer says meanwhile; False when the association has ended."""
+        assert self._waiter is not None
+        room = self._upper_layer.get_buffer()
+        ready = await self._waiter.wait(write=True, read=len(room) > 0, deadline=deadline)
+        if ready.readable:
+            self._fill(room)
+            if self._upper_layer.closing or self._upper_layer.abort_ahead():
+                return False
+        if deadline is not None and not any(ready) and self._loop.time() >= deadline:
+            raise DeadlineExceeded("write", self._core.timeouts.write)
+        return True
+
+    # ------------------------------------------------------------------ receiving
+
+    async def _receive(self, effect: Receive) -> Any:
+        upper_layer = self._upper_layer
+        event = upper_layer.next_event()
+        if event is not None or upper_layer.closing:
+            return event
+        limit = None if effect.seconds is None else self._loop.time() + effect.seconds
+        wait_first, self._answer_due = self._answer_due, False
+        while event is None and not upper_layer.closing:
+            if wait_first or not self._fill(upper_layer.get_buffer()):
+                wait_first = False
+                if not upper_layer.closing:
+                    await self._wait_to_receive(limit, effect)
+            else:
+                await self._take_turns()
+            event = upper_layer.next_event()
+            if upper_layer.has_output:
+                await self._send(Send(upper_layer.output()))
+        return event
+
+    def _fill(self, room: memoryview) -> bool:
+        """Receive into `room` what has arrived; False when there was nothing, or the connection is lost."""
+        if self._sock is None:
+            self._upper_layer.transport_lost(self._loop.time(), self._send_error)
+            return False
+        try:
+            count = self._sock.recv_into(room)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self._upper_layer.transport_lost(self._loop.time(), error)
+            return False
+        if count == 0:
+            self._upper_layer.transport_lost(self._loop.time())
+            return False
+        self._upper_layer.bytes_received(count, self._loop.time())
+        return True
+
+    async def _take_turns(self) -> None:
+        self._in_a_row += 1
+        if self._in_a_row >= TURN:
+            self._in_a_row = 0
+            await asyncio.sleep(0)
+
+    async def _wait_to_receive(self, limit: float | None, effect: Receive) -> None:
+        assert self._waiter is not None
+        self._in_a_row = 0
+        core_deadline = self._upper_layer.deadline
+        deadline = (
+            limit if core_deadline is None or (limit is not None and limit < core_deadline) else core_deadline
+        )
+        if any(await self._waiter.wait(deadline=deadline)):
+            return
+        now = self._loop.time()
+        if core_deadline is not None and now >= core_deadline:
+            self._upper_layer.timer_expired(now)
+        elif limit is not None and now >= limit:
+            raise DeadlineExceeded(effect.timer, effect.seconds)
+
+    # ------------------------------------------------------------------ the rest
+
+    async def _store(self, effect: Store) -> None:
+        await self._in_thread(effect.sink.write, effect.views)
+
+    async def _call(self, effect: Call) -> Any:
+        if inspect.iscoroutinefunction(effect.handler):
+            return await effect.handler(*effect.args)
+        return await self._in_thread(effect.handler, *effect.args)
+
+    async def _next(self, effect: Next) -> Any:
+        return await self._in_thread(next, effect.iterator, None)
+
+    async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Run it in the executor to its end: one that a cancellation left running would meet closed files."""
+        future = self._loop.run_in_executor(None, partial(function, *args))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait((future,))
+            raise

@@ -1,0 +1,168 @@
+"""The asyncio server: one task an association."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter
+from types import TracebackType
+from typing import Self
+
+from dcmnet._net.listening import open_listeners
+from dcmnet._net.trace import log_failure, log_trace, logger
+from dcmnet._net.transfer import address_text
+from dcmnet.acse import REJECT_LOCAL_LIMIT_EXCEEDED
+from dcmnet.aio.driver import Driver
+from dcmnet.errors import DcmnetError
+from dcmnet.procedures.scp import reject, serve
+from dcmnet.storage.node import Handlers
+
+LOOPBACK = "127.0.0.1"
+DRAIN_SECONDS = 10.0
+
+
+class Server(Handlers):
+    """A server that performs what its handlers say; see `Handlers` for its options and decorators.
+
+    Handlers may be coroutine functions; others run in threads.
+    """
+
+    _sockets: tuple[socket.socket, ...] = ()
+
+    @property
+    def port(self) -> int:
+        """The TCP port it listens on."""
+        port: int = self._running()[0].getsockname()[1]
+        return port
+
+    @property
+    def addresses(self) -> list[str]:
+        """The addresses it listens on, `host:port` each."""
+        return [address_text(sock.getsockname()) for sock in self._running()]
+
+    @property
+    def associations(self) -> int:
+        """How many associations are being served now."""
+        self._running()
+        return len(self._tasks)
+
+    async def serve(self, port: int, host: str = LOOPBACK, *, family: int = socket.AF_UNSPEC) -> None:
+        """Listen and serve until `shutdown` is called, or the task is cancelled.
+
+        Args:
+            port: TCP port; 0 for a free one.
+            host: Address to listen on: loopback unless told otherwise; "" for every address.
+            family: `socket.AF_INET`, `AF_INET6`, or `AF_UNSPEC` for both.
+
+        Raises:
+            OSError: The port cannot be had.
+        """
+        await self.start(port, host, family=family)
+        try:
+            await self.wait()
+        finally:
+            await self.shutdown()
+
+    async def start(self, port: int, host: str = LOOPBACK, *, family: int = socket.AF_UNSPEC) -> Self:
+        """Listen, and serve from tasks; returns at once. Arguments and errors as for `serve`."""
+        if self._sockets:
+            raise RuntimeError("the server is running already")
+        self._sockets = tuple(open_listeners(host, port, family))
+        store = self.node.store
+        if store is not None and store.on_error is None:
+            store.on_error = log_failure
+        self._acceptor = self.node.acceptor()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._by_peer: Counter[str] = Counter()
+        self._accepting = [asyncio.create_task(self._accept(sock)) for sock in self._sockets]
+        return self
+
+    async def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the server stops accepting; False when `timeout` seconds passed first."""
+        if not self._sockets:
+            return True
+        _, pending = await asyncio.wait(self._accepting, timeout=timeout)
+        return not pending
+
+    async def shutdown(self, drain: float = DRAIN_SECONDS) -> None:
+        """Stop accepting, let associations finish for `drain` seconds, abort those that are left."""
+        sockets, self._sockets = self._sockets, ()
+        if not sockets:
+            return
+        for task in self._accepting:
+            task.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
+        for sock in sockets:
+            sock.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=drain)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.shutdown()
+
+    def _running(self) -> tuple[socket.socket, ...]:
+        if not self._sockets:
+            raise RuntimeError("the server is not running: call start or serve")
+        return self._sockets
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, address = await loop.sock_accept(listener)
+            except OSError as error:  # gone again, or no more descriptors
+                logger.warning("cannot accept a connection: %s", error)
+                await asyncio.sleep(0.05)
+                continue
+            self._begin(connection, address_text(address).rpartition(":")[0])
+
+    def _begin(self, connection: socket.socket, peer: str) -> None:
+        full = len(self._tasks) >= self.node.max_associations
+        full = full or self._by_peer[peer] >= self.node.max_associations_by_peer
+        if len(self._tasks) >= 2 * self.node.max_associations:
+            connection.close()  # too many even to be told so
+            return
+        self._by_peer[peer] += 1
+        task = asyncio.create_task(self._serve(connection, peer, full))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, connection: socket.socket, peer: str, full: bool) -> None:
+        try:
+            with connection:
+                await self._serve_one(connection, full)
+        finally:
+            self._by_peer[peer] -= 1
+            if self._by_peer[peer] <= 0:
+                del self._by_peer[peer]
+
+    async def _serve_one(self, connection: socket.socket, full: bool) -> None:
+        core = self.node.new_core(log_trace())
+        error: BaseException | None = None
+        try:
+            driver = Driver(core, connection)
+            if full:
+                logger.warning("%s: rejected, too many associations", core.peer)
+                await driver.run(reject(core, REJECT_LOCAL_LIMIT_EXCEEDED))
+            else:
+                await driver.run(serve(core, self._acceptor))
+        except (DcmnetError, OSError) as ended:
+            error = ended
+            logger.warning("%s: %s", core.peer, ended)
+        except asyncio.CancelledError as cancelled:
+            error = cancelled
+            raise
+        except Exception as failure:  # a hook's mistake must not end the server
+            error = failure
+            logger.exception("%s: a handler failed", core.peer)
+        finally:
+            if self.node.hooks.ended is not None:
+                self.node.hooks.ended(core, error)

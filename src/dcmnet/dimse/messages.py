@@ -1,0 +1,551 @@
+"""The 23 DIMSE messages as frozen data (PS3.7 9.3 and 10.3).
+
+The fields of a message are named as PS3.7 names them, in snake case; `ELEMENTS` of the codec says which
+element each one is. A field without a default is one that the message must have: a request that lacks it is
+refused. Responses are read leniently: what only repeats the request may be missing. `has_data_set` is the
+Command Data Set Type (0000,0800). Optional fields are None, "" or () when they are absent.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from operator import attrgetter
+from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+
+from dcmnet.dimse.command import (
+    ELEMENTS,
+    Value,
+    clean_error_comment,
+    command_error,
+    decode_command,
+    encode_command,
+)
+from dcmnet.errors import LocalProtocolError
+from dcmnet.limits import Limits
+from dcmnet.payload import Buffer
+
+DataSetRule: TypeAlias = Literal["required", "forbidden", "optional"]
+
+# PS3.7 E.1: Command Data Set Type 0101H is "no Data Set", anything else says that one follows.
+_NO_DATA_SET = 0x0101
+_DATA_SET = 0x0001
+
+_COMMAND_FIELD = 0x0100
+_COMMAND_DATA_SET_TYPE = 0x0800
+
+
+class Priority(enum.IntEnum):
+    """Priority (0000,0700), PS3.7 9.3.1.1."""
+
+    MEDIUM = 0
+    HIGH = 1
+    LOW = 2
+
+
+class StatusClass(enum.Enum):
+    """What a status says, PS3.7 Annex C."""
+
+    SUCCESS = "success"
+    WARNING = "warning"
+    FAILURE = "failure"
+    CANCEL = "cancel"
+    PENDING = "pending"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What every message has.
+
+    Attributes:
+        NAME: Its name in the standard.
+        COMMAND_FIELD: Command Field (0000,0100).
+        IS_REQUEST: Whether it is a -RQ.
+        DATA_SET: Whether a data set follows.
+    """
+
+    NAME: ClassVar[str]
+    COMMAND_FIELD: ClassVar[int]
+    IS_REQUEST: ClassVar[bool]
+    DATA_SET: ClassVar[DataSetRule] = "forbidden"
+
+    has_data_set: bool = False
+
+    def encode(self) -> bytes:
+        """The Command Set of this message.
+
+        Raises:
+            LocalProtocolError: A required field is empty, a value does not fit its element, or `has_data_set`
+                is not what PS3.7 has for this message.
+        """
+        layout = _LAYOUTS[self.COMMAND_FIELD]
+        _check_data_set(self.NAME, self.DATA_SET, self.has_data_set, LocalProtocolError)
+        elements: dict[int, Value] = {
+            _COMMAND_FIELD: self.COMMAND_FIELD,
+            _COMMAND_DATA_SET_TYPE: _DATA_SET if self.has_data_set else _NO_DATA_SET,
+        }
+        for number, value in zip(layout.numbers, layout.values_of(self), strict=False):
+            if value or value == 0:
+                elements[number] = value
+            elif number in layout.required:
+                raise LocalProtocolError(f"{self.NAME} needs {layout.keywords[number]}")
+        return encode_command(elements)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request(Message):
+    """A request that is answered, all but C-CANCEL-RQ."""
+
+    IS_REQUEST: ClassVar[bool] = True
+
+    message_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response(Message):
+    """What every response has; the status details of PS3.7 Annex C are among it."""
+
+    IS_REQUEST: ClassVar[bool] = False
+
+    message_id_being_responded_to: int
+    status: int
+    affected_sop_class_uid: str = ""
+    offending_element: tuple[int, ...] = ()
+    error_comment: str = ""
+    error_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubOperationsResponse(Response):
+    """A response that counts sub-operations."""
+
+    DATA_SET: ClassVar[DataSetRule] = "optional"
+
+    number_of_remaining_suboperations: int | None = None
+    number_of_completed_suboperations: int | None = None
+    number_of_failed_suboperations: int | None = None
+    number_of_warning_suboperations: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CStoreRQ(Request):
+    """C-STORE-RQ, PS3.7 9.3.1.1."""
+
+    NAME: ClassVar[str] = "C-STORE-RQ"
+    COMMAND_FIELD: ClassVar[int] = 0x0001
+    DATA_SET: ClassVar[DataSetRule] = "required"
+
+    affected_sop_class_uid: str
+    affected_sop_instance_uid: str
+    priority: Priority = Priority.MEDIUM
+    move_originator_ae_title: str = ""
+    move_originator_message_id: int | None = None
+    has_data_set: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CStoreRSP(Response):
+    """C-STORE-RSP, PS3.7 9.3.1.2."""
+
+    NAME: ClassVar[str] = "C-STORE-RSP"
+    COMMAND_FIELD: ClassVar[int] = 0x8001
+
+    affected_sop_instance_uid: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CFindRQ(Request):
+    """C-FIND-RQ, PS3.7 9.3.2.1."""
+
+    NAME: ClassVar[str] = "C-FIND-RQ"
+    COMMAND_FIELD: ClassVar[int] = 0x0020
+    DATA_SET: ClassVar[DataSetRule] = "required"
+
+    affected_sop_class_uid: str
+    priority: Priority = Priority.MEDIUM
+    has_data_set: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CFindRSP(Response):
+    """C-FIND-RSP, PS3.7 9.3.2.2."""
+
+    NAME: ClassVar[str] = "C-FIND-RSP"
+    COMMAND_FIELD: ClassVar[int] = 0x8020
+    DATA_SET: ClassVar[DataSetRule] = "optional"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CCancelRQ(Message):
+    """C-CANCEL-FIND-RQ, C-CANCEL-GET-RQ and C-CANCEL-MOVE-RQ, PS3.7 9.3.2.3: one message, never answered."""
+
+    NAME: ClassVar[str] = "C-CANCEL-RQ"
+    COMMAND_FIELD: ClassVar[int] = 0x0FFF
+    IS_REQUEST: ClassVar[bool] = True
+
+    message_id_being_responded_to: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CGetRQ(Request):
+    """C-GET-RQ, PS3.7 9.3.3.1."""
+
+    NAME: ClassVar[str] = "C-GET-RQ"
+    COMMAND_FIELD: ClassVar[int] = 0x0010
+    DATA_SET: ClassVar[DataSetRule] = "required"
+
+    affected_sop_class_uid: str
+    priority: Priority = Priority.MEDIUM
+    has_data_set: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CGetRSP(SubOperationsResponse):
+    """C-GET-RSP, PS3.7 9.3.3.2."""
+
+    NAME: ClassVar[str] = "C-GET-RSP"
+    COMMAND_FIELD: ClassVar[int] = 0x8010
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CMoveRQ(Request):
+    """C-MOVE-RQ, PS3.7 9.3.4.1."""
+
+    NAME: ClassVar[str] = "C-MOVE-RQ"
+    COMMAND_FIELD: ClassVar[int] = 0x0021
+    DATA_SET: ClassVar[DataSetRule] = "required"
+
+    affected_sop_class_uid: str
+    move_destination: str
+    priority: Priority = Priority.MEDIUM
+    has_data_set: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CMoveRSP(SubOperationsResponse):
+    """C-MOVE-RSP, PS3.7 9.3.4.2."""
+
+    NAME: ClassVar[str] = "C-MOVE-RSP"
+    COMMAND_FIELD: ClassVar[int] = 0x8021
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CEchoRQ(Request):
+    """C-ECHO-RQ, PS3.7 9.3.5.1."""
+
+    NAME: ClassVar[str] = "C-ECHO-RQ"
+    COMMAND_FIELD: ClassVar[int] = 0x0030
+
+    affected_sop_class_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CEchoRSP(Response):
+    """C-ECHO-RSP, PS3.7 9.3.5.2."""
+
+    NAME: ClassVar[str] = "C-ECHO-RSP"
+    COMMAND_FIELD: ClassVar[int] = 0x8030
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NEventReportRQ(Request):
+    """N-EVENT-REPORT-RQ, PS3.7 10.3.1.1."""
+
+    NAME: ClassVar[str] = "N-EVENT-REPORT-RQ"
+    COMMAND_FIELD: ClassVar[int] = 0x0100
+    DATA_SET: ClassVar[DataSetRule] = "optional"
+
+    affected_sop_class_uid: str
+    affected_sop_instance_uid: str
+    event_type_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NEventReportRSP(Response):
+    """N-EVENT-REPORT-RSP, PS3.7 10.3.1.2."""
+
+    NAME: ClassVar[str] = "N-EVENT-REPORT-RSP"
+    COMMAND_FIELD: ClassVar[int] = 0x8100
+    DATA_SET: ClassVar[DataSetRule] = "optional"
+
+    affected_sop_instance_uid: str = ""
+    event_type_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NGetRQ(Request):
+    """N-GET-RQ, PS3.7 10.3.2.1."""
+
+    NAME: ClassVar[str] = "N-GET-RQ"
+    COMMAND_FIELD: ClassVar[int] = 0x0110
+
+    requested_sop_class_uid: str
+    requested_sop_instance_uid: str
+    attribute_identifier_list: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NGetRSP(Response):
+    """N-GET-RSP, PS3.7 10.3.2.2."""
+
+    NAME: ClassVar[str] = "N-GET-RSP"
+    COMMAND_FIELD: ClassVar[int] = 0x8110
+    DATA_SET: ClassVar[DataSetRule] = "optional"
+
+    affected_sop_instance_uid: str = ""
+    attribute_identifier_list: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NSetRQ(Request):
+    """N-SET-RQ, PS3.7 10.3.3.1."""
+
+    NAME: ClassVar[str] = "N-SET-RQ"
+    COMMAND_FIELD: ClassVar[int] = 0x0120
+    DATA_SET: ClassVar[DataSetRule] = "required"
+
+    requested_sop_class_uid: str
+    requested_sop_instance_uid: str
+    has_data_set: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NSetRSP(Response):
+    """N-SET-RSP, PS3.7 10.3.3.2."""
+
+    NAME: ClassVar[str] = "N-SET-RSP"
+    COMMAND_FIELD: ClassVar[int] = 0x8120
+    DATA_SET: ClassVar[DataSetRule] = "optional"
+
+    affected_sop_instance_uid: str = ""
+    attribute_identifier_list: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NActionRQ(Request):
+    """N-ACTION-RQ, PS3.7 10.3.4.1."""
+
+    NAME: ClassVar[str] = "N-ACTION-RQ"
+    COMMAND_FIELD: ClassVar[int] = 0x0130
+    DATA_SET: ClassVar[DataSetRule] = "optional"
+
+    requested_sop_class_uid: str
+    requested_sop_instance_uid: str
+    action_type_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NActionRSP(Response):
+    """N-ACTION-RSP, PS3.7 10.3.4.2."""
+
+    NAME: ClassVar[str] = "N-ACTION-RSP"
+    COMMAND_FIELD: ClassVar[int] = 0x8130
+    DATA_SET: ClassVar[DataSetRule] = "optional"
+
+    affected_sop_instance_uid: str = ""
+    action_type_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NCreateRQ(Request):
+    """N-CREATE-RQ, PS3.7 10.3.5.1; without an instance UID the SCP gives one."""
+
+    NAME: ClassVar[str] = "N-CREATE-RQ"
+    COMMAND_FIELD: ClassVar[int] = 0x0140
+    DATA_SET: ClassVar[DataSetRule] = "optional"
+
+    affected_sop_class_uid: str
+    affected_sop_instance_uid: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NCreateRSP(Response):
+    """N-CREATE-RSP, PS3.7 10.3.5.2."""
+
+    NAME: ClassVar[str] = "N-CREATE-RSP"
+    COMMAND_FIELD: ClassVar[int] = 0x8140
+    DATA_SET: ClassVar[DataSetRule] = "optional"
+
+    affected_sop_instance_uid: str = ""
+    attribute_identifier_list: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NDeleteRQ(Request):
+    """N-DELETE-RQ, PS3.7 10.3.6.1."""
+
+    NAME: ClassVar[str] = "N-DELETE-RQ"
+    COMMAND_FIELD: ClassVar[int] = 0x0150
+
+    requested_sop_class_uid: str
+    requested_sop_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NDeleteRSP(Response):
+    """N-DELETE-RSP, PS3.7 10.3.6.2."""
+
+    NAME: ClassVar[str] = "N-DELETE-RSP"
+    COMMAND_FIELD: ClassVar[int] = 0x8150
+
+    affected_sop_instance_uid: str = ""
+
+
+REQUESTS: tuple[type[Request], ...] = (
+    *(CStoreRQ, CFindRQ, CGetRQ, CMoveRQ, CEchoRQ),
+    *(NEventReportRQ, NGetRQ, NSetRQ, NActionRQ, NCreateRQ, NDeleteRQ),
+)
+RESPONSES: tuple[type[Response], ...] = (
+    *(CStoreRSP, CFindRSP, CGetRSP, CMoveRSP, CEchoRSP),
+    *(NEventReportRSP, NGetRSP, NSetRSP, NActionRSP, NCreateRSP, NDeleteRSP),
+)
+MESSAGES: tuple[type[Message], ...] = (*REQUESTS, *RESPONSES, CCancelRQ)
+
+RESPONSE_TO: Mapping[type[Request], type[Response]] = dict(zip(REQUESTS, RESPONSES, strict=True))
+"""The type of the response to each type of request."""
+
+
+class _Layout(NamedTuple):
+    """How one message lies in a Command Set: worked out from its dataclass, once."""
+
+    message: type[Message]
+    numbers: tuple[int, ...]
+    keywords: dict[int, str]
+    required: frozenset[int]
+    values_of: Callable[[Any], tuple[Value | None, ...]]
+
+
+def decode_message(view: Buffer, limits: Limits) -> Message:
+    """Decode the Command Set of a message.
+
+    A Priority other than MEDIUM, HIGH and LOW reads as MEDIUM: nothing may depend on it.
+
+    Args:
+        view: The whole Command Set.
+        limits: Its length and the tolerances.
+
+    Raises:
+        RemoteProtocolError: The bytes are no Command Set; the Command Field is unknown; a required element is
+            missing or empty; a request has a data set that PS3.7 forbids, or lacks one that it requires.
+    """
+    elements = decode_command(view, limits)
+    command_field = elements.get(_COMMAND_FIELD)
+    layout = _LAYOUTS.get(command_field)
+    if layout is None:
+        raise command_error(_no_layout(command_field))
+    message = layout.message
+    if not layout.required <= elements.keys():
+        raise command_error(_missing(layout, elements))
+    keywords = layout.keywords
+    values: dict[str, Any] = {keywords[n]: value for n, value in elements.items() if n in keywords}
+    if "priority" in values:
+        values["priority"] = _PRIORITIES.get(values["priority"], Priority.MEDIUM)
+    has_data_set = elements[_COMMAND_DATA_SET_TYPE] != _NO_DATA_SET
+    if message.IS_REQUEST:
+        _check_data_set(message.NAME, message.DATA_SET, has_data_set, command_error)
+    return message(has_data_set=has_data_set, **values)
+
+
+def response_to(request: Message, status: int, **more: Any) -> Response:
+    """The response to a request, with its message id, SOP class and instance, event or action type.
+
+    Args:
+        request: What is answered.
+        status: Status (0000,0900).
+        **more: Other fields of the response; an `error_comment` may be any text, it is made to fit.
+
+    Raises:
+        LocalProtocolError: The request is a C-CANCEL-RQ or no request: nothing answers it.
+    """
+    if not isinstance(request, Request):
+        raise LocalProtocolError(f"{request.NAME} is not answered")
+    response = RESPONSE_TO[type(request)]
+    known = _LAYOUTS[response.COMMAND_FIELD].keywords.values()
+    values: dict[str, Any] = {"message_id_being_responded_to": request.message_id, "status": status}
+    for source, target in _COPIED:
+        if target in known:
+            value = getattr(request, source, None)
+            if value is not None:
+                values[target] = value
+    values.update(more)
+    if "error_comment" in more:
+        values["error_comment"] = clean_error_comment(more["error_comment"])
+    return response(**values)
+
+
+def status_class(status: int) -> StatusClass:
+    """The class of a status, by the ranges of PS3.7 Annex C."""
+    known = _STATUS_CLASSES.get(status)
+    if known is not None:
+        return known
+    if status >> 12 in (0xA, 0xC) or status >> 8 in (0x01, 0x02):
+        return StatusClass.FAILURE
+    return StatusClass.WARNING if status >> 12 == 0xB else StatusClass.UNKNOWN
+
+
+def _check_data_set(
+    name: str, rule: DataSetRule, has_data_set: bool, error: Callable[[str], Exception]
+) -> None:
+    if rule == "required" and not has_data_set:
+        raise error(f"{name} without the data set that it must have")
+    if rule == "forbidden" and has_data_set:
+        raise error(f"{name} with a data set, which it must not have")
+
+
+def _no_layout(command_field: Value | None) -> str:
+    if command_field is None:
+        return "Command Set without Command Field (0000,0100)"
+    return f"unknown Command Field (0000,0100) {command_field:#06x}"
+
+
+def _missing(layout: _Layout, elements: Mapping[int, Value]) -> str:
+    missing = sorted(layout.required - elements.keys())
+    names = ", ".join(f"(0000,{number:04X}) {_KEYWORDS[number]}" for number in missing)
+    return f"{layout.message.NAME} without {names}"
+
+
+def _values_of(keywords: Mapping[int, str]) -> Callable[[Any], tuple[Value | None, ...]]:
+    # The last one is there because an attrgetter of one name gives no tuple.
+    return attrgetter(*keywords.values(), "has_data_set")
+
+
+def _layout(message: type[Message]) -> _Layout:
+    found = {field.name: field for field in fields(message)}
+    keywords = {element.number: element.keyword for element in ELEMENTS if element.keyword in found}
+    required = {
+        number
+        for number, keyword in keywords.items()
+        # PS3.7 9.3: Priority is mandatory on the wire; the default is a convenience of ours.
+        if found[keyword].default is MISSING or keyword == "priority"
+    }
+    # PS3.7 9.3, 10.3: every message has a Command Data Set Type.
+    required.add(_COMMAND_DATA_SET_TYPE)
+    return _Layout(message, tuple(keywords), keywords, frozenset(required), _values_of(keywords))
+
+
+_KEYWORDS = {element.number: element.keyword for element in ELEMENTS}
+_LAYOUTS: dict[Value | None, _Layout] = {message.COMMAND_FIELD: _layout(message) for message in MESSAGES}
+_PRIORITIES = {int(priority): priority for priority in Priority}
+
+# PS3.7 9.1, 10.1: what a response repeats of its request.
+_COPIED = (
+    ("affected_sop_class_uid", "affected_sop_class_uid"),
+    ("requested_sop_class_uid", "affected_sop_class_uid"),
+    ("affected_sop_instance_uid", "affected_sop_instance_uid"),
+    ("requested_sop_instance_uid", "affected_sop_instance_uid"),
+    ("event_type_id", "event_type_id"),
+    ("action_type_id", "action_type_id"),
+)
+
+# PS3.7 Annex C: the statuses that stand outside the ranges, or alone.
+_STATUS_CLASSES = {
+    0x0000: StatusClass.SUCCESS,
+    0x0001: StatusClass.WARNING,
+    0x0107: StatusClass.WARNING,
+    0x0116: StatusClass.WARNING,
+    0xFE00: StatusClass.CANCEL,
+    0xFF00: StatusClass.PENDING,
+    0xFF01: StatusClass.PENDING,
+}

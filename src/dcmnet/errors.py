@@ -1,0 +1,228 @@
+"""Every exception that dcmnet raises on purpose.
+
+```
+DcmnetError
+├── ProtocolError                 source and reason of the A-ABORT it maps to
+│   ├── LocalProtocolError        asked for what the state, the negotiation or PS3.7 forbids now
+│   └── RemoteProtocolError       the peer did; A-ABORT already queued
+├── AssociationError
+│   ├── AssociationRejected       result, source, reason, the text of PS3.8 Table 9-21
+│   ├── AssociationAborted        source, reason, by provider or user
+│   ├── AssociationReleased       the peer asked for release where a message was due
+│   └── TransportClosed           Evt17, chained OSError
+├── DeadlineExceeded(TimeoutError)  which timer
+├── NoPresentationContext         abstract and transfer syntaxes, offered and accepted
+├── StatusError                   only from raise_for_status()
+└── InputFileError                a file or data set that cannot be sent: which, and why
+```
+"""
+
+from __future__ import annotations
+
+# PS3.8 9.3.8, Table 9-26: the source field of an A-ABORT PDU.
+ABORT_SOURCE_USER = 0
+ABORT_SOURCE_PROVIDER = 2
+
+# PS3.8 9.3.8, Table 9-26: the reason field, significant when the source is the service-provider.
+ABORT_NOT_SPECIFIED = 0
+ABORT_UNRECOGNIZED_PDU = 1
+ABORT_UNEXPECTED_PDU = 2
+ABORT_UNRECOGNIZED_PARAMETER = 4
+ABORT_UNEXPECTED_PARAMETER = 5
+ABORT_INVALID_PARAMETER_VALUE = 6
+
+_ABORT_SOURCES = {0: "service-user", 1: "reserved", 2: "service-provider"}
+_ABORT_REASONS = {
+    0: "reason-not-specified",
+    1: "unrecognized-PDU",
+    2: "unexpected-PDU",
+    3: "reserved",
+    4: "unrecognized-PDU-parameter",
+    5: "unexpected-PDU-parameter",
+    6: "invalid-PDU-parameter-value",
+}
+
+# PS3.8 9.3.4, Table 9-21.
+_REJECT_RESULTS = {1: "rejected-permanent", 2: "rejected-transient"}
+_REJECT_SOURCES = {
+    1: "service-user",
+    2: "service-provider (ACSE related function)",
+    3: "service-provider (Presentation related function)",
+}
+_REJECT_REASONS = {
+    (1, 1): "no-reason-given",
+    (1, 2): "application-context-name-not-supported",
+    (1, 3): "calling-AE-title-not-recognized",
+    (1, 7): "called-AE-title-not-recognized",
+    (2, 1): "no-reason-given",
+    (2, 2): "protocol-version-not-supported",
+    (3, 1): "temporary-congestion",
+    (3, 2): "local-limit-exceeded",
+}
+
+
+class DcmnetError(Exception):
+    """The root of every exception of this library."""
+
+
+class ProtocolError(DcmnetError):
+    """The protocol was broken.
+
+    Attributes:
+        source: Source field of the A-ABORT PDU that answers it (PS3.8 Table 9-26).
+        reason: Reason field of that PDU, 0 when the source is the service-user.
+    """
+
+    def __init__(self, message: str, *, source: int = ABORT_SOURCE_USER, reason: int = 0) -> None:
+        super().__init__(message)
+        self.source = source
+        self.reason = reason
+
+
+class LocalProtocolError(ProtocolError):
+    """The caller asked for what the state, the negotiation or PS3.7 forbids now. Nothing was sent."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer broke the protocol. An A-ABORT has been queued; the association is over."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        source: int = ABORT_SOURCE_PROVIDER,
+        reason: int = ABORT_INVALID_PARAMETER_VALUE,
+    ) -> None:
+        super().__init__(message, source=source, reason=reason)
+
+
+class AssociationError(DcmnetError):
+    """The association could not be established, or ended before its work was done."""
+
+
+class AssociationRejected(AssociationError):
+    """The peer answered with A-ASSOCIATE-RJ.
+
+    Attributes:
+        result: 1 permanent, 2 transient (PS3.8 Table 9-21).
+        source: 1 service-user, 2 ACSE, 3 presentation.
+        reason: Reason or diagnostic, its meaning depends on the source.
+    """
+
+    def __init__(self, result: int, source: int, reason: int) -> None:
+        self.result = result
+        self.source = source
+        self.reason = reason
+        super().__init__(f"association rejected: {self.describe()}")
+
+    def describe(self) -> str:
+        """The result, source and reason in the words of PS3.8 Table 9-21."""
+        return ", ".join(reject_texts(self.result, self.source, self.reason))
+
+
+class AssociationAborted(AssociationError):
+    """The association ended with an A-ABORT PDU from the peer, or with a local abort.
+
+    Attributes:
+        source: 0 service-user, 2 service-provider (PS3.8 Table 9-26).
+        reason: Reason, significant when the source is the service-provider.
+    """
+
+    def __init__(self, source: int, reason: int, *, locally: bool = False) -> None:
+        self.source = source
+        self.reason = reason
+        self.locally = locally
+        by = "this side" if locally else "the peer"
+        super().__init__(f"association aborted by {by}: {abort_text(source, reason)}")
+
+
+class AssociationReleased(AssociationError):
+    """The peer released the association where this side still waited for a message."""
+
+
+class TransportClosed(AssociationError):
+    """The transport connection could not be made, or is gone (PS3.8 Evt17); an OSError may be chained."""
+
+
+class DeadlineExceeded(DcmnetError, TimeoutError):
+    """A timer ran out.
+
+    Attributes:
+        timer: Which one: `connect`, `ARTIM`, `ACSE`, `DIMSE`, `network`, `write` or `minimum rate`.
+        seconds: Its length in seconds.
+    """
+
+    def __init__(self, timer: str, seconds: float | None = None) -> None:
+        self.timer = timer
+        self.seconds = seconds
+        length = "" if seconds is None else f" of {seconds:g} s"
+        super().__init__(f"the {timer} timer{length} ran out")
+
+
+class NoPresentationContext(DcmnetError):
+    """No accepted presentation context fits.
+
+    Attributes:
+        abstract_syntax: UID that was needed.
+        transfer_syntaxes: UIDs that would have served, in order of preference.
+        offered: Transfer syntaxes that were proposed for the abstract syntax.
+        accepted: Transfer syntaxes that the peer accepted for it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        abstract_syntax: str,
+        transfer_syntaxes: tuple[str, ...] = (),
+        offered: tuple[str, ...] = (),
+        accepted: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.abstract_syntax = abstract_syntax
+        self.transfer_syntaxes = transfer_syntaxes
+        self.offered = offered
+        self.accepted = accepted
+
+
+class StatusError(DcmnetError):
+    """A DIMSE response carried a failure status and the caller asked for an exception.
+
+    Attributes:
+        status: The status, 0 to 0xFFFF.
+        comment: Error Comment (0000,0902), empty when the peer sent none.
+    """
+
+    def __init__(self, message: str, *, status: int, comment: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.comment = comment
+
+
+class InputFileError(DcmnetError):
+    """A file or data set cannot be sent.
+
+    Attributes:
+        name: The file's name, or what stands for it.
+    """
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name}: {why}")
+        self.name = name
+
+
+def abort_text(source: int, reason: int) -> str:
+    """An A-ABORT's source and reason in the words of PS3.8 Table 9-26."""
+    by = _ABORT_SOURCES.get(source, f"source {source}")
+    if source != ABORT_SOURCE_PROVIDER:
+        return by
+    return f"{by}, {_ABORT_REASONS.get(reason, f'reason {reason}')}"
+
+
+def reject_texts(result: int, source: int, reason: int) -> tuple[str, str, str]:
+    """An A-ASSOCIATE-RJ's result, source and reason in the words of PS3.8 Table 9-21."""
+    return (
+        _REJECT_RESULTS.get(result, f"result {result}"),
+        _REJECT_SOURCES.get(source, f"source {source}"),
+        _REJECT_REASONS.get((source, reason), f"reserved reason {reason}"),
+    )

@@ -1,0 +1,145 @@
+"""Every limit and timer, each with its reason, and the tolerances towards peers that are not quite right.
+
+Lengths are in bytes, times in seconds. A limit is checked before anything is allocated for what it bounds.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+MAX_ASSOCIATE_PDU_LENGTH = 1 << 20
+"""A-ASSOCIATE-RQ/AC: 128 contexts with every transfer syntax need about 250 kB; more is an attack."""
+
+DEFAULT_MAX_PDU_LENGTH = 131072
+"""What we announce (PS3.8 D.1): large enough that the cost of a PDU no longer shows, and all peers take it."""
+
+SMALLEST_MAX_PDU_LENGTH = 8
+"""A peer's maximum below this cannot hold a PDV of two bytes: its header takes six."""
+
+LARGEST_PDU_SENT = 131072
+"""What we send at most, whatever a peer allows: peers that announce 0 (no limit) still buffer whole PDUs."""
+
+MAX_PRESENTATION_CONTEXTS = 128
+"""PS3.8 9.3.2.2: odd ids 1 to 255."""
+
+MAX_TRANSFER_SYNTAXES = 128
+"""Transfer syntaxes of one presentation context; the standard has fewer than 60 in all."""
+
+MAX_USER_ITEMS = 1024
+"""User-information sub-items: roles and extended negotiations come one a SOP class, of at most 128."""
+
+MAX_UID_LENGTH = 64
+"""PS3.5 9.1."""
+
+MAX_COMMAND_SET_LENGTH = 65536
+"""A Command Set of the standard stays below 2 kB; lists of tags (N-GET) may make it longer."""
+
+MAX_COMMAND_FRAGMENTS = 256
+"""PDVs that one Command Set may be cut into: a peer that needs more is stalling."""
+
+MAX_ASSOCIATIONS = 2000
+"""Associations that a server holds at once: each costs a thread and about 40 kB in the blocking face."""
+
+MAX_ASSOCIATIONS_BY_PEER = 1000
+"""Associations from one address: half of them all, so that one peer never locks the others out."""
+
+MAX_IDENTIFIER_LENGTH = 16 << 20
+"""A data set that has to be held in memory, as an Identifier is (PS3.4 C.4): far above any query."""
+
+MINIMUM_RATE = 64
+"""Bytes a second that a peer must deliver in the middle of a message; a slow modem did 5,000."""
+
+MINIMUM_RATE_PERIOD = 30.0
+"""Seconds over which the minimum rate is measured: a stall shorter than that is forgiven."""
+
+RECEIVE_BUFFER_LENGTH = 256 * 1024
+"""The fixed receive buffer of an association that transfers data sets."""
+
+SMALL_RECEIVE_BUFFER_LENGTH = 4096
+"""The receive buffer until the first data set arrives: an idle association stays small."""
+
+SEND_BATCH_LENGTH = 256 * 1024
+"""Bytes of a data set handed to one system call."""
+
+MAX_INFLATE_RATIO = 1032
+"""Deflate cannot do better than 1032 to 1: whoever claims more is lying."""
+
+MAX_SEQUENCE_DEPTH = 64
+"""Nested sequences that are followed when a data set has to be looked into."""
+
+
+class Tolerance(enum.Flag):
+    """What a peer may do wrong and still be served. Each one can be switched off."""
+
+    NONE = 0
+    PADDED_UID = enum.auto()
+    """A UID in a PDU or Command Set ends in spaces or NULs."""
+    ODD_DATA_FRAGMENT = enum.auto()
+    """A data set fragment has an odd length (PS3.8 9.3.5.1: even), as odd deflated data sets do."""
+    MISSING_GROUP_LENGTH = enum.auto()
+    """A Command Set comes without (0000,0000)."""
+    MISSING_IMPLEMENTATION_CLASS_UID = enum.auto()
+    """An A-ASSOCIATE PDU comes without the 52H sub-item that PS3.7 D.3.3.2 requires."""
+    OVERSIZED_PDU = enum.auto()
+    """A P-DATA-TF PDU is up to 64 bytes longer than announced: some peers forget to count headers."""
+    NONCONFORMING_UID = enum.auto()
+    """A UID has components with leading zeros (PS3.5 9.1 forbids them)."""
+    EVEN_CONTEXT_ID = enum.auto()
+    """A presentation context has an even id (PS3.8 9.3.2.2 asks for odd ones)."""
+    DUPLICATE_CONTEXT_ID = enum.auto()
+    """A presentation context id is proposed twice; the first one counts."""
+    BAD_MAXIMUM_LENGTH = enum.auto()
+    """The 51H sub-item does not have four bytes; it is passed over."""
+
+
+DEFAULT_TOLERANCE = (
+    Tolerance.PADDED_UID
+    | Tolerance.ODD_DATA_FRAGMENT
+    | Tolerance.MISSING_GROUP_LENGTH
+    | Tolerance.MISSING_IMPLEMENTATION_CLASS_UID
+    | Tolerance.NONCONFORMING_UID
+)
+"""What the field needs; the rest is there for those who meet such a peer."""
+
+OVERSIZED_PDU_MARGIN = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Every timer of an association, in seconds; None waits for ever.
+
+    Attributes:
+        connect: For the transport connection.
+        artim: The ARTIM timer of PS3.8 9.1.5: for an A-ASSOCIATE-RQ, and for the peer to close.
+        acse: For the answer to an A-ASSOCIATE-RQ or A-RELEASE-RQ.
+        dimse: For the next message, or part of one, of an operation under way.
+        network: For the next request on an idle association.
+        write: For a peer that has stopped reading.
+        minimum_rate: Bytes a second that a message must arrive with, measured over `minimum_rate_period`;
+            0 switches it off.
+    """
+
+    connect: float | None = 30.0
+    artim: float | None = 30.0
+    acse: float | None = 30.0
+    dimse: float | None = 300.0
+    network: float | None = 60.0
+    write: float | None = 60.0
+    minimum_rate: int = MINIMUM_RATE
+    minimum_rate_period: float = MINIMUM_RATE_PERIOD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The limits that a caller may set; the defaults are this module's constants."""
+
+    max_associate_pdu_length: int = MAX_ASSOCIATE_PDU_LENGTH
+    max_presentation_contexts: int = MAX_PRESENTATION_CONTEXTS
+    max_transfer_syntaxes: int = MAX_TRANSFER_SYNTAXES
+    max_user_items: int = MAX_USER_ITEMS
+    max_command_set_length: int = MAX_COMMAND_SET_LENGTH
+    max_command_fragments: int = MAX_COMMAND_FRAGMENTS
+    max_identifier_length: int = MAX_IDENTIFIER_LENGTH
+    receive_buffer_length: int = RECEIVE_BUFFER_LENGTH
+    tolerance: Tolerance = DEFAULT_TOLERANCE

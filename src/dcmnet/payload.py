@@ -1,0 +1,36 @@
+"""Bytes that the core counts and never reads: buffers, and ranges of open files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+Buffer: TypeAlias = "bytes | bytearray | memoryview"
+
+
+@dataclass(frozen=True, slots=True)
+class FileRange:
+    """A range of bytes of an open file; the descriptor is touched by the drivers only.
+
+    Attributes:
+        fd: File descriptor, open for reading.
+        offset: First byte, from the start of the file.
+        count: Number of bytes.
+    """
+
+    fd: int
+    offset: int
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+
+Payload: TypeAlias = "Buffer | FileRange"
+
+
+def slice_payload(payload: Payload, start: int, count: int) -> Payload:
+    """The `count` bytes of `payload` from `start`, without copying them."""
+    if isinstance(payload, FileRange):
+        return FileRange(payload.fd, payload.offset + start, count)
+    return memoryview(payload)[start : start + count]

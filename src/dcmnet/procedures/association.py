@@ -1,0 +1,334 @@
+"""The life of an association: establish, accept, exchange messages, release, abort (PS3.7 7, PS3.8 7).
+
+An `AssociationCore` is what both ends of an association hold: the Upper Layer, what was negotiated, and the
+messages under way. The procedures here and in `scu` and `scp` work on it; a driver runs them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from dcmnet.acse import AcceptedContext, Negotiated, requestor_contexts
+from dcmnet.dimse.messages import Message
+from dcmnet.dimse.stream import Assembler, DataFragment, MessageIDs, MessageStart, fragment_message
+from dcmnet.errors import (
+    ABORT_SOURCE_USER,
+    AssociationReleased,
+    AssociationRejected,
+    DcmnetError,
+    InputFileError,
+    LocalProtocolError,
+    NoPresentationContext,
+    RemoteProtocolError,
+    TransportClosed,
+)
+from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, Limits, Timeouts
+from dcmnet.payload import Payload
+from dcmnet.procedures.effects import Close, Connect, Procedure, Receive, Send, Sink, Store
+from dcmnet.ul.fsm import Sta
+from dcmnet.ul.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ, AReleaseRP, AReleaseRQ
+from dcmnet.ul.provider import Event, Trace, UpperLayer
+from dcmnet.ul.reader import Fragment
+
+T = TypeVar("T")
+
+HARMLESS = (LocalProtocolError, NoPresentationContext, InputFileError)
+"""Errors that end an operation and, when nothing of it has been sent, leave the association as it was."""
+
+
+@dataclass(slots=True)
+class AssociationCore:
+    """One association, seen from one end.
+
+    Attributes:
+        upper_layer: The PS3.8 machine.
+        timeouts: Every timer.
+        limits: What the peer may send.
+        negotiated: What both sides agreed on; None before.
+        peer: The peer's address, for people.
+        state: What handlers keep for the association.
+        busy: True from the first byte of an operation to its last: the association cannot serve another.
+    """
+
+    upper_layer: UpperLayer
+    timeouts: Timeouts
+    limits: Limits
+    peer: str = ""
+    negotiated: Negotiated | None = None
+    busy: bool = False
+    state: dict[str, Any] = field(default_factory=dict)
+    assembler: Assembler = field(init=False)
+    message_ids: MessageIDs = field(init=False)
+    wait_dimse: Receive = field(init=False)
+    wait_request: Receive = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.assembler = Assembler(self.limits)
+        self.message_ids = MessageIDs()
+        self.wait_dimse = Receive("DIMSE", self.timeouts.dimse)
+        self.wait_request = Receive("network", self.timeouts.network)
+
+    @property
+    def agreed(self) -> Negotiated:
+        """What was negotiated.
+
+        Raises:
+            LocalProtocolError: There is no association yet.
+        """
+        if self.negotiated is None:
+            raise LocalProtocolError("the association has not been established")
+        return self.negotiated
+
+    def limit_sending(self, max_pdu_length: int) -> None:
+        """Send P-DATA-TF PDUs of at most this length, where the peer would take longer ones."""
+        peers = self.agreed.max_pdu_length_to_send
+        limit = min(peers, max_pdu_length) if peers else max_pdu_length
+        self.negotiated = replace(self.agreed, max_pdu_length_to_send=limit)
+
+    def context(self, context_id: int) -> AcceptedContext:
+        """The accepted presentation context of that id.
+
+        Raises:
+            RemoteProtocolError: The peer used an id that was not accepted.
+        """
+        context = self.agreed.contexts.get(context_id)
+        if context is None:
+            raise RemoteProtocolError(f"presentation context {context_id} was not accepted")
+        return context
+
+
+def new_core(
+    *,
+    requestor: bool,
+    timeouts: Timeouts,
+    limits: Limits,
+    max_pdu_length: int = DEFAULT_MAX_PDU_LENGTH,
+    trace: Trace | None = None,
+) -> AssociationCore:
+    """A core for one association, in Sta1."""
+    upper_layer = UpperLayer(
+        requestor=requestor, timeouts=timeouts, limits=limits, max_pdu_length=max_pdu_length, trace=trace
+    )
+    return AssociationCore(upper_layer, timeouts, limits)
+
+
+# ---------------------------------------------------------------------- establishing and ending
+
+
+def establish(core: AssociationCore, host: str, port: int, request: AAssociateRQ) -> Procedure[Negotiated]:
+    """Connect and negotiate, as the association-requestor (PS3.8 7.1).
+
+    Raises:
+        TransportClosed: The connection could not be made, or broke.
+        DeadlineExceeded: The peer did not answer in time (`connect` or `ACSE`).
+        AssociationRejected: The peer answered with A-ASSOCIATE-RJ.
+        AssociationAborted: The peer aborted.
+        RemoteProtocolError: The answer breaks the protocol.
+    """
+    return (yield from guarded(core, _establish(core, host, port, request)))
+
+
+def _establish(core: AssociationCore, host: str, port: int, request: AAssociateRQ) -> Procedure[Negotiated]:
+    core.busy = True
+    core.upper_layer.associate_request(request)
+    yield Connect(host, port, core.timeouts.connect)
+    yield from flush(core)
+    answer = yield Receive("ACSE", core.timeouts.acse)
+    if isinstance(answer, AAssociateRJ):
+        raise AssociationRejected(answer.result, answer.source, answer.reason)
+    assert isinstance(answer, AAssociateAC)  # Sta5 has no other indication
+    core.negotiated = requestor_contexts(request, answer)
+    core.busy = False
+    return core.negotiated
+
+
+def release(core: AssociationCore) -> Procedure[None]:
+    """Release the association in good order (PS3.8 7.2); nothing happens where there is none.
+
+    Raises:
+        DeadlineExceeded: The peer did not confirm in time (`ACSE`).
+        AssociationAborted: The peer aborted instead.
+    """
+    if core.upper_layer.closing or core.upper_layer.state is Sta.STA1:
+        yield Close()
+        return
+    yield from guarded(core, _release(core))
+
+
+def _release(core: AssociationCore) -> Procedure[None]:
+    if core.busy:
+        raise LocalProtocolError("an operation is under way: let it end, or abort")
+    core.busy = True
+    core.upper_layer.release_request()
+    yield from flush(core)
+    wait = Receive("ACSE", core.timeouts.acse)
+    while not isinstance(event := (yield wait), AReleaseRP):
+        # PS3.8 9.2: data may still arrive in Sta7 and are dropped; a collision is answered.
+        if isinstance(event, AReleaseRQ):
+            yield from answer_release(core)
+    if core.upper_layer.state is Sta.STA12:
+        yield from answer_release(core)
+    yield from finish(core)
+
+
+def answer_release(core: AssociationCore) -> Procedure[None]:
+    """Confirm the peer's A-RELEASE-RQ, except in Sta10, where the peer confirms first (PS3.8 9.2)."""
+    if core.upper_layer.state is not Sta.STA10:
+        core.upper_layer.release_response()
+        yield from flush(core)
+
+
+def abort(core: AssociationCore, source: int = ABORT_SOURCE_USER, reason: int = 0) -> Procedure[None]:
+    """End the association at once with an A-ABORT PDU (PS3.8 7.3)."""
+    core.upper_layer.abort(source, reason)
+    yield from finish(core)
+
+
+def finish(core: AssociationCore) -> Procedure[None]:
+    """Send what is left, wait for the peer to close as long as ARTIM allows, then close (Sta13)."""
+    sent = yield from flush(core)
+    wait = Receive()
+    while sent and not core.upper_layer.closing:
+        yield wait
+    yield Close()
+
+
+def flush(core: AssociationCore) -> Procedure[bool]:
+    """Send the PDUs that the Upper Layer has made; False where they could not be sent."""
+    output = core.upper_layer.output()
+    return (yield Send(output)) if output else True
+
+
+def guarded(core: AssociationCore, procedure: Procedure[T]) -> Procedure[T]:
+    """Run an operation; where it fails with the association out of step, abort and close before raising."""
+    try:
+        return (yield from procedure)
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        if not isinstance(error, HARMLESS) or core.busy:
+            yield from _end_after(core, error)
+        raise
+
+
+def _end_after(core: AssociationCore, error: BaseException) -> Procedure[None]:
+    source, reason = ABORT_SOURCE_USER, 0
+    if isinstance(error, RemoteProtocolError):
+        source, reason = error.source, error.reason
+    core.upper_layer.abort(source, reason)
+    try:
+        yield from finish(core)
+    except DcmnetError:
+        yield Close()
+
+
+# ---------------------------------------------------------------------- messages
+
+
+def send_message(
+    core: AssociationCore, context_id: int, message: Message, payload: Payload | None = None
+) -> Procedure[bool]:
+    """Send a message and its data set (PS3.7 6.3, PS3.8 Annex E).
+
+    Returns:
+        True when all went out; False when the association ended meanwhile (see `Send`).
+    """
+    core.upper_layer.data_request()
+    core.busy = True
+    for parts in fragment_message(context_id, message, payload, core.agreed.max_pdu_length_to_send):
+        if not (yield Send(parts)):
+            return False
+    return True
+
+
+def await_end(core: AssociationCore) -> Procedure[Any]:
+    """After a `Send` that did not complete: let the reason come up as an exception."""
+    while (yield core.wait_dimse) is not None:
+        pass
+    raise TransportClosed("the connection was closed before the message was complete")
+
+
+def next_message(core: AssociationCore, wait: Receive) -> Procedure[MessageStart | AReleaseRQ]:
+    """The next Command Set; its data set, if any, is left to `receive_data`.
+
+    Args:
+        core: The association.
+        wait: How long to wait for it.
+
+    Returns:
+        The message with its presentation context id, or the peer's wish to release.
+    """
+    upper_layer = core.upper_layer
+    while True:
+        event: Event | None = upper_layer.next_event()
+        if event is None:
+            event = yield wait
+        if type(event) is Fragment:
+            if not core.assembler.in_message:
+                upper_layer.message_started()
+            item = core.assembler.feed(event)
+            if isinstance(item, MessageStart):
+                core.context(item.context_id)
+                if not item.message.has_data_set:
+                    upper_layer.message_ended()
+                return item
+            wait = core.wait_dimse
+        elif isinstance(event, AReleaseRQ):
+            return event
+        elif event is None:
+            raise TransportClosed("the connection is closed")
+
+
+def receive_data(core: AssociationCore, sink: Sink | None) -> Procedure[OSError | None]:
+    """Receive the data set of the message under way, as it comes, into `sink`.
+
+    The data set is read to its end whatever the sink says, so that the association stays in step.
+
+    Returns:
+        The error that writing ended with, None when all is written.
+    """
+    failure: OSError | None = None
+    views: list[memoryview] = []
+    upper_layer = core.upper_layer
+    feed = core.assembler.feed
+    is_last = False
+    while not is_last:
+        event: Event | None = upper_layer.next_event()
+        if event is None:
+            if sink is not None and views:
+                failure = yield from _store(sink, views)
+                sink = sink if failure is None else None
+            views.clear()
+            event = yield core.wait_dimse
+        if type(event) is not Fragment:
+            raise _cut_short(event)
+        item = feed(event)
+        assert isinstance(item, DataFragment)  # the assembler raises for anything else inside a data set
+        is_last = item.is_last
+        views.append(item.data)
+    upper_layer.message_ended()
+    if sink is not None:
+        failure = yield from _store(sink, views)
+    return failure
+
+
+def _store(sink: Sink, views: list[memoryview]) -> Procedure[OSError | None]:
+    try:
+        yield Store(sink, views)
+    except OSError as error:
+        return error
+    return None
+
+
+def _cut_short(event: Event | None) -> DcmnetError:
+    if isinstance(event, AReleaseRQ):
+        return RemoteProtocolError("A-RELEASE-RQ in the middle of a data set")
+    return TransportClosed("the connection was closed in the middle of a data set")
+
+
+def released_instead(core: AssociationCore) -> Procedure[AssociationReleased]:
+    """Confirm a release that came where a message was due; returns the error to raise."""
+    yield from answer_release(core)
+    yield from finish(core)
+    return AssociationReleased("the peer released the association while an answer was due")

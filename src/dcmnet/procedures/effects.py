@@ -1,0 +1,101 @@
+"""The whole contract between the procedures and the drivers that do their input and output.
+
+A procedure is a generator. It yields one of the effects below; the driver carries it out and sends the outcome
+back in, or throws the exception it ended with. Nothing else passes between the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+
+from dcmnet.payload import Payload
+
+if TYPE_CHECKING:
+    from dcmnet.procedures.association import AssociationCore
+
+T = TypeVar("T")
+
+
+class Sink(Protocol):
+    """Where the bytes of a data set go as they arrive."""
+
+    def write(self, views: Sequence[memoryview]) -> None:
+        """Take all the bytes of `views`, which are valid during this call only.
+
+        Raises:
+            OSError: They could not be written.
+        """
+
+
+@dataclass(slots=True)
+class Connect:
+    """Open the transport connection. Outcome: None; TransportClosed or DeadlineExceeded where it fails."""
+
+    host: str
+    port: int
+    timeout: float | None
+
+
+@dataclass(slots=True)
+class Send:
+    """Send the parts in order.
+
+    Outcome: True when all went out; False when the association ended meanwhile. How it ended, and what the
+    peer still said before, comes with the events of the next `Receive`.
+    """
+
+    parts: Sequence[Payload]
+
+
+@dataclass(slots=True)
+class Receive:
+    """Wait for the next event of the Upper Layer.
+
+    Outcome: the event; None when the connection is closed and there is no more. The exception that ends the
+    association is raised, DeadlineExceeded(timer) after `seconds` without an event.
+    """
+
+    timer: str = ""
+    seconds: float | None = None
+
+
+@dataclass(slots=True)
+class Store:
+    """Write the views to the sink. Outcome: None; an OSError where it fails."""
+
+    sink: Sink
+    views: Sequence[memoryview]
+
+
+@dataclass(slots=True)
+class Call:
+    """Call the handler, in a thread or awaited where the face asks for that. Outcome: what it returns."""
+
+    handler: Callable[..., Any]
+    args: tuple[Any, ...] = ()
+
+
+@dataclass(slots=True)
+class Next:
+    """Take the next item. Outcome: the item, or None when there are no more."""
+
+    iterator: Iterator[Any]
+
+
+@dataclass(slots=True)
+class Spawn:
+    """Run a procedure of another association, on a connection of its own. Outcome: what it returns or raises."""
+
+    core: AssociationCore
+    procedure: Procedure[Any]
+
+
+@dataclass(slots=True)
+class Close:
+    """Close the transport connection. Outcome: None."""
+
+
+Effect: TypeAlias = "Connect | Send | Receive | Store | Call | Next | Spawn | Close"
+Procedure: TypeAlias = Generator[Effect, Any, T]

@@ -1,0 +1,183 @@
+"""Serve an association: accept or reject it, then perform what the peer asks until it ends (PS3.7 7, 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from dcmnet.acse import AcceptedContext, AcceptorPolicy, acceptor_contexts, negotiate
+from dcmnet.dimse.messages import CCancelRQ, Message, Request, Response, response_to
+from dcmnet.errors import ABORT_SOURCE_USER, AssociationRejected, RemoteProtocolError
+from dcmnet.procedures.association import (
+    AssociationCore,
+    answer_release,
+    await_end,
+    finish,
+    flush,
+    guarded,
+    next_message,
+    receive_data,
+    send_message,
+)
+from dcmnet.procedures.effects import Call, Procedure, Receive
+from dcmnet.registry.statuses import UNRECOGNIZED_OPERATION
+from dcmnet.ul.items import UserIdentityAC, UserIdentityRQ
+from dcmnet.ul.pdu import AAssociateRJ, AAssociateRQ, AReleaseRQ
+
+Service: TypeAlias = Callable[[AssociationCore, AcceptedContext, Any], Procedure[None]]
+"""Performs one operation: receives its data set, if any, does the work, sends the response."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssociationRequest:
+    """What a peer asks for, as the association hook sees it.
+
+    Attributes:
+        peer: The peer's address.
+        pdu: The A-ASSOCIATE-RQ.
+    """
+
+    peer: str
+    pdu: AAssociateRQ
+
+    @property
+    def calling_ae_title(self) -> str:
+        """The requestor's AE title."""
+        return self.pdu.calling_ae_title
+
+    @property
+    def called_ae_title(self) -> str:
+        """The AE title that the requestor believes this side has."""
+        return self.pdu.called_ae_title
+
+    @property
+    def user_identity(self) -> UserIdentityRQ | None:
+        """The 58H sub-item (PS3.7 D.3.3.7), None when the peer sent none."""
+        identity = self.pdu.user_information.user_identity
+        return identity if isinstance(identity, UserIdentityRQ) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptor:
+    """How one side serves: whom it accepts, and what it performs.
+
+    Attributes:
+        policy: The negotiation.
+        services: What performs each kind of request.
+        on_request: Called with an `AssociationRequest` before anything is answered; raises
+            AssociationRejected to refuse. What it returns is the server response to a user identity
+            (bytes), or None.
+        on_accepted: Called with the core once the association is established.
+        on_released: Called with the core after an orderly release.
+    """
+
+    policy: AcceptorPolicy
+    services: Mapping[type[Message], Service] = field(default_factory=dict)
+    on_request: Callable[[AssociationRequest], Any] | None = None
+    on_accepted: Callable[[AssociationCore], Any] | None = None
+    on_released: Callable[[AssociationCore], Any] | None = None
+
+
+def serve(core: AssociationCore, acceptor: Acceptor) -> Procedure[bool]:
+    """Serve one association from the open connection to its end.
+
+    Returns:
+        True when it was accepted and released in good order, False when it was rejected.
+
+    Raises:
+        AssociationError: It was aborted, or the connection broke.
+        RemoteProtocolError: The peer broke the protocol and was aborted.
+        DeadlineExceeded: The peer was silent or too slow, and was aborted.
+    """
+    return (yield from guarded(core, _serve(core, acceptor)))
+
+
+def reject(core: AssociationCore, answer: AAssociateRJ) -> Procedure[None]:
+    """Wait for the A-ASSOCIATE-RQ and reject it, whatever it says (a server at its limit)."""
+    yield from guarded(core, _reject(core, answer))
+
+
+def _reject(core: AssociationCore, answer: AAssociateRJ) -> Procedure[None]:
+    if (yield Receive()) is not None:
+        core.upper_layer.associate_reject(answer)
+    yield from finish(core)
+
+
+def _serve(core: AssociationCore, acceptor: Acceptor) -> Procedure[bool]:
+    core.busy = True  # every failure from here on ends the association
+    request = yield Receive()
+    if not isinstance(request, AAssociateRQ):
+        yield from finish(core)
+        return False
+    answer = yield from _decide(core, acceptor, request)
+    if isinstance(answer, AAssociateRJ):
+        core.upper_layer.associate_reject(answer)
+        yield from finish(core)
+        return False
+    core.negotiated = acceptor_contexts(request, answer)
+    core.upper_layer.associate_accept(answer)
+    yield from flush(core)
+    if acceptor.on_accepted is not None:
+        yield Call(acceptor.on_accepted, (core,))
+    yield from _serve_messages(core, acceptor)
+    if acceptor.on_released is not None:
+        yield Call(acceptor.on_released, (core,))
+    return True
+
+
+def _decide(core: AssociationCore, acceptor: Acceptor, request: AAssociateRQ) -> Procedure[Any]:
+    response: UserIdentityAC | None = None
+    if acceptor.on_request is not None:
+        try:
+            answer = yield Call(acceptor.on_request, (AssociationRequest(core.peer, request),))
+        except AssociationRejected as refusal:
+            return AAssociateRJ(refusal.result, refusal.source, refusal.reason)
+        if isinstance(answer, bytes):
+            response = UserIdentityAC(answer)
+    return negotiate(request, acceptor.policy, identity_response=response)
+
+
+def _serve_messages(core: AssociationCore, acceptor: Acceptor) -> Procedure[None]:
+    while True:
+        start = yield from next_message(core, core.wait_request)
+        if isinstance(start, AReleaseRQ):
+            break
+        context = core.context(start.context_id)
+        yield from _serve_one(core, acceptor, context, start.message)
+    yield from answer_release(core)
+    yield from finish(core)
+
+
+def _serve_one(
+    core: AssociationCore, acceptor: Acceptor, context: AcceptedContext, message: Message
+) -> Procedure[None]:
+    service = acceptor.services.get(type(message))
+    if service is not None:
+        yield from service(core, context, message)
+    elif isinstance(message, Request):
+        yield from refuse(core, context, message, UNRECOGNIZED_OPERATION)
+    elif isinstance(message, CCancelRQ):
+        return  # PS3.7 9.3.2.3: a cancel that comes too late is passed over
+    else:
+        kind = type(message).__name__
+        raise RemoteProtocolError(f"{kind} came, but nothing was asked", source=ABORT_SOURCE_USER, reason=0)
+
+
+def refuse(
+    core: AssociationCore, context: AcceptedContext, request: Request, status: int, comment: str = ""
+) -> Procedure[None]:
+    """Read the request's data set, if any, to its end and answer with a failure status."""
+    if request.has_data_set:
+        yield from receive_data(core, None)
+    yield from respond(core, context, response_to(request, status, error_comment=comment))
+
+
+def respond(core: AssociationCore, context: AcceptedContext, response: Response) -> Procedure[None]:
+    """Send a response without a data set.
+
+    Raises:
+        AssociationError: The association ended before it was out.
+    """
+    if not (yield from send_message(core, context.context_id, response)):
+        yield from await_end(core)

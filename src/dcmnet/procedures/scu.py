@@ -1,0 +1,112 @@
+"""Operations that this side invokes: one request, its responses (PS3.7 7.5, 8)."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from dcmnet.acse import AcceptedContext
+from dcmnet.dimse.messages import CEchoRQ, CEchoRSP, CStoreRQ, CStoreRSP, Priority, Request, Response
+from dcmnet.errors import ABORT_SOURCE_USER, RemoteProtocolError
+from dcmnet.payload import Payload
+from dcmnet.procedures.association import (
+    AssociationCore,
+    await_end,
+    guarded,
+    next_message,
+    receive_data,
+    released_instead,
+    send_message,
+)
+from dcmnet.procedures.effects import Procedure
+from dcmnet.registry.sop_classes import VERIFICATION
+from dcmnet.ul.pdu import AReleaseRQ
+
+R = TypeVar("R", bound=Response)
+
+
+def echo(core: AssociationCore) -> Procedure[CEchoRSP]:
+    """C-ECHO (PS3.7 9.1.5).
+
+    Raises:
+        NoPresentationContext: Verification was not accepted.
+    """
+    return (yield from guarded(core, _echo(core)))
+
+
+def _echo(core: AssociationCore) -> Procedure[CEchoRSP]:
+    context = core.agreed.find(VERIFICATION)
+    request = CEchoRQ(message_id=core.message_ids.next(), affected_sop_class_uid=VERIFICATION)
+    return (yield from invoke(core, context, request, CEchoRSP))
+
+
+def store(
+    core: AssociationCore,
+    context: AcceptedContext,
+    sop_instance_uid: str,
+    data_set: Payload,
+    *,
+    priority: Priority = Priority.MEDIUM,
+) -> Procedure[CStoreRSP]:
+    """C-STORE (PS3.7 9.1.1) of a data set that is encoded as `context` demands.
+
+    Args:
+        core: The association.
+        context: The accepted presentation context whose abstract syntax is the SOP class.
+        sop_instance_uid: The Affected SOP Instance UID.
+        data_set: The encoded data set.
+        priority: PS3.7 9.1.1.1.6.
+    """
+    return (yield from guarded(core, _store(core, context, sop_instance_uid, data_set, priority)))
+
+
+def _store(
+    core: AssociationCore,
+    context: AcceptedContext,
+    sop_instance_uid: str,
+    data_set: Payload,
+    priority: Priority,
+) -> Procedure[CStoreRSP]:
+    request = CStoreRQ(
+        message_id=core.message_ids.next(),
+        affected_sop_class_uid=context.abstract_syntax,
+        affected_sop_instance_uid=sop_instance_uid,
+        priority=priority,
+    )
+    return (yield from invoke(core, context, request, CStoreRSP, data_set))
+
+
+def invoke(
+    core: AssociationCore,
+    context: AcceptedContext,
+    request: Request,
+    response_type: type[R],
+    data_set: Payload | None = None,
+) -> Procedure[R]:
+    """Send a request that has one response, and wait for that.
+
+    Raises:
+        AssociationReleased: The peer released instead of answering.
+        RemoteProtocolError: The response belongs to no request, or is of another kind.
+    """
+    core.message_ids.add(request)
+    if not (yield from send_message(core, context.context_id, request, data_set)):
+        yield from await_end(core)
+    response = yield from _response(core)
+    assert isinstance(response, response_type)  # the message ids match requests to responses
+    core.busy = False
+    return response
+
+
+def _response(core: AssociationCore) -> Procedure[Response]:
+    start = yield from next_message(core, core.wait_dimse)
+    if isinstance(start, AReleaseRQ):
+        raise (yield from released_instead(core))
+    response = start.message
+    if not isinstance(response, Response):
+        kind = f"{response.NAME} came where a response was due"
+        raise RemoteProtocolError(kind, source=ABORT_SOURCE_USER, reason=0)
+    core.message_ids.match(response)
+    if response.has_data_set:
+        # PS3.7 9.3: no response that comes here carries one; it is dropped, so that the stream stays in step.
+        yield from receive_data(core, None)
+    return response

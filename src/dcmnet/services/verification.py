@@ -1,0 +1,29 @@
+"""The Verification Service Class (PS3.4 Annex A)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dcmnet.acse import AcceptedContext
+from dcmnet.dimse.messages import CEchoRQ, response_to
+from dcmnet.procedures.association import AssociationCore
+from dcmnet.procedures.effects import Call, Procedure
+from dcmnet.procedures.scp import Service, respond
+from dcmnet.registry.statuses import SUCCESS
+
+
+def verification(handler: Callable[..., Any] | None = None) -> Service:
+    """The service that answers C-ECHO (PS3.7 9.1.5).
+
+    Args:
+        handler: Called as `handler(core, context, request)`; returns a status, or None for success.
+    """
+
+    def serve_echo(core: AssociationCore, context: AcceptedContext, request: CEchoRQ) -> Procedure[None]:
+        status = SUCCESS
+        if handler is not None:
+            status = (yield Call(handler, (core, context, request))) or SUCCESS
+        yield from respond(core, context, response_to(request, status))
+
+    return serve_echo

@@ -1,0 +1,161 @@
+"""Files that become visible only when they are complete.
+
+Everything is written to a hidden file in the target directory, which gets its name in one step when all bytes
+are there. Whatever happens before, nobody sees half an object.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+PARTIAL_PREFIX = ".dcmnet-"
+PARTIAL_SUFFIX = ".part"
+IOV_MAX = 1024
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class Duplicates(enum.Enum):
+    """What happens to an object whose file name is taken."""
+
+    REPLACE = "replace"
+    """The new one takes the place of the old one, in one step."""
+    KEEP = "keep"
+    """The old one stays; the new one is dropped and answered with success."""
+    RENAME = "rename"
+    """The new one gets a name of its own: `name.1`, `name.2`, ..."""
+    REFUSE = "refuse"
+    """The new one is answered with 0111 (duplicate SOP instance)."""
+
+
+class PartialFile:
+    """A file that is being written and is not visible yet.
+
+    Args:
+        directory: Where it will be; must exist.
+        header: Its first bytes, written together with the first data.
+
+    Raises:
+        OSError: It cannot be created.
+    """
+
+    __slots__ = ("_fd", "_header", "path", "size")
+
+    def __init__(self, directory: Path, header: bytes) -> None:
+        self.path = directory / f"{PARTIAL_PREFIX}{os.urandom(8).hex()}{PARTIAL_SUFFIX}"
+        self.size = 0
+        self._header: bytes | None = header
+        self._fd: int | None = os.open(self.path, _FLAGS, 0o666)
+
+    def write(self, views: Sequence[bytes | memoryview]) -> None:
+        """Append all the bytes of `views`.
+
+        Raises:
+            OSError: They could not all be written.
+        """
+        if self._header is not None:
+            views = [self._header, *views]
+            self._header = None
+        assert self._fd is not None
+        for first in range(0, len(views), IOV_MAX):
+            self.size += _write_all(self._fd, views[first : first + IOV_MAX])
+
+    def finish(self, *, fsync: bool) -> None:
+        """Close the file, all of whose bytes are written now; with `fsync` they are on the disk as well."""
+        if self._fd is None:
+            return
+        self.write(())
+        if fsync:
+            os.fsync(self._fd)
+        self._close()
+
+    def publish(self, path: Path, duplicates: Duplicates, *, fsync: bool = False) -> Path | None:
+        """Give the file its name.
+
+        Returns:
+            The path it has now: `path`, or one beside it; None when the name was taken and it was dropped.
+
+        Raises:
+            FileExistsError: The name was taken and `duplicates` says to refuse.
+            OSError: The disk refused.
+        """
+        self.finish(fsync=fsync)
+        if duplicates is Duplicates.REPLACE:
+            os.replace(self.path, path)
+            published: Path | None = path
+        else:
+            published = self._publish_beside(path, duplicates)
+        if fsync:
+            _sync_directory(path.parent)
+        return published
+
+    def discard(self) -> None:
+        """Remove the file; nothing happens when it is gone already."""
+        self._close()
+        self.path.unlink(missing_ok=True)
+
+    def _publish_beside(self, path: Path, duplicates: Duplicates) -> Path | None:
+        number = 0
+        while True:
+            target = path if number == 0 else path.with_name(f"{path.name}.{number}")
+            try:
+                _rename_exclusively(self.path, target)
+                return target
+            except FileExistsError:
+                if duplicates is Duplicates.REFUSE:
+                    raise
+                if duplicates is Duplicates.KEEP:
+                    self.discard()
+                    return None
+            number += 1
+
+    def _close(self) -> None:
+        if self._fd is not None:
+            fd, self._fd = self._fd, None
+            os.close(fd)
+
+
+def _write_all(fd: int, views: Sequence[bytes | memoryview]) -> int:
+    total = sum(map(len, views))
+    if hasattr(os, "writev") and views:
+        written = os.writev(fd, views)
+        if written == total:
+            return total
+    else:
+        written = 0
+    for view in views:  # the rest of a short write: a full disk shows as an error now
+        if written >= len(view):
+            written -= len(view)
+            continue
+        rest = memoryview(view)[written:]
+        written = 0
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+    return total
+
+
+def _rename_exclusively(source: Path, target: Path) -> None:
+    """Rename without replacing: a hard link fails where the name is taken."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
+            raise
+        # A file system without hard links: take the name with an empty file, then replace that.
+        os.close(os.open(target, _FLAGS, 0o666))
+        os.replace(source, target)
+        return
+    os.unlink(source)
+
+
+def _sync_directory(directory: Path) -> None:
+    if os.name != "posix":
+        return
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,170 @@
+"""What a server does, whatever face it has: whom it accepts, which handlers it calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dcmnet.acse import AcceptorPolicy, SupportedContext
+from dcmnet.dimse.messages import CEchoRQ, CStoreRQ, Message
+from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, MAX_ASSOCIATIONS, MAX_ASSOCIATIONS_BY_PEER, Limits, Timeouts
+from dcmnet.procedures.association import AssociationCore, new_core
+from dcmnet.procedures.scp import Acceptor, AssociationRequest, Service
+from dcmnet.services.defaults import VERIFICATION_CONTEXT, storage_contexts
+from dcmnet.services.storage import storage
+from dcmnet.services.verification import verification
+from dcmnet.storage.scp import FileStore, StoreHandler
+from dcmnet.ul.provider import Trace
+
+H = TypeVar("H", bound=Callable[..., Any])
+
+
+@dataclass(slots=True, kw_only=True)
+class Hooks:
+    """What a server calls at the turns of an association's life; each may be None.
+
+    Attributes:
+        request: `hook(AssociationRequest)` before an association is answered; raises AssociationRejected to
+            refuse it, returns the server response to a user identity (bytes) or None.
+        accepted: `hook(core)` when it is established.
+        released: `hook(core)` after an orderly release.
+        ended: `hook(core, error)` when it has ended, with what ended it before its time, or None.
+        echo: `hook(core, context, request)` for each C-ECHO; returns a status, or None for success.
+    """
+
+    request: Callable[[AssociationRequest], Any] | None = None
+    accepted: Callable[[AssociationCore], Any] | None = None
+    released: Callable[[AssociationCore], Any] | None = None
+    ended: Callable[[AssociationCore, BaseException | None], Any] | None = None
+    echo: Callable[..., Any] | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Node:
+    """The configuration of a server.
+
+    Attributes:
+        policy: How associations are negotiated. Without `contexts`, Verification is accepted, and every
+            storage class where there is a store.
+        timeouts: Every timer.
+        limits: What peers may send.
+        max_associations: At most so many at once; more are rejected as transient (2/3/2).
+        max_associations_by_peer: At most so many at once from one address.
+        store: Where received objects go; None accepts none.
+        hooks: What is called when.
+        trace: Called for every PDU and transition.
+    """
+
+    policy: AcceptorPolicy = field(default_factory=AcceptorPolicy)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    limits: Limits = field(default_factory=Limits)
+    max_associations: int = MAX_ASSOCIATIONS
+    max_associations_by_peer: int = MAX_ASSOCIATIONS_BY_PEER
+    store: FileStore | None = None
+    hooks: Hooks = field(default_factory=Hooks)
+    trace: Trace | None = None
+
+    def acceptor(self) -> Acceptor:
+        """The acceptor that serves each association."""
+        services: dict[type[Message], Service] = {CEchoRQ: verification(self.hooks.echo)}
+        contexts: tuple[SupportedContext, ...] = (VERIFICATION_CONTEXT,)
+        if self.store is not None:
+            services[CStoreRQ] = storage(self.store)
+            contexts += storage_contexts()
+        policy = self.policy if self.policy.contexts else replace(self.policy, contexts=contexts)
+        return Acceptor(
+            policy=policy,
+            services=services,
+            on_request=self.hooks.request,
+            on_accepted=self.hooks.accepted,
+            on_released=self.hooks.released,
+        )
+
+    def new_core(self, trace: Trace | None = None) -> AssociationCore:
+        """A core for one association that is served."""
+        return new_core(
+            requestor=False,
+            timeouts=self.timeouts,
+            limits=self.limits,
+            max_pdu_length=self.policy.max_pdu_length,
+            trace=self.trace or trace,
+        )
+
+
+class Handlers:
+    """The decorators of both faces' `Server`, and the configuration they fill in.
+
+    Args:
+        ae_title: The server's AE title.
+        contexts: What is accepted; Verification, and storage where there is a handler, when not given.
+        require_called_ae_title: Reject who calls another title.
+        calling_ae_titles: Titles that may call; None for all.
+        spool: Folder for objects on their way in; handlers that `save` to the same file system pay nothing.
+        max_pdu_length: Longest P-DATA-TF this side takes, in bytes.
+        timeouts: Every timer.
+        limits: What peers may send.
+        node: All of this at once, for those who need more.
+    """
+
+    def __init__(
+        self,
+        ae_title: str = "DCMNET",
+        *,
+        contexts: Sequence[SupportedContext] = (),
+        require_called_ae_title: bool = False,
+        calling_ae_titles: Iterable[str] | None = None,
+        spool: str | Path | None = None,
+        max_pdu_length: int = DEFAULT_MAX_PDU_LENGTH,
+        timeouts: Timeouts | None = None,
+        limits: Limits | None = None,
+        node: Node | None = None,
+    ) -> None:
+        self.node = node or Node(
+            policy=AcceptorPolicy(
+                ae_title=ae_title,
+                contexts=tuple(contexts),
+                require_called_ae_title=require_called_ae_title,
+                calling_ae_titles=None if calling_ae_titles is None else frozenset(calling_ae_titles),
+                max_pdu_length=max_pdu_length,
+            ),
+            timeouts=timeouts or Timeouts(),
+            limits=limits or Limits(),
+        )
+        self._spool = spool
+
+    def on_store(self, handler: H) -> H:
+        """Decorator: `handler(request)` is called with each complete `StoreRequest`.
+
+        It may `request.save(...)` the object; otherwise the object is gone when the handler returns. What it
+        returns is the status to answer with, None for success; an exception becomes 0110, processing failure.
+        """
+        self.node.store = FileStore(directory=self._spool_folder(), handler=handler)
+        return handler
+
+    def on_echo(self, handler: H) -> H:
+        """Decorator: `handler(core, context, request)` is called for each C-ECHO; returns a status or None."""
+        self.node.hooks.echo = handler
+        return handler
+
+    def on_association(self, handler: H) -> H:
+        """Decorator: `handler(request)` is called before an association is answered.
+
+        It may raise `AssociationRejected(result, source, reason)` to refuse it.
+        """
+        self.node.hooks.request = handler
+        return handler
+
+    def on_ended(self, handler: H) -> H:
+        """Decorator: `handler(core, error)` is called when an association has ended."""
+        self.node.hooks.ended = handler
+        return handler
+
+    def _spool_folder(self) -> Path:
+        import tempfile
+
+        return Path(self._spool if self._spool is not None else tempfile.gettempdir())
+
+
+__all__ = ["Handlers", "Hooks", "Node", "StoreHandler"]

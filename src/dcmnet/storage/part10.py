@@ -1,0 +1,437 @@
+"""The file format of PS3.10: File Meta Information, and a look at the start of a data set.
+
+Nothing here opens a file: callers read the first `HEAD_LENGTH` bytes and hand them over. No length that a
+file declares is ever allocated; whatever does not fit into the bytes at hand is reported as missing.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from dcmnet.errors import InputFileError
+from dcmnet.limits import MAX_SEQUENCE_DEPTH, Tolerance
+from dcmnet.payload import Buffer
+from dcmnet.registry import transfer_syntaxes
+from dcmnet.registry.uids import is_valid_uid
+
+HEAD_LENGTH: Final = 65536
+"""Bytes of a file, or of an inflated data set, that are looked at: group 0002 takes about 400 of them."""
+
+PREAMBLE_LENGTH: Final = 128
+"""PS3.10 7.1; "DICM" follows it."""
+
+MAX_TEXT_LENGTH: Final = 16
+"""Characters of an AE or SH value (PS3.5 6.2)."""
+
+_FILE_META_GROUP = 0x0002
+_ITEM_GROUP = 0xFFFE
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+
+_ITEM = 0xFFFEE000
+_ITEM_DELIMITATION = 0xFFFEE00D
+_SEQUENCE_DELIMITATION = 0xFFFEE0DD
+
+_GROUP_LENGTH = 0x00020000
+_MEDIA_STORAGE_SOP_CLASS_UID = 0x00020002
+_MEDIA_STORAGE_SOP_INSTANCE_UID = 0x00020003
+_TRANSFER_SYNTAX_UID = 0x00020010
+_IMPLEMENTATION_CLASS_UID = 0x00020012
+_IMPLEMENTATION_VERSION_NAME = 0x00020013
+_SOURCE_APPLICATION_ENTITY_TITLE = 0x00020016
+
+_SOP_CLASS_UID = 0x00080016
+_SOP_INSTANCE_UID = 0x00080018
+_STUDY_INSTANCE_UID = 0x0020000D
+
+_REQUIRED_NAMES = {
+    _MEDIA_STORAGE_SOP_CLASS_UID: "Media Storage SOP Class UID",
+    _MEDIA_STORAGE_SOP_INSTANCE_UID: "Media Storage SOP Instance UID",
+    _TRANSFER_SYNTAX_UID: "Transfer Syntax UID",
+}
+
+# PS3.5 7.1.2: these have a length of two bytes; all others two reserved bytes and a length of four.
+_SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
+_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+_VRS = _SHORT_VRS | _LONG_VRS
+
+_LONGEST_TEXT = 256
+
+_UINT16 = struct.Struct("<H")
+_UINT32 = struct.Struct("<I")
+_HEADER = struct.Struct("<HH2sH")
+
+
+class _Encoding(NamedTuple):
+    """How elements of a data set are laid out."""
+
+    implicit: bool
+    tag: struct.Struct
+    short_length: struct.Struct
+    long_length: struct.Struct
+
+
+_IMPLICIT_LITTLE = _Encoding(True, struct.Struct("<HH"), _UINT16, _UINT32)
+_EXPLICIT_LITTLE = _Encoding(False, struct.Struct("<HH"), _UINT16, _UINT32)
+_EXPLICIT_BIG = _Encoding(False, struct.Struct(">HH"), struct.Struct(">H"), struct.Struct(">I"))
+
+
+class _Element(NamedTuple):
+    """The header of an element: where its value starts, and its declared length."""
+
+    tag: int
+    vr: bytes
+    length: int
+    start: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileMeta:
+    """The File Meta Information of a file (PS3.10 7.1, Table 7.1-1), without padding.
+
+    Attributes:
+        sop_class_uid: Media Storage SOP Class UID (0002,0002).
+        sop_instance_uid: Media Storage SOP Instance UID (0002,0003).
+        transfer_syntax: Transfer Syntax UID (0002,0010).
+        implementation_class_uid: Implementation Class UID (0002,0012); empty when a file lacks it.
+        implementation_version_name: Implementation Version Name (0002,0013), at most 16 characters.
+        source_application_entity_title: Source Application Entity Title (0002,0016), at most 16 characters.
+    """
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax: str
+    implementation_class_uid: str = ""
+    implementation_version_name: str = ""
+    source_application_entity_title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Identifiers:
+    """What the start of a data set says that it is; a text is empty where the attribute was not found.
+
+    Attributes:
+        sop_class_uid: SOP Class UID (0008,0016).
+        sop_instance_uid: SOP Instance UID (0008,0018).
+        study_instance_uid: Study Instance UID (0020,000D).
+        complete: Whether this is final: all three were found, or an element behind the place of the last
+            one. False when the bytes ended before that, or are malformed.
+    """
+
+    sop_class_uid: str = ""
+    sop_instance_uid: str = ""
+    study_instance_uid: str = ""
+    complete: bool = False
+
+
+def encode_file_meta(meta: FileMeta) -> bytes:
+    """The preamble, "DICM" and group 0002 of a file: everything in front of its data set.
+
+    Raises:
+        ValueError: A required UID is missing or is none, or a text is too long or not ASCII.
+    """
+    # PS3.10 7.1: group 0002 is Explicit VR Little Endian whatever the transfer syntax of the data set;
+    # (0002,0001) has bit 0 of its second byte set for version 1.
+    group = b"".join(
+        (
+            b"\x02\x00\x01\x00OB\x00\x00\x02\x00\x00\x00\x00\x01",
+            _encode_uid(_MEDIA_STORAGE_SOP_CLASS_UID, meta.sop_class_uid),
+            _encode_uid(_MEDIA_STORAGE_SOP_INSTANCE_UID, meta.sop_instance_uid),
+            _encode_uid(_TRANSFER_SYNTAX_UID, meta.transfer_syntax),
+            _encode_uid(_IMPLEMENTATION_CLASS_UID, meta.implementation_class_uid),
+            _encode_text(_IMPLEMENTATION_VERSION_NAME, b"SH", meta.implementation_version_name),
+            _encode_text(_SOURCE_APPLICATION_ENTITY_TITLE, b"AE", meta.source_application_entity_title),
+        )
+    )
+    group_length = _encode_element(_GROUP_LENGTH, b"UL", _UINT32.pack(len(group)))
+    return b"".join((bytes(PREAMBLE_LENGTH), b"DICM", group_length, group))
+
+
+def _encode_uid(tag: int, uid: str) -> bytes:
+    if not is_valid_uid(uid, Tolerance.NONCONFORMING_UID):
+        raise ValueError(f"{_tag_text(tag)} needs a UID, which {uid!r} is not")
+    # PS3.5 9.1: a UID of odd length is padded with one NUL.
+    return _encode_element(tag, b"UI", uid.encode("ascii") + b"\0" * (len(uid) & 1))
+
+
+def _encode_text(tag: int, vr: bytes, text: str) -> bytes:
+    if not text:
+        return b""
+    if len(text) > MAX_TEXT_LENGTH or not text.isascii() or not text.isprintable():
+        raise ValueError(
+            f"{_tag_text(tag)} takes at most {MAX_TEXT_LENGTH} characters of printable ASCII, not {text!r}"
+        )
+    return _encode_element(tag, vr, text.encode("ascii") + b" " * (len(text) & 1))
+
+
+def _encode_element(tag: int, vr: bytes, value: bytes) -> bytes:
+    return _HEADER.pack(tag >> 16, tag & 0xFFFF, vr, len(value)) + value
+
+
+def read_file_meta(head: Buffer, name: str) -> tuple[FileMeta, int]:
+    """The File Meta Information of a file, and the offset of its data set.
+
+    Elements of group 0002 that the standard does not know are passed over, and so is a (0002,0000) that is
+    missing or wrong: the group ends where its elements end.
+
+    Args:
+        head: The file's first `HEAD_LENGTH` bytes, or all of it.
+        name: The file's name, for messages.
+
+    Raises:
+        InputFileError: The file is empty, not DICOM, truncated, or lacks a required UID; it says which.
+    """
+    view = memoryview(head)
+    if not view:
+        raise InputFileError(name, "the file is empty")
+    if bytes(view[PREAMBLE_LENGTH : PREAMBLE_LENGTH + 4]) != b"DICM":
+        raise InputFileError(name, 'not a DICOM file: it has no "DICM" behind a preamble of 128 bytes')
+    values, offset = _read_group(view, name)
+    for tag, text in _REQUIRED_NAMES.items():
+        if tag not in values:
+            why = (
+                "truncated: it ends before the" if offset == len(view) else "its File Meta Information has no"
+            )
+            raise InputFileError(name, f"{why} {text} {_tag_text(tag)}")
+        if not is_valid_uid(values[tag], Tolerance.NONCONFORMING_UID):
+            raise InputFileError(name, f"its {text} {_tag_text(tag)} is not a UID: {values[tag]!r}")
+    meta = FileMeta(
+        sop_class_uid=values[_MEDIA_STORAGE_SOP_CLASS_UID],
+        sop_instance_uid=values[_MEDIA_STORAGE_SOP_INSTANCE_UID],
+        transfer_syntax=values[_TRANSFER_SYNTAX_UID],
+        implementation_class_uid=values.get(_IMPLEMENTATION_CLASS_UID, ""),
+        implementation_version_name=values.get(_IMPLEMENTATION_VERSION_NAME, ""),
+        source_application_entity_title=values.get(_SOURCE_APPLICATION_ENTITY_TITLE, ""),
+    )
+    return meta, offset
+
+
+def _read_group(view: memoryview, name: str) -> tuple[dict[int, str], int]:
+    """The texts of group 0002 by tag, and where the group ends."""
+    values: dict[int, str] = {}
+    offset = PREAMBLE_LENGTH + 4
+    while _is_file_meta_at(view, offset):
+        try:
+            element = _element_at(view, offset, _EXPLICIT_LITTLE)
+            end = _end_of(view, element, _EXPLICIT_LITTLE)
+        except ValueError as error:
+            raise InputFileError(name, f"truncated within its File Meta Information: {error}") from None
+        values[element.tag] = _text(view[element.start : end])
+        offset = end
+    return values, offset
+
+
+def _is_file_meta_at(view: memoryview, offset: int) -> bool:
+    """Whether an element of group 0002 starts here, or is cut off here.
+
+    The value representation is looked at too: the two bytes of the group may as well begin a deflated data
+    set.
+    """
+    if offset == len(view):
+        return False
+    return bytes(view[offset : offset + 2]) == b"\x02\x00" and (
+        offset + 6 > len(view) or bytes(view[offset + 4 : offset + 6]) in _VRS
+    )
+
+
+def scan_identifiers(head: Buffer, transfer_syntax: str) -> Identifiers:
+    """Look for the SOP Class, SOP Instance and Study Instance UIDs at the start of a data set.
+
+    Sequences in front of them are passed over, of defined and undefined length, up to `MAX_SEQUENCE_DEPTH`
+    deep. A deflated data set is inflated up to `HEAD_LENGTH` bytes. Malformed bytes are not an error: what
+    was found before them is returned, with `complete` False.
+
+    Args:
+        head: The data set's first bytes, from its first element.
+        transfer_syntax: UID of its transfer syntax; one that is unknown counts as Explicit VR Little Endian.
+    """
+    if transfer_syntaxes.is_deflated(transfer_syntax):
+        head = _inflate(head)
+    found: dict[int, str] = {}
+    complete = _collect(memoryview(head), _encoding_of(transfer_syntax), found)
+    return Identifiers(
+        sop_class_uid=found.get(_SOP_CLASS_UID, ""),
+        sop_instance_uid=found.get(_SOP_INSTANCE_UID, ""),
+        study_instance_uid=found.get(_STUDY_INSTANCE_UID, ""),
+        complete=complete,
+    )
+
+
+def _encoding_of(transfer_syntax: str) -> _Encoding:
+    if transfer_syntaxes.is_implicit(transfer_syntax):
+        return _IMPLICIT_LITTLE
+    return _EXPLICIT_BIG if transfer_syntaxes.is_big_endian(transfer_syntax) else _EXPLICIT_LITTLE
+
+
+def _inflate(head: Buffer) -> bytes:
+    # PS3.5 A.5: a raw deflate stream (RFC 1951), without the header and checksum of zlib.
+    try:
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(head, HEAD_LENGTH)
+    except zlib.error:
+        return b""
+
+
+def _collect(view: memoryview, encoding: _Encoding, found: dict[int, str]) -> bool:
+    """Put the wanted UIDs into `found`; whether nothing more can come."""
+    wanted = (_SOP_CLASS_UID, _SOP_INSTANCE_UID, _STUDY_INSTANCE_UID)
+    offset = 0
+    try:
+        while len(found) < len(wanted):
+            element = _element_at(view, offset, encoding)
+            # PS3.5 7.1: elements come in ascending order of their tags, and items only within sequences.
+            if element.tag > wanted[-1]:
+                return element.tag >> 16 != _ITEM_GROUP
+            offset = _end_of(view, element, encoding)
+            if element.tag in wanted:
+                found[element.tag] = _uid(view[element.start : offset])
+    except ValueError:
+        return False
+    return True
+
+
+def _uid(value: memoryview) -> str:
+    uid = _text(value)
+    if uid and not is_valid_uid(uid, Tolerance.NONCONFORMING_UID):
+        raise ValueError(f"{uid!r} is not a UID")
+    return uid
+
+
+def _text(value: memoryview) -> str:
+    """A value as text without padding, safe to be printed; one that is far too long is cut."""
+    text = str(value[:_LONGEST_TEXT], "ascii", "replace").strip("\0 ")
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _element_at(view: memoryview, offset: int, encoding: _Encoding) -> _Element:
+    """The header of the element at an offset; ValueError where it is cut off or no element."""
+    if offset + 8 > len(view):
+        raise ValueError(f"the element at byte {offset} is cut off")
+    group, number = encoding.tag.unpack_from(view, offset)
+    tag = group << 16 | number
+    # PS3.5 7.5: items and delimiters have no value representation in any transfer syntax.
+    if encoding.implicit or group == _ITEM_GROUP:
+        return _Element(tag, b"", encoding.long_length.unpack_from(view, offset + 4)[0], offset + 8)
+    vr = bytes(view[offset + 4 : offset + 6])
+    if vr in _SHORT_VRS:
+        return _Element(tag, vr, encoding.short_length.unpack_from(view, offset + 6)[0], offset + 8)
+    # PS3.5 7.1.2: a value representation of a later edition has a length of four bytes too.
+    if not (vr.isalpha() and vr.isupper()):
+        raise ValueError(f"{_tag_text(tag)} at byte {offset} has no value representation")
+    if offset + 12 > len(view):
+        raise ValueError(f"the element at byte {offset} is cut off")
+    return _Element(tag, vr, encoding.long_length.unpack_from(view, offset + 8)[0], offset + 12)
+
+
+def _end_of(view: memoryview, element: _Element, encoding: _Encoding) -> int:
+    """The offset behind an element's value; ValueError where that is not among the bytes at hand."""
+    if element.length == _UNDEFINED_LENGTH:
+        return _end_of_sequence(view, element, encoding)
+    end = element.start + element.length
+    if end > len(view):
+        raise ValueError(
+            f"{_tag_text(element.tag)} claims {element.length} bytes, {len(view) - element.start} are there"
+        )
+    return end
+
+
+def _end_of_sequence(view: memoryview, sequence: _Element, encoding: _Encoding) -> int:
+    """The offset behind the delimiter of a sequence of undefined length."""
+    # One entry for each sequence and each item that is open and has no length: its delimiter, its encoding.
+    open_levels = [(_SEQUENCE_DELIMITATION, _encoding_within(sequence, encoding))]
+    offset = sequence.start
+    while open_levels:
+        delimiter, encoding = open_levels[-1]
+        element = _element_at(view, offset, encoding)
+        offset = element.start
+        if element.tag == delimiter:
+            open_levels.pop()
+        elif not _belongs(element.tag, within_item=delimiter == _ITEM_DELIMITATION):
+            raise ValueError(f"{_tag_text(element.tag)} has no place in front of byte {offset}")
+        elif element.length != _UNDEFINED_LENGTH:
+            offset = _end_of(view, element, encoding)
+        elif element.tag == _ITEM:
+            open_levels.append((_ITEM_DELIMITATION, encoding))
+        elif len(open_levels) >= 2 * MAX_SEQUENCE_DEPTH:
+            raise ValueError(f"sequences are nested more than {MAX_SEQUENCE_DEPTH} deep")
+        else:
+            open_levels.append((_SEQUENCE_DELIMITATION, _encoding_within(element, encoding)))
+    return offset
+
+
+def _belongs(tag: int, *, within_item: bool) -> bool:
+    # PS3.5 7.5.1: a sequence consists of items, an item of elements that are neither items nor delimiters.
+    return tag >> 16 != _ITEM_GROUP if within_item else tag == _ITEM
+
+
+def _encoding_within(element: _Element, encoding: _Encoding) -> _Encoding:
+    # PS3.5 6.2.2 note: a UN of undefined length holds a sequence in Implicit VR Little Endian.
+    return _IMPLICIT_LITTLE if element.vr == b"UN" else encoding
+
+
+class DataSetHead:
+    """Collects the first bytes of a data set that arrives in pieces, until they say what it is.
+
+    It holds `HEAD_LENGTH` bytes at most, and looks at them again only when they have doubled: a data set in
+    tiny pieces costs no more than one in large ones.
+    """
+
+    __slots__ = ("_buffer", "_identifiers", "_next_look", "_transfer_syntax")
+
+    FIRST_LOOK: Final = 1024
+    """Bytes that are waited for before the first look: the UIDs of most objects are among them."""
+
+    def __init__(self, transfer_syntax: str) -> None:
+        self._transfer_syntax = transfer_syntax
+        self._buffer = bytearray()
+        self._next_look = self.FIRST_LOOK
+        self._identifiers: Identifiers | None = None
+
+    def feed(self, data: Buffer) -> bool:
+        """Take the next bytes of the data set (they are copied); whether more are of use."""
+        room = HEAD_LENGTH - len(self._buffer)
+        if room == 0 or (self._identifiers is not None and self._identifiers.complete):
+            return False
+        self._buffer += memoryview(data)[:room]
+        self._identifiers = None
+        if len(self._buffer) >= self._next_look:
+            self._next_look = min(2 * len(self._buffer), HEAD_LENGTH)
+            return not self.identifiers.complete and len(self._buffer) < HEAD_LENGTH
+        return True
+
+    @property
+    def identifiers(self) -> Identifiers:
+        """What the bytes so far say."""
+        if self._identifiers is None:
+            self._identifiers = scan_identifiers(self._buffer, self._transfer_syntax)
+        return self._identifiers
+
+
+def guess_transfer_syntax(head: Buffer) -> str | None:
+    """The transfer syntax of a data set without File Meta Information, from the look of its first element.
+
+    Returns:
+        Implicit VR Little Endian, Explicit VR Little Endian or Explicit VR Big Endian; None when the bytes do
+        not look like a data set. A deflated one cannot be told from any other file.
+    """
+    view = memoryview(head)
+    if len(view) < 8:
+        return None
+    little, big = view[0] | view[1] << 8, view[0] << 8 | view[1]
+    if bytes(view[4:6]) in _VRS:
+        if _may_be_first_group(little):
+            return transfer_syntaxes.EXPLICIT_VR_LITTLE_ENDIAN
+        return transfer_syntaxes.EXPLICIT_VR_BIG_ENDIAN if _may_be_first_group(big) else None
+    length = _UINT32.unpack_from(view, 4)[0]
+    plausible = length == _UNDEFINED_LENGTH or (length <= HEAD_LENGTH and length % 2 == 0)
+    return transfer_syntaxes.IMPLICIT_VR_LITTLE_ENDIAN if plausible and _may_be_first_group(little) else None
+
+
+def _may_be_first_group(group: int) -> bool:
+    """Whether a data set may begin with this group: an even one, and not far behind 0008."""
+    return 0x0004 <= group <= 0x00FE and group % 2 == 0
+
+
+def _tag_text(tag: int) -> str:
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"

@@ -1,0 +1,95 @@
+"""Which presentation contexts a set of objects needs, and over how many associations (PS3.8 9.3.2.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from dcmnet.acse import AcceptedContext, Negotiated, ProposedContext
+from dcmnet.dataset import CONVERTIBLE
+from dcmnet.errors import NoPresentationContext
+from dcmnet.limits import MAX_PRESENTATION_CONTEXTS
+from dcmnet.registry.transfer_syntaxes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+from dcmnet.storage.sources import Instance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """How transfer syntaxes are proposed.
+
+    Attributes:
+        transfer_syntaxes: UIDs to propose for every class, the best first; None works them out from the
+            objects: what they are in, so that they go out as they are, and for those that can be converted
+            the little endian ones as a fallback.
+        combine: One context a class with all its transfer syntaxes, rather than the first alone and the
+            others as a fallback. The acceptor chooses then.
+    """
+
+    transfer_syntaxes: tuple[str, ...] | None = None
+    combine: bool = False
+
+
+@dataclass(slots=True)
+class Plan:
+    """What goes over one association.
+
+    Attributes:
+        contexts: To be proposed.
+        instances: To be sent, in order.
+    """
+
+    contexts: list[ProposedContext] = field(default_factory=list)
+    instances: list[Instance] = field(default_factory=list)
+
+
+def plan(
+    instances: Sequence[Instance], proposal: Proposal, limit: int = MAX_PRESENTATION_CONTEXTS
+) -> list[Plan]:
+    """Spread objects over associations of at most `limit` contexts; the objects of a class stay together."""
+    by_class: dict[str, list[Instance]] = {}
+    for instance in instances:
+        by_class.setdefault(instance.sop_class_uid, []).append(instance)
+    plan_of: dict[str, Plan] = {}
+    plans: list[Plan] = []
+    for sop_class_uid, members in by_class.items():
+        contexts = [
+            ProposedContext(abstract_syntax=sop_class_uid, transfer_syntaxes=syntaxes)
+            for syntaxes in _groups(members, proposal)
+        ]
+        if not plans or len(plans[-1].contexts) + len(contexts) > limit:
+            plans.append(Plan())
+        plans[-1].contexts += contexts
+        plan_of[sop_class_uid] = plans[-1]
+    for instance in instances:
+        plan_of[instance.sop_class_uid].instances.append(instance)
+    return plans
+
+
+def choose_context(negotiated: Negotiated, instance: Instance) -> AcceptedContext:
+    """The context to send an object on: in its own transfer syntax if there is one, else converted.
+
+    Raises:
+        NoPresentationContext: None serves.
+    """
+    try:
+        return negotiated.find(instance.sop_class_uid, (instance.transfer_syntax,))
+    except NoPresentationContext:
+        if not instance.convertible:
+            raise
+    return negotiated.find(instance.sop_class_uid, CONVERTIBLE)
+
+
+def _groups(instances: Iterable[Instance], proposal: Proposal) -> list[tuple[str, ...]]:
+    """The transfer syntaxes of each context of one class."""
+    own = tuple(dict.fromkeys(instance.transfer_syntax for instance in instances))
+    if proposal.transfer_syntaxes is not None:
+        first, *others = proposal.transfer_syntaxes
+        groups = [(first,), tuple(others)]
+    else:
+        convertible = any(syntax in CONVERTIBLE for syntax in own)
+        fallback = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN) if convertible else ()
+        groups = [(syntax,) for syntax in own]
+        groups.append(tuple(syntax for syntax in fallback if syntax not in own))
+    if proposal.combine:
+        groups = [tuple(syntax for group in groups for syntax in group)]
+    return [group for group in groups if group]

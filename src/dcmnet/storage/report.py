@@ -1,0 +1,113 @@
+"""What came of a transfer, object by object and in all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from dcmnet.dimse.messages import StatusClass, status_class
+from dcmnet.errors import DcmnetError, StatusError
+from dcmnet.registry.statuses import text_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreResult:
+    """What came of one object.
+
+    Attributes:
+        name: The file's name, or what stands for it.
+        sop_class_uid: UID, empty where the file could not be read.
+        sop_instance_uid: UID, empty where the file could not be read.
+        transfer_syntax: UID of the one it was sent in, empty where it was not sent.
+        size: Length of its data set as sent, in bytes.
+        association: Number of the association it went over, from 1; 0 where there was none.
+        status: The peer's answer; None where there was none.
+        comment: The peer's Error Comment.
+        error: Why there was no answer; None where there was one.
+    """
+
+    name: str
+    sop_class_uid: str = ""
+    sop_instance_uid: str = ""
+    transfer_syntax: str = ""
+    size: int = 0
+    association: int = 0
+    status: int | None = None
+    comment: str = ""
+    error: DcmnetError | None = None
+
+    @property
+    def status_class(self) -> StatusClass:
+        """Success, warning or failure; failure where there was no answer."""
+        return StatusClass.FAILURE if self.status is None else status_class(self.status)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the peer has kept the object (success, or success with a warning)."""
+        return self.status_class in (StatusClass.SUCCESS, StatusClass.WARNING)
+
+    def describe(self) -> str:
+        """One line for a person: the status in the standard's words, or the error."""
+        if self.status is None:
+            return str(self.error or "not sent")
+        text = f"0x{self.status:04X} ({text_of(self.status, 'storage')})"
+        return f"{text}: {self.comment}" if self.comment else text
+
+
+@dataclass(slots=True)
+class Report:
+    """What came of a whole transfer.
+
+    Attributes:
+        results: One a source, in the order in which they were dealt with.
+        skipped: Files found in folders that are not DICOM, each with the reason.
+        associations: Associations that were established.
+    """
+
+    results: list[StoreResult] = field(default_factory=list)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    associations: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """True when the peer has kept every object."""
+        return all(result.ok for result in self.results)
+
+    @property
+    def stored(self) -> int:
+        """Objects that the peer has kept."""
+        return sum(result.ok for result in self.results)
+
+    @property
+    def failed(self) -> int:
+        """Objects that the peer has not kept, whatever the reason."""
+        return len(self.results) - self.stored
+
+    @property
+    def warnings(self) -> int:
+        """Objects that the peer has kept with a warning."""
+        return sum(result.status_class is StatusClass.WARNING for result in self.results)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the data sets that the peer has kept."""
+        return sum(result.size for result in self.results if result.ok)
+
+    @property
+    def statuses(self) -> dict[int, int]:
+        """How often the peer answered with each status."""
+        return dict(Counter(each.status for each in self.results if each.status is not None))
+
+    def raise_for_failures(self) -> None:
+        """Raise when an object was not kept.
+
+        Raises:
+            StatusError: It names the first such object and how many there are.
+        """
+        failures: Iterable[StoreResult] = [result for result in self.results if not result.ok]
+        for first in failures:
+            message = (
+                f"{self.failed} of {len(self.results)} objects not stored; {first.name}: {first.describe()}"
+            )
+            raise StatusError(message, status=first.status or 0, comment=first.comment) from first.error

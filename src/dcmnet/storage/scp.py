@@ -1,0 +1,318 @@
+"""The Storage SCP: received objects become files, byte for byte, before they are answered for (PS3.4 Annex B)."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dcmnet.acse import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, AcceptedContext
+from dcmnet.dimse.messages import CStoreRQ, StatusClass, status_class
+from dcmnet.limits import Tolerance
+from dcmnet.procedures.association import AssociationCore
+from dcmnet.registry.sop_classes import prefix_of
+from dcmnet.registry.statuses import (
+    CANNOT_UNDERSTAND,
+    DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
+    DUPLICATE_SOP_INSTANCE,
+    INVALID_SOP_INSTANCE,
+    OUT_OF_RESOURCES,
+    PROCESSING_FAILURE,
+    SOP_CLASS_NOT_SUPPORTED,
+    SUCCESS,
+)
+from dcmnet.registry.uids import is_valid_uid
+from dcmnet.services.storage import Outcome, Reception
+from dcmnet.storage.files import Duplicates, PartialFile
+from dcmnet.storage.part10 import DataSetHead, FileMeta, encode_file_meta
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_COPY_LENGTH = 1 << 20
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT if hasattr(errno, "EDQUOT") else errno.ENOSPC, errno.EFBIG)
+
+
+@dataclass(slots=True, eq=False)
+class StoreRequest:
+    """One received object, complete, in a file that nobody else can see yet.
+
+    Attributes:
+        path: The file: a DICOM file with File Meta Information, readable until the handler returns.
+        size: Length of its data set in bytes.
+        sop_class_uid: Affected SOP Class UID.
+        sop_instance_uid: Affected SOP Instance UID.
+        context: The presentation context it came on.
+        calling_ae_title: Who sent it.
+        called_ae_title: To whom it was sent.
+        peer: The sender's address.
+        message: The C-STORE-RQ.
+        state: A dictionary that belongs to the association; handlers may keep things in it.
+        saved_as: Where `save` has put it.
+    """
+
+    path: Path
+    size: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    context: AcceptedContext
+    calling_ae_title: str
+    called_ae_title: str
+    peer: str
+    message: CStoreRQ
+    state: dict[str, Any]
+    saved_as: Path | None = None
+    _file: PartialFile | None = field(repr=False, kw_only=True)
+    _store: FileStore = field(repr=False, kw_only=True)
+
+    @property
+    def transfer_syntax(self) -> str:
+        """UID of the transfer syntax that the data set is in."""
+        return self.context.transfer_syntax
+
+    @property
+    def file_name(self) -> str:
+        """A safe name: modality, SOP Instance UID and `.dcm`."""
+        return default_name(self) + ".dcm"
+
+    def dataset(self, **options: Any) -> Dataset:
+        """The object as a pydicom data set; `options` go to pydicom's `dcmread`."""
+        from dcmnet import dataset
+
+        return dataset.read(self.path if self.saved_as is None else self.saved_as, **options)
+
+    def save(self, target: str | PathLike[str], *, duplicates: Duplicates | None = None) -> int:
+        """Keep the file.
+
+        Args:
+            target: A folder, made if need be when it ends in a slash, or the whole path of the file.
+            duplicates: What happens when the name is taken; the server's way if not given.
+
+        Returns:
+            The status to answer with: success, or what `Duplicates.REFUSE` demands.
+
+        Raises:
+            OSError: It could not be kept; the server answers with A700 then.
+        """
+        text = os.fspath(target)
+        path = Path(text)
+        if text.endswith(("/", os.sep)):
+            path.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            path = path / self.file_name
+        return self._store.keep(self, path, duplicates)
+
+
+StoreHandler = Callable[[StoreRequest], Any]
+Namer = Callable[[StoreRequest], str]
+
+
+def default_name(request: StoreRequest) -> str:
+    """`CT.1.2.3`: the modality's short code and the SOP Instance UID."""
+    return f"{prefix_of(request.sop_class_uid)}.{request.sop_instance_uid}"
+
+
+@dataclass(slots=True, kw_only=True)
+class FileStore:
+    """Receives objects into files; the target of the storage service.
+
+    Attributes:
+        directory: Where files are written, and where they stay when there is no handler.
+        handler: Called with each complete `StoreRequest`; returns a status, or None for success. Without one
+            the file is kept in `directory` under the name that `namer` gives.
+        namer: Gives the file its name, without a folder.
+        duplicates: What happens when the name is taken.
+        fsync: Whether a file must be on the disk, not only with the operating system, before the answer.
+        check: Whether the data set must say the same SOP Class and Instance UIDs as the request.
+        discard: Whether objects are received, answered with success and not kept.
+        on_stored: Called with each request that was kept or discarded, and its status.
+        on_error: Called with what went wrong, for people.
+        tolerance: What is forgiven.
+    """
+
+    directory: Path
+    handler: StoreHandler | None = None
+    namer: Namer = default_name
+    duplicates: Duplicates = Duplicates.REPLACE
+    fsync: bool = False
+    check: bool = True
+    discard: bool = False
+    on_stored: Callable[[StoreRequest, int], Any] | None = None
+    on_error: Callable[[str, BaseException | None], Any] | None = None
+    tolerance: Tolerance = Tolerance.NONCONFORMING_UID
+
+    def begin(
+        self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ
+    ) -> Reception | Outcome:
+        """Prepare for one object, or refuse it."""
+        if not is_valid_uid(request.affected_sop_instance_uid, self.tolerance):
+            return INVALID_SOP_INSTANCE, "SOP Instance UID is not valid"
+        if request.affected_sop_class_uid != context.abstract_syntax:
+            return SOP_CLASS_NOT_SUPPORTED, "SOP class is not that of the presentation context"
+        if self.discard:
+            return _Discarded(self, self.new_request(core, context, request, None))
+        agreed = core.agreed
+        meta = FileMeta(
+            sop_class_uid=request.affected_sop_class_uid,
+            sop_instance_uid=request.affected_sop_instance_uid,
+            transfer_syntax=context.transfer_syntax,
+            implementation_class_uid=IMPLEMENTATION_CLASS_UID,
+            implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+            source_application_entity_title=agreed.calling_ae_title,
+        )
+        try:
+            file = PartialFile(self.directory, encode_file_meta(meta))
+        except OSError as error:
+            return self.failed(error)
+        return _Incoming(self, self.new_request(core, context, request, file), file)
+
+    def new_request(
+        self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ, file: PartialFile | None
+    ) -> StoreRequest:
+        """The typed request that handlers see."""
+        agreed = core.agreed
+        return StoreRequest(
+            path=Path(os.devnull) if file is None else file.path,
+            size=0,
+            sop_class_uid=request.affected_sop_class_uid,
+            sop_instance_uid=request.affected_sop_instance_uid,
+            context=context,
+            calling_ae_title=agreed.calling_ae_title,
+            called_ae_title=agreed.called_ae_title,
+            peer=core.peer,
+            message=request,
+            state=core.state,
+            _file=file,
+            _store=self,
+        )
+
+    def keep(self, request: StoreRequest, path: Path, duplicates: Duplicates | None = None) -> int:
+        """Give a complete object its name."""
+        file = request._file
+        if file is None:  # it is not kept
+            return SUCCESS
+        ways = duplicates or self.duplicates
+        try:
+            try:
+                request.saved_as = file.publish(path, ways, fsync=self.fsync)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    raise
+                request.saved_as = _copy_across(file, path, ways, self.fsync)
+        except FileExistsError:
+            return DUPLICATE_SOP_INSTANCE
+        return SUCCESS
+
+    def failed(self, error: BaseException) -> Outcome:
+        """The outcome for an object that could not be kept (PS3.4 Table B.2-1), after telling people why."""
+        if not isinstance(error, OSError):
+            self.report("the handler failed", error)
+            return PROCESSING_FAILURE, "the handler failed"
+        self.report(f"cannot keep an object: {error}", None)
+        full = error.errno in _NO_SPACE
+        return OUT_OF_RESOURCES, "no space left" if full else "the object could not be written"
+
+    def report(self, text: str, error: BaseException | None) -> None:
+        """Tell people what went wrong."""
+        if self.on_error is not None:
+            self.on_error(text, error)
+
+
+class _Incoming:
+    """One object on its way into a file."""
+
+    __slots__ = ("_file", "_head", "_looking", "_request", "_store")
+
+    def __init__(self, store: FileStore, request: StoreRequest, file: PartialFile) -> None:
+        self._store = store
+        self._file = file
+        self._request = request
+        self._head = DataSetHead(request.transfer_syntax)
+        self._looking = store.check
+
+    def write(self, views: Sequence[memoryview]) -> None:
+        self._file.write(views)
+        for view in views:
+            self._request.size += len(view)
+            if self._looking:
+                self._looking = self._head.feed(view)
+
+    def commit(self) -> Outcome:
+        request = self._request
+        try:
+            outcome = self._contradiction() or self._keep()
+        except Exception as error:  # a handler may raise anything, and the peer needs an answer
+            outcome = self._store.failed(error)
+        finally:
+            self._file.discard()  # nothing happens when it has been kept
+        if self._store.on_stored is not None:
+            self._store.on_stored(request, outcome[0])
+        return outcome
+
+    def discard(self, error: BaseException | None) -> Outcome:
+        self._file.discard()
+        if isinstance(error, OSError):
+            return self._store.failed(error)
+        return OUT_OF_RESOURCES, ""
+
+    def _keep(self) -> Outcome:
+        store, request = self._store, self._request
+        if store.handler is None:
+            return _outcome(store.keep(request, store.directory / store.namer(request)))
+        self._file.finish(fsync=store.fsync)
+        status = store.handler(request)
+        return _outcome(SUCCESS if status is None else int(status))
+
+    def _contradiction(self) -> Outcome | None:
+        """What is wrong with the data set's own UIDs (PS3.4 B.2.3: A900, C000); None when nothing is."""
+        if not self._store.check:
+            return None
+        found, request = self._head.identifiers, self._request
+        if found.sop_class_uid and found.sop_class_uid != request.sop_class_uid:
+            return DATA_SET_DOES_NOT_MATCH_SOP_CLASS, "SOP Class UID differs from the data set's"
+        if found.sop_instance_uid and found.sop_instance_uid != request.sop_instance_uid:
+            return DATA_SET_DOES_NOT_MATCH_SOP_CLASS, "SOP Instance UID differs from the data set's"
+        if found.complete and not (found.sop_class_uid and found.sop_instance_uid):
+            return CANNOT_UNDERSTAND, "the data set has no SOP Class or SOP Instance UID"
+        return None
+
+
+class _Discarded:
+    """One object that is received and not kept."""
+
+    __slots__ = ("_request", "_store")
+
+    def __init__(self, store: FileStore, request: StoreRequest) -> None:
+        self._store = store
+        self._request = request
+
+    def write(self, views: Sequence[memoryview]) -> None:
+        self._request.size += sum(map(len, views))
+
+    def commit(self) -> Outcome:
+        if self._store.on_stored is not None:
+            self._store.on_stored(self._request, SUCCESS)
+        return SUCCESS, ""
+
+    def discard(self, error: BaseException | None) -> Outcome:
+        return OUT_OF_RESOURCES, ""
+
+
+def _outcome(status: int) -> Outcome:
+    return status, "" if status_class(status) is not StatusClass.FAILURE else "refused by the storage handler"
+
+
+def _copy_across(file: PartialFile, path: Path, duplicates: Duplicates, fsync: bool) -> Path | None:
+    """Bring a complete file to another file system, under its name in one step there as well."""
+    copy = PartialFile(path.parent, b"")
+    try:
+        with open(file.path, "rb") as source:
+            while chunk := source.read(_COPY_LENGTH):
+                copy.write([chunk])
+        return copy.publish(path, duplicates, fsync=fsync)
+    finally:
+        copy.discard()

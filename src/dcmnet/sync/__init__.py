@@ -1,0 +1,1 @@
+"""The blocking face; its names are those of `dcmnet` itself."""

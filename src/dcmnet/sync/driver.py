@@ -1,0 +1,269 @@
+"""The blocking driver: runs procedures on a socket, in the thread that asks for it."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from dcmnet._net.readiness import Waiter
+from dcmnet._net.transfer import Gatherer, address_text, prepare, rest_after, send_some
+from dcmnet.errors import AssociationAborted, DeadlineExceeded, TransportClosed
+from dcmnet.procedures.association import AssociationCore
+from dcmnet.procedures.effects import (
+    Call,
+    Close,
+    Connect,
+    Effect,
+    Next,
+    Procedure,
+    Receive,
+    Send,
+    Spawn,
+    Store,
+)
+
+T = TypeVar("T")
+
+
+class Driver:
+    """Carries out the effects of one association's procedures.
+
+    Args:
+        core: The association.
+        sock: The connection of an acceptor; a requestor's comes with `Connect`.
+        wake: A descriptor that turns readable when the server stops; waiting then ends with an abort.
+        family: Address family of `Connect`, AF_UNSPEC for any.
+    """
+
+    def __init__(
+        self,
+        core: AssociationCore,
+        sock: socket.socket | None = None,
+        *,
+        wake: int | None = None,
+        family: int = socket.AF_UNSPEC,
+    ) -> None:
+        self._core = core
+        self._upper_layer = core.upper_layer
+        self._family = family
+        self._wake = wake
+        self._sock: socket.socket | None = None
+        self._waiter: Waiter | None = None
+        self._gatherer = Gatherer()
+        self._send_error: OSError | None = None
+        self._out_of_step = False
+        self._answer_due = False
+        self._actions: dict[type, Callable[[Any], Any]] = {
+            Connect: self._connect,
+            Send: self._send,
+            Receive: self._receive,
+            Store: _store,
+            Call: _call,
+            Next: _next,
+            Spawn: self._spawn,
+            Close: self._close,
+        }
+        if sock is not None:
+            self._attach(sock)
+
+    def run(self, procedure: Procedure[T]) -> T:
+        """Run a procedure to its end; what it returns or raises comes out."""
+        actions = self._actions
+        upper_layer = self._upper_layer
+        upper_layer.advance(time.monotonic())
+        try:
+            effect: Effect = next(procedure)
+            while True:
+                try:
+                    outcome = actions[type(effect)](effect)
+                except BaseException as error:
+                    upper_layer.advance(time.monotonic())
+                    effect = procedure.throw(error)
+                else:
+                    upper_layer.advance(time.monotonic())
+                    effect = procedure.send(outcome)
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+
+    def _spawn(self, effect: Spawn) -> Any:
+        return Driver(effect.core, wake=self._wake, family=self._family).run(effect.procedure)
+
+    # ------------------------------------------------------------------ the connection
+
+    def _attach(self, sock: socket.socket) -> None:
+        prepare(sock)
+        self._sock = sock
+        self._waiter = Waiter(sock, self._wake)
+        self._core.peer = address_text(sock.getpeername())
+        self._upper_layer.transport_connected(time.monotonic())
+
+    def _connect(self, effect: Connect) -> None:
+        deadline = None if effect.timeout is None else time.monotonic() + effect.timeout
+        where = f"{effect.host}:{effect.port}"
+        try:
+            found = socket.getaddrinfo(effect.host, effect.port, self._family, socket.SOCK_STREAM)
+        except OSError as error:
+            raise TransportClosed(f"cannot find the host {effect.host}: {error.strerror or error}") from error
+        last: OSError | None = None
+        for family, kind, protocol, _, address in found:
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.settimeout(_left(deadline, "connect", effect.timeout))
+                sock.connect(address)
+                self._attach(sock)
+                return
+            except TimeoutError as error:
+                sock.close()
+                raise DeadlineExceeded("connect", effect.timeout) from error
+            except OSError as error:
+                sock.close()
+                last = error
+            except BaseException:
+                sock.close()
+                raise
+        raise TransportClosed(
+            f"cannot connect to {where}: {last.strerror or last if last else 'no address'}"
+        ) from last
+
+    def _close(self, _: Close) -> None:
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+        self._upper_layer.transport_closed(time.monotonic())
+
+    # ------------------------------------------------------------------ sending
+
+    def _send(self, effect: Send) -> bool:
+        if self._out_of_step or self._sock is None:
+            return False
+        buffers = self._gatherer.gather(effect.parts)
+        waiting: float | None = None
+        while buffers:
+            try:
+                count = send_some(self._sock, buffers)
+            except BlockingIOError:
+                now = time.monotonic()
+                limit = self._core.timeouts.write
+                waiting = waiting if waiting is not None or limit is None else now + limit
+                if not self._wait_to_send(waiting):
+                    return False
+                continue
+            except OSError as error:
+                self._send_error = error
+                self._out_of_step = True
+                return False
+            waiting = None
+            buffers = rest_after(buffers, count)
+        self._answer_due = True
+        return True
+
+    def _wait_to_send(self, deadline: float | None) -> bool:
+        """Wait for room, reading what the peer says meanwhile; False when the association has ended."""
+        assert self._waiter is not None
+        room = self._upper_layer.get_buffer()
+        timeout = None if deadline is None else deadline - time.monotonic()
+        ready = self._waiter.wait(write=True, read=len(room) > 0, timeout=timeout)
+        if ready.readable:
+            self._fill(room)
+            if self._upper_layer.closing or self._upper_layer.abort_ahead():
+                self._out_of_step = True
+                return False
+        if ready.woken:
+            self._out_of_step = True
+            self._stopped()
+        if deadline is not None and not any(ready) and time.monotonic() >= deadline:
+            self._out_of_step = True
+            raise DeadlineExceeded("write", self._core.timeouts.write)
+        return True
+
+    # ------------------------------------------------------------------ receiving
+
+    def _receive(self, effect: Receive) -> Any:
+        upper_layer = self._upper_layer
+        event = upper_layer.next_event()
+        if event is not None or upper_layer.closing:
+            return event
+        limit = None if effect.seconds is None else time.monotonic() + effect.seconds
+        wait_first, self._answer_due = self._answer_due, False
+        while event is None and not upper_layer.closing:
+            if wait_first or not self._fill(upper_layer.get_buffer()):
+                wait_first = False
+                if not upper_layer.closing:
+                    self._wait_to_receive(limit, effect)
+            event = upper_layer.next_event()
+            self._answer_aside()
+        return event
+
+    def _fill(self, room: memoryview) -> bool:
+        """Receive into `room` what has arrived; False when there was nothing, or the connection is lost."""
+        if self._sock is None:
+            self._upper_layer.transport_lost(time.monotonic(), self._send_error)
+            return False
+        try:
+            count = self._sock.recv_into(room)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self._upper_layer.transport_lost(time.monotonic(), error)
+            return False
+        if count == 0:
+            self._upper_layer.transport_lost(time.monotonic())
+            return False
+        self._upper_layer.bytes_received(count, time.monotonic())
+        return True
+
+    def _wait_to_receive(self, limit: float | None, effect: Receive) -> None:
+        assert self._waiter is not None
+        deadline = _earliest(limit, self._upper_layer.deadline)
+        timeout = None if deadline is None else deadline - time.monotonic()
+        ready = self._waiter.wait(timeout=timeout)
+        if ready.woken:
+            self._stopped()
+        if any(ready):
+            return
+        now = time.monotonic()
+        core_deadline = self._upper_layer.deadline
+        if core_deadline is not None and now >= core_deadline:
+            self._upper_layer.timer_expired(now)
+        elif limit is not None and now >= limit:
+            raise DeadlineExceeded(effect.timer, effect.seconds)
+
+    def _answer_aside(self) -> None:
+        """Send what the Upper Layer answers by itself while nobody asked (an A-ABORT in Sta13)."""
+        if self._upper_layer.has_output:
+            self._send(Send(self._upper_layer.output()))
+
+    def _stopped(self) -> None:
+        assert self._waiter is not None
+        self._waiter.ignore_wake()
+        raise AssociationAborted(0, 0, locally=True)
+
+
+def _store(effect: Store) -> None:
+    effect.sink.write(effect.views)
+
+
+def _call(effect: Call) -> Any:
+    return effect.handler(*effect.args)
+
+
+def _next(effect: Next) -> Any:
+    return next(effect.iterator, None)
+
+
+def _earliest(first: float | None, second: float | None) -> float | None:
+    if first is None or second is None:
+        return first if second is None else second
+    return min(first, second)
+
+
+def _left(deadline: float | None, timer: str, seconds: float | None) -> float | None:
+    if deadline is None:
+        return None
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise DeadlineExceeded(timer, seconds)
+    return left

@@ -1,0 +1,206 @@
+"""The blocking server: one thread an association."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections import Counter
+from types import TracebackType
+from typing import Self
+
+from dcmnet._net.listening import Listener
+from dcmnet._net.trace import log_failure, log_trace, logger
+from dcmnet._net.transfer import address_text
+from dcmnet.acse import REJECT_LOCAL_LIMIT_EXCEEDED
+from dcmnet.errors import DcmnetError
+from dcmnet.procedures.scp import reject, serve
+from dcmnet.storage.node import Handlers
+from dcmnet.sync.driver import Driver
+
+LOOPBACK = "127.0.0.1"
+DRAIN_SECONDS = 10.0
+
+
+class Server(Handlers):
+    """A server that performs what its handlers say; see `Handlers` for its options and decorators.
+
+    ```python
+    server = dcmnet.Server("ARCHIVE")
+
+    @server.on_store
+    def store(request):
+        return request.save("received/")
+
+    server.serve(11112)
+    ```
+    """
+
+    _listener: Listener | None = None
+    _thread: threading.Thread | None = None
+
+    @property
+    def port(self) -> int:
+        """The TCP port it listens on."""
+        return self._running().port
+
+    @property
+    def addresses(self) -> list[str]:
+        """The addresses it listens on, `host:port` each."""
+        return self._running().addresses
+
+    @property
+    def associations(self) -> int:
+        """How many associations are being served now."""
+        return len(self._served().threads)
+
+    def serve(self, port: int, host: str = LOOPBACK, *, family: int = socket.AF_UNSPEC) -> None:
+        """Listen and serve until `shutdown` is called, or Ctrl-C.
+
+        Args:
+            port: TCP port; 0 for a free one.
+            host: Address to listen on: loopback unless told otherwise; "" for every address.
+            family: `socket.AF_INET`, `AF_INET6`, or `AF_UNSPEC` for both.
+
+        Raises:
+            OSError: The port cannot be had.
+        """
+        self.start(port, host, family=family)
+        try:
+            self.wait()
+        finally:
+            self.shutdown()
+
+    def start(self, port: int, host: str = LOOPBACK, *, family: int = socket.AF_UNSPEC) -> Self:
+        """Listen, and serve from a thread; returns at once. Arguments and errors as for `serve`."""
+        if self._listener is not None:
+            raise RuntimeError("the server is running already")
+        self._listener = Listener(host, port, family)
+        self._associations = _Associations(self)
+        self._thread = threading.Thread(target=self._accept, name=f"dcmnet-{self.port}", daemon=True)
+        self._thread.start()
+        return self
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until the server stops accepting; False when `timeout` seconds passed first."""
+        thread = self._thread
+        if thread is None:
+            return True
+        thread.join(timeout)
+        return not thread.is_alive()
+
+    def shutdown(self, drain: float = DRAIN_SECONDS) -> None:
+        """Stop accepting, let associations finish for `drain` seconds, abort those that are left."""
+        listener, self._listener = self._listener, None
+        if listener is None:
+            return
+        listener.stop()
+        assert self._thread is not None
+        self._thread.join()
+        listener.close()
+        self._associations.end(drain)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.shutdown()
+
+    def _running(self) -> Listener:
+        if self._listener is None:
+            raise RuntimeError("the server is not running: call start or serve")
+        return self._listener
+
+    def _served(self) -> _Associations:
+        self._running()
+        return self._associations
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        for connection in self._listener.accept():
+            self._associations.begin(connection)
+
+
+class _Associations:
+    """The threads of a server's associations, and how many there may be."""
+
+    def __init__(self, server: Server) -> None:
+        self._node = server.node
+        if self._node.store is not None and self._node.store.on_error is None:
+            self._node.store.on_error = log_failure
+        self._acceptor = server.node.acceptor()
+        self._lock = threading.Condition()
+        self._by_peer: Counter[str] = Counter()
+        self._wake, self._waker = os.pipe()
+        self.threads: set[threading.Thread] = set()
+
+    def begin(self, connection: socket.socket) -> None:
+        """Serve a connection in a thread of its own; one over the limits is rejected there."""
+        try:
+            peer = address_text(connection.getpeername()).rpartition(":")[0]
+        except OSError:  # gone already
+            connection.close()
+            return
+        with self._lock:
+            full = len(self.threads) >= self._node.max_associations
+            full = full or self._by_peer[peer] >= self._node.max_associations_by_peer
+            if len(self.threads) >= 2 * self._node.max_associations:
+                connection.close()  # too many even to be told so
+                return
+            thread = threading.Thread(target=self._serve, args=(connection, peer, full), daemon=True)
+            self.threads.add(thread)
+            self._by_peer[peer] += 1
+        try:
+            thread.start()
+        except RuntimeError as error:  # no more threads to be had
+            logger.error("cannot serve %s: %s", peer, error)
+            connection.close()
+            self._forget(thread, peer)
+
+    def end(self, drain: float) -> None:
+        """Wait for the threads to end; after `drain` seconds wake them, which aborts their associations."""
+        with self._lock:
+            self._lock.wait_for(lambda: not self.threads, drain)
+            left = list(self.threads)
+        if left:
+            os.write(self._waker, b"\0")
+            for thread in left:
+                thread.join()
+        os.close(self._wake)
+        os.close(self._waker)
+
+    def _serve(self, connection: socket.socket, peer: str, full: bool) -> None:
+        try:
+            with connection:
+                self._run(connection, full)
+        finally:
+            self._forget(threading.current_thread(), peer)
+
+    def _run(self, connection: socket.socket, full: bool) -> None:
+        core = self._node.new_core(log_trace())
+        error: BaseException | None = None
+        try:
+            driver = Driver(core, connection, wake=self._wake)
+            if full:
+                logger.warning("%s: rejected, too many associations", core.peer)
+                driver.run(reject(core, REJECT_LOCAL_LIMIT_EXCEEDED))
+            else:
+                driver.run(serve(core, self._acceptor))
+        except (DcmnetError, OSError) as ended:
+            error = ended
+            logger.warning("%s: %s", core.peer, ended)
+        except Exception as failure:  # a hook's mistake must not end the server
+            error = failure
+            logger.exception("%s: a handler failed", core.peer)
+        if self._node.hooks.ended is not None:
+            self._node.hooks.ended(core, error)
+
+    def _forget(self, thread: threading.Thread, peer: str) -> None:
+        with self._lock:
+            self.threads.discard(thread)
+            self._by_peer[peer] -= 1
+            if self._by_peer[peer] <= 0:
+                del self._by_peer[peer]
+            self._lock.notify_all()

@@ -1,0 +1,108 @@
+"""The blocking face of the Storage service: send objects, receive objects into a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self
+
+from dcmnet._net.trace import log_trace
+from dcmnet.storage.files import Duplicates
+from dcmnet.storage.report import Report
+from dcmnet.storage.scp import FileStore, Namer, default_name
+from dcmnet.storage.scu import Transfer, transfer
+from dcmnet.storage.sources import Source
+from dcmnet.sync.driver import Driver
+from dcmnet.sync.server import Server
+
+
+class StorageSCU:
+    """Sends a list of objects; contexts are worked out from them, over as many associations as they need.
+
+    Args:
+        host: Name or address of the peer.
+        port: TCP port.
+        options: The attributes of `dcmnet.storage.scu.Transfer`: `called`, `calling`, `proposal`, `timeouts`,
+            `halt`, `on_result` and the others.
+    """
+
+    def __init__(self, host: str, port: int, **options: Any) -> None:
+        self.transfer = Transfer(host=host, port=port, **options)
+        self.transfer.trace = self.transfer.trace or log_trace()
+
+    def add(self, *sources: Source) -> Self:
+        """Add paths, folders, binary file objects or pydicom data sets to what will be sent."""
+        self.transfer.sources.extend(sources)
+        return self
+
+    def send(self) -> Report:
+        """Send everything that was added.
+
+        Returns:
+            What came of each object. Look at `report.ok`, or call `report.raise_for_failures()`.
+
+        Raises:
+            TransportClosed: There was no connection.
+            AssociationRejected: The peer refused.
+            DeadlineExceeded: The peer did not answer in time.
+        """
+        return Driver(self.transfer.new_core(), family=self.transfer.family).run(transfer(self.transfer))
+
+
+def send(host: str, port: int, sources: Source | Iterable[Source], **options: Any) -> Report:
+    """Send objects to a Storage SCP.
+
+    Args:
+        host: Name or address of the peer.
+        port: TCP port.
+        sources: Paths, folders, binary file objects, pydicom data sets: one or many.
+        options: As for `StorageSCU`.
+
+    Returns:
+        What came of each object.
+
+    Raises:
+        TransportClosed: There was no connection.
+        AssociationRejected: The peer refused.
+        DeadlineExceeded: The peer did not answer in time.
+    """
+    return StorageSCU(host, port, **options).add(*as_sources(sources)).send()
+
+
+def as_sources(sources: Source | Iterable[Source]) -> Iterable[Source]:
+    """One source or many, as many."""
+    return sources if isinstance(sources, list | tuple | set | frozenset) else (sources,)
+
+
+class StorageSCP(Server):
+    """A server that keeps what it receives in a folder.
+
+    Args:
+        directory: Where files go; must exist.
+        ae_title: The server's AE title.
+        namer: Names the files; `CT.<SOP Instance UID>.dcm` and the like unless given.
+        duplicates: What happens when a name is taken.
+        fsync: Whether a file must be on the disk before it is answered for.
+        options: As for `Server`.
+    """
+
+    def __init__(
+        self,
+        directory: str | PathLike[str],
+        ae_title: str = "DCMNET",
+        *,
+        namer: Namer | None = None,
+        duplicates: Duplicates = Duplicates.REPLACE,
+        fsync: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(ae_title, **options)
+        self.node.store = FileStore(
+            directory=Path(directory), namer=namer or named_dcm, duplicates=duplicates, fsync=fsync
+        )
+
+
+def named_dcm(request: Any) -> str:
+    """The default name with `.dcm` behind it."""
+    return default_name(request) + ".dcm"
