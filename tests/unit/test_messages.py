@@ -41,7 +41,7 @@ from dcmnet.dimse.messages import (
     response_to,
     status_class,
 )
-from dcmnet.errors import LocalProtocolError, RemoteProtocolError
+from dcmnet.errors import LocalProtocolError, RemoteProtocolError, StatusError
 from dcmnet.limits import Limits, Tolerance
 
 LIMITS = Limits()
@@ -416,3 +416,32 @@ def test_status_classes(expected: StatusClass, statuses: list[int]) -> None:
 
 def test_c_get_rq_needs_an_identifier() -> None:
     assert CGetRQ(message_id=1, affected_sop_class_uid=CT).has_data_set
+
+
+class TestRaiseForStatus:
+    def test_a_success_or_a_warning_is_returned(self) -> None:
+        for status in (0x0000, 0xB000, 0x0107, 0xFF00, 0xFE00):
+            response = CStoreRSP(message_id_being_responded_to=1, status=status)
+            assert response.raise_for_status() is response
+
+    @pytest.mark.parametrize("status", [0xA700, 0x0110, 0xC123, 0x9999])
+    def test_a_failure_says_what_it_is(self, status: int) -> None:
+        response = CStoreRSP(
+            message_id_being_responded_to=1,
+            status=status,
+            affected_sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
+            error_comment="disk full",
+        )
+        with pytest.raises(StatusError, match=rf"^0x{status:04X} \(.+\): disk full$") as caught:
+            response.raise_for_status()
+        assert (caught.value.status, caught.value.comment) == (status, "disk full")
+
+    def test_a_failure_of_storage_has_the_words_of_storage(self) -> None:
+        response = CStoreRSP(
+            message_id_being_responded_to=1,
+            status=0xA700,
+            affected_sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
+        )
+        assert response.status_class is StatusClass.FAILURE
+        with pytest.raises(StatusError, match=r"Refused: Out of Resources\)$"):
+            response.raise_for_status()

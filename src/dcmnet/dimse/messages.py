@@ -12,7 +12,7 @@ import enum
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from operator import attrgetter
-from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
 
 from dcmnet.dimse.command import (
     ELEMENTS,
@@ -22,9 +22,10 @@ from dcmnet.dimse.command import (
     decode_command,
     encode_command,
 )
-from dcmnet.errors import LocalProtocolError
+from dcmnet.errors import LocalProtocolError, StatusError
 from dcmnet.limits import Limits
 from dcmnet.payload import Buffer
+from dcmnet.registry.statuses import service_of, text_of
 
 DataSetRule: TypeAlias = Literal["required", "forbidden", "optional"]
 
@@ -115,6 +116,23 @@ class Response(Message):
     offending_element: tuple[int, ...] = ()
     error_comment: str = ""
     error_id: int | None = None
+
+    @property
+    def status_class(self) -> StatusClass:
+        """The class of its status (PS3.7 Annex C)."""
+        return status_class(self.status)
+
+    def raise_for_status(self) -> Self:
+        """Return the response, or raise where its status is a failure.
+
+        Raises:
+            StatusError: The status in the standard's words, with the peer's comment.
+        """
+        if self.status_class not in (StatusClass.FAILURE, StatusClass.UNKNOWN):
+            return self
+        text = f"0x{self.status:04X} ({text_of(self.status, service_of(self.affected_sop_class_uid))})"
+        message = f"{text}: {self.error_comment}" if self.error_comment else text
+        raise StatusError(message, status=self.status, comment=self.error_comment)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""Benchmarks of dcmnet beside DCMTK and pynetdicom; see README.md."""

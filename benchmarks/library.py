@@ -1,0 +1,58 @@
+"""Small programs on dcmnet's Python interface, run as processes of their own.
+
+    library.py storescp FACE PORT FOLDER PDU
+    library.py storescu FACE PORT FOLDER PDU
+    library.py echoscu FACE PORT COUNT
+
+FACE is `sync` or `aio`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import dcmnet
+
+
+def storescp(face: str, port: str, folder: str, pdu: str) -> int:
+    """Receive until killed."""
+    timeouts = dcmnet.Timeouts(network=None)
+    if face == "sync":
+        server = dcmnet.StorageSCP(folder, max_pdu_length=int(pdu), timeouts=timeouts)
+        server.serve(int(port))
+    else:
+        aio_server = dcmnet.aio.StorageSCP(folder, max_pdu_length=int(pdu), timeouts=timeouts)
+        asyncio.run(aio_server.serve(int(port)))
+    return 0
+
+
+def storescu(face: str, port: str, folder: str, pdu: str) -> int:
+    """Send a folder."""
+    if face == "sync":
+        report = dcmnet.send("127.0.0.1", int(port), folder, max_pdu_length=int(pdu))
+    else:
+        report = asyncio.run(dcmnet.aio.send("127.0.0.1", int(port), folder, max_pdu_length=int(pdu)))
+    return 0 if report.ok else 1
+
+
+def echoscu(face: str, port: str, count: str) -> int:
+    """Send C-ECHO requests on one association."""
+    if face == "aio":
+        return asyncio.run(_aio_echoscu(int(port), int(count)))
+    with dcmnet.connect("127.0.0.1", int(port)) as association:
+        for _ in range(int(count)):
+            association.echo()
+    return 0
+
+
+async def _aio_echoscu(port: int, count: int) -> int:
+    async with dcmnet.aio.connect("127.0.0.1", port) as association:
+        for _ in range(count):
+            await association.echo()
+    return 0
+
+
+if __name__ == "__main__":
+    program = {"storescp": storescp, "storescu": storescu, "echoscu": echoscu}[sys.argv[1]]
+    sys.exit(program(*sys.argv[2:]))
