@@ -1,8 +1,9 @@
-"""The bridge to pydicom, and the only importer of it: loaded when a data set has to be looked into or changed."""
+"""The bridge to pydicom, and the only importer of it: loaded when a data set has to be looked into."""
 
 from __future__ import annotations
 
 import array
+import copy
 import sys
 import zlib
 from os import PathLike
@@ -16,6 +17,7 @@ from dcmnet.registry.transfer_syntaxes import (
     IMPLICIT_VR_LITTLE_ENDIAN,
     is_big_endian,
     is_deflated,
+    is_encapsulated,
     is_implicit,
 )
 
@@ -30,6 +32,9 @@ CONVERTIBLE = (
 )
 """Transfer syntaxes that a data set can be converted between without touching a pixel."""
 
+_FIRST_TAG = 0x00010000
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+_PIXEL_DATA = 0x7FE00010
 _WORD_CODES = {"OW": "H", "OF": "I", "OL": "I", "OD": "Q", "OV": "Q"}
 
 
@@ -61,29 +66,23 @@ def transfer_syntax_of(data_set: Any) -> str:
 def encode(data_set: Any, transfer_syntax: str, *, name: str = "data set") -> bytes:
     """Encode a data set in a transfer syntax.
 
+    Elements of the groups 0000 and 0002 stay out: they belong into a Command Set (PS3.7 6.3) and into File
+    Meta Information (PS3.10 7.1).
+
     Args:
-        data_set: A pydicom data set; it is left as it is.
+        data_set: A pydicom data set; its values are left as they are.
         transfer_syntax: UID; one of `CONVERTIBLE`, or the one that the data set is in.
         name: What to call it in an error.
 
     Raises:
         InputFileError: It cannot be encoded; the message says what is wrong with it.
     """
-    from pydicom.filebase import DicomBytesIO
-    from pydicom.filewriter import write_dataset
-
     source = transfer_syntax_of(data_set)
     if transfer_syntax != source and not {source, transfer_syntax} <= set(CONVERTIBLE):
         raise InputFileError(name, f"cannot be converted from transfer syntax {source} to {transfer_syntax}")
     try:
-        if is_big_endian(source) != is_big_endian(transfer_syntax):
-            data_set = _with_swapped_words(data_set)
-        buffer = DicomBytesIO()
-        buffer.is_little_endian = not is_big_endian(transfer_syntax)
-        buffer.is_implicit_VR = is_implicit(transfer_syntax)
-        write_dataset(buffer, data_set.group_dataset(2) and _without_file_meta(data_set) or data_set)
-        encoded: bytes = buffer.getvalue()
-    except (AttributeError, KeyError, NotImplementedError, OSError, TypeError, ValueError) as error:
+        encoded = _encode(_own_part(data_set), source, transfer_syntax)
+    except Exception as error:  # what a bad value makes pydicom raise depends on its kind
         raise InputFileError(name, f"cannot be encoded: {error}") from error
     return _deflate(encoded) if is_deflated(transfer_syntax) else encoded
 
@@ -92,37 +91,106 @@ def convert(source: str | PathLike[str] | BinaryIO, transfer_syntax: str, *, nam
     """The data set of a file, in another uncompressed or deflated transfer syntax.
 
     Raises:
-        InputFileError: It cannot be read, or not be converted.
+        InputFileError: It cannot be read, is truncated, or cannot be converted.
     """
-    from pydicom.errors import InvalidDicomError
-
     try:
-        data_set = read(source, force=True)
-    except (InvalidDicomError, OSError, ValueError) as error:
+        if isinstance(source, str | PathLike):
+            with open(source, "rb") as file:
+                data_set = _read_whole(file, name)
+        else:
+            data_set = _read_whole(source, name)
+    except InputFileError:
+        raise
+    except Exception as error:  # what a bad file makes pydicom raise depends on where it is bad
         raise InputFileError(name, f"cannot be read: {error}") from error
     return encode(data_set, transfer_syntax, name=name)
 
 
-def _without_file_meta(data_set: Any) -> Any:
-    """The data set without elements of group 0002, which do not belong into a message (PS3.10 7.1)."""
-    rest = data_set.__class__(data_set)
-    for element in data_set.group_dataset(2):
-        del rest[element.tag]
-    return rest
+def _read_whole(file: BinaryIO, name: str) -> Dataset:
+    """Read a data set that must not be truncated: of one that is, pydicom drops or cuts the last element."""
+    from pydicom.filereader import read_partial
+
+    last: list[tuple[Any, int]] = [(None, 0)]
+
+    def look(tag: Any, _: str | None, length: int) -> bool:
+        last[0] = tag, length
+        return False
+
+    data_set = read_partial(file, look, force=True)
+    tag, length = last[0]
+    if tag is not None and not _is_whole(data_set, tag, length):
+        raise InputFileError(name, f"is truncated within {tag}")
+    return data_set
 
 
-def _with_swapped_words(data_set: Any) -> Any:
-    """A copy whose binary words have the other byte order (PS3.5 7.3); numbers are turned by the encoder."""
-    import copy
+def _is_whole(data_set: Any, tag: Any, length: int) -> bool:
+    if tag not in data_set:
+        return False
+    element = data_set.get_item(tag)
+    return length == _UNDEFINED_LENGTH or not element.is_raw or len(element.value or b"") == length
+
+
+def _own_part(data_set: Any) -> Any:
+    """A data set of its own with the same elements, except those that a message's data set does not have."""
+    part = data_set[_FIRST_TAG:]
+    for tag in [tag for tag in part.keys() if tag.group == 2]:
+        del part[tag]
+    return part
+
+
+def _encode(data_set: Any, source: str, transfer_syntax: str) -> bytes:
+    from pydicom.filebase import DicomBytesIO
+    from pydicom.filewriter import write_dataset
+
+    if is_encapsulated(transfer_syntax) and _PIXEL_DATA in data_set:
+        data_set[_PIXEL_DATA] = _of_undefined_length(data_set[_PIXEL_DATA])
+    if is_big_endian(source) != is_big_endian(transfer_syntax):
+        data_set = _with_swapped_words(data_set, little_endian=not is_big_endian(source))
+    buffer = DicomBytesIO()
+    buffer.is_little_endian = not is_big_endian(transfer_syntax)
+    buffer.is_implicit_VR = is_implicit(transfer_syntax)
+    write_dataset(buffer, data_set)
+    encoded: bytes = buffer.getvalue()
+    return encoded
+
+
+def _of_undefined_length(pixel_data: Any) -> Any:
+    # PS3.5 A.4: encapsulated Pixel Data have an undefined length. Who assembles them may not have said so.
+    encapsulated = copy.copy(pixel_data)
+    encapsulated.is_undefined_length = True
+    return encapsulated
+
+
+def _with_swapped_words(data_set: Any, *, little_endian: bool) -> Any:
+    """A copy whose binary words have the other byte order (PS3.5 7.3); numbers are turned by the encoder.
+
+    Args:
+        data_set: The data set.
+        little_endian: The byte order that it has now.
+    """
+    from pydicom.filewriter import correct_ambiguous_vr
 
     swapped = copy.deepcopy(data_set)
+    for _ in swapped.iterall():  # parses every element, which gives it a value representation
+        pass
+    # "OB or OW" and the like have to be decided, and read as numbers, in the byte order that is left behind
+    swapped = correct_ambiguous_vr(swapped, little_endian)
     for element in swapped.iterall():
         code = _WORD_CODES.get(element.VR)
-        if code is not None and isinstance(element.value, bytes):
-            words = array.array(code, element.value)
+        if code is not None and element.value:
+            value = element.value if isinstance(element.value, bytes) else _whole(element.value)
+            words = array.array(code, value)
             words.byteswap()
             element.value = words.tobytes()
     return swapped
+
+
+def _whole(buffered: Any) -> bytes:
+    """The rest of a value that is a buffer, as pydicom takes them; it is left where it was."""
+    position = buffered.tell()
+    value: bytes = buffered.read()
+    buffered.seek(position)
+    return value
 
 
 def _deflate(encoded: bytes) -> bytes:

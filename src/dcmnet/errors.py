@@ -204,11 +204,13 @@ class InputFileError(DcmnetError):
 
     Attributes:
         name: The file's name, or what stands for it.
+        why: What is wrong with it.
     """
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"{name}: {why}")
         self.name = name
+        self.why = why
 
 
 def abort_text(source: int, reason: int) -> str:

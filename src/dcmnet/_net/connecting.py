@@ -18,16 +18,17 @@ async def happy_eyeballs(loop: asyncio.AbstractEventLoop, found: Sequence[Any]) 
     Raises:
         OSError: None of them can be connected to; the error of the last.
     """
-    pending: set[asyncio.Task[socket.socket]] = set()
+    attempts: set[asyncio.Task[socket.socket]] = set()
     error: OSError = OSError("there is no address")
     addresses = list(_interleaved(found))
     try:
-        while addresses or pending:
+        while addresses or attempts:
             if addresses:
-                pending.add(loop.create_task(_connect(loop, addresses.pop(0))))
+                attempts.add(loop.create_task(_connect(loop, addresses.pop(0))))
             timeout = ATTEMPT_DELAY if addresses else None
-            done, pending = await asyncio.wait(pending, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(attempts, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
+                attempts.discard(task)
                 failure = task.exception()
                 if failure is None:
                     return task.result()
@@ -36,7 +37,7 @@ async def happy_eyeballs(loop: asyncio.AbstractEventLoop, found: Sequence[Any]) 
                 error = failure
         raise error
     finally:
-        await _drop(pending)
+        _drop(attempts)
 
 
 def _interleaved(found: Sequence[Any]) -> list[Any]:
@@ -59,9 +60,12 @@ async def _connect(loop: asyncio.AbstractEventLoop, address: Any) -> socket.sock
     return sock
 
 
-async def _drop(tasks: set[asyncio.Task[socket.socket]]) -> None:
+def _drop(tasks: set[asyncio.Task[socket.socket]]) -> None:
     for task in tasks:
+        task.add_done_callback(_close_late)
         task.cancel()
-    for result in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(result, socket.socket):
-            result.close()
+
+
+def _close_late(task: asyncio.Task[socket.socket]) -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import selectors
 import socket
 from collections.abc import Iterator
 
+from dcmnet._net.readiness import Waiter
+from dcmnet._net.trace import logger
 from dcmnet._net.transfer import address_text
 
 BACKLOG = 1024
 """Connections that wait to be accepted; the system caps it (net.core.somaxconn)."""
+
+PAUSE = 0.05
+"""Seconds before the next try when there is no descriptor or memory left for another connection."""
+
+OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""Errors of `accept` that pass when somebody else closes something."""
 
 
 def open_listeners(host: str, port: int, family: int = socket.AF_UNSPEC) -> list[socket.socket]:
@@ -87,8 +96,22 @@ class Listener:
                 selector.register(sock, selectors.EVENT_READ)
             while not self._stopped:
                 for key, _ in selector.select():
-                    if key.fileobj is not self._stop:
-                        yield from _accepted(key.fileobj)  # type: ignore[arg-type]  # a socket
+                    if key.fileobj is self._stop:
+                        break
+                    connection = self._accepted(key.fileobj)  # type: ignore[arg-type]  # a socket
+                    if connection is not None:
+                        yield connection
+
+    def _accepted(self, listener: socket.socket) -> socket.socket | None:
+        try:
+            return listener.accept()[0]
+        except OSError as error:
+            if (
+                error.errno in OUT_OF_RESOURCES
+            ):  # the connection goes on waiting; without a pause we would spin
+                logger.warning("cannot accept a connection: %s", error)
+                Waiter(self._stop).wait(timeout=PAUSE)
+            return None  # or it is gone again
 
     def stop(self) -> None:
         """Make `accept` end, from any thread."""
@@ -100,11 +123,3 @@ class Listener:
         """Close the listening sockets, after `accept` has ended."""
         for sock in (*self._sockets, self._stop, self._stopper):
             sock.close()
-
-
-def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
-    try:
-        connection, _ = listener.accept()
-    except OSError:  # gone again, or no more descriptors: the next turn may do better
-        return
-    yield connection

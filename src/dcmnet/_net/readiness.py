@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 from typing import NamedTuple
@@ -15,17 +16,46 @@ class Ready(NamedTuple):
     woken: bool
 
 
+class Wake:
+    """Tells many threads at once to stop, whether they wait or not.
+
+    Attributes:
+        is_set: True once they have been told.
+    """
+
+    __slots__ = ("_receiver", "_sender", "is_set")
+
+    def __init__(self) -> None:
+        self._receiver, self._sender = socket.socketpair()  # a pipe cannot be waited for everywhere
+        self.is_set = False
+
+    def fileno(self) -> int:
+        """A descriptor that is readable from `set` on."""
+        return self._receiver.fileno()
+
+    def set(self) -> None:
+        """Tell them."""
+        self.is_set = True
+        with contextlib.suppress(OSError):
+            self._sender.send(b"\0")
+
+    def close(self) -> None:
+        """Give back the descriptors, when nobody waits any more."""
+        self._receiver.close()
+        self._sender.close()
+
+
 class Waiter:
     """Waits for a socket.
 
     Args:
         sock: The socket.
-        wake: A descriptor that becomes readable when somebody wants the waiting to end.
+        wake: Ends the waiting as well.
     """
 
     __slots__ = ("_poll", "_registered", "_sock", "_wake")
 
-    def __init__(self, sock: socket.socket, wake: int | None = None) -> None:
+    def __init__(self, sock: socket.socket, wake: Wake | None = None) -> None:
         self._sock = sock
         self._wake = wake
         self._poll = select.poll() if hasattr(select, "poll") else None

@@ -13,6 +13,7 @@ IOV_MAX = 1024
 """Buffers that one system call takes (POSIX: at least 16; Linux, macOS and the BSDs: 1024)."""
 
 _HAS_PREADV = hasattr(os, "preadv")
+_HAS_PREAD = hasattr(os, "pread")
 _HAS_SENDMSG = hasattr(socket.socket, "sendmsg")
 
 
@@ -31,8 +32,8 @@ class Gatherer:
         """The bytes of `parts`, in order; valid until the next call.
 
         Raises:
-            InputFileError: A file is shorter than its range; nothing of `parts` may be sent then.
-            OSError: A file cannot be read.
+            InputFileError: A file is shorter than its range, or cannot be read; nothing of `parts` may be
+                sent then.
         """
         if not any(type(part) is FileRange for part in parts):
             return [memoryview(part) for part in parts]  # type: ignore[arg-type]  # no range among them
@@ -64,7 +65,11 @@ def _read_run(fd: int, end: int, run: list[memoryview]) -> None:
     for first in range(0, len(run), IOV_MAX):
         views = run[first : first + IOV_MAX]
         wanted = sum(map(len, views))
-        if _read_at(fd, views, offset, wanted) != wanted:
+        try:
+            count = _read_at(fd, views, offset, wanted)
+        except OSError as error:
+            raise InputFileError(f"descriptor {fd}", f"cannot be read: {error.strerror}") from error
+        if count != wanted:
             raise InputFileError(f"descriptor {fd}", "the file has become shorter while it was being sent")
         offset += wanted
     run.clear()
@@ -73,25 +78,31 @@ def _read_run(fd: int, end: int, run: list[memoryview]) -> None:
 def _read_at(fd: int, views: list[memoryview], offset: int, wanted: int) -> int:
     if _HAS_PREADV:
         count = os.preadv(fd, views, offset)
-        if count == wanted or count == 0:
+        if count in (wanted, 0):
             return count
     return _read_slowly(fd, views, offset)
 
 
 def _read_slowly(fd: int, views: list[memoryview], offset: int) -> int:
     """What a short `preadv` left over, and systems without it."""
-    os.lseek(fd, offset, os.SEEK_SET)
     total = 0
     for view in views:
         position = 0
         while position < len(view):
-            data = os.read(fd, len(view) - position)
+            data = _pread(fd, len(view) - position, offset + total)
             if not data:
                 return total
             view[position : position + len(data)] = data
             position += len(data)
             total += len(data)
     return total
+
+
+def _pread(fd: int, count: int, offset: int) -> bytes:
+    if _HAS_PREAD:  # the file may be the caller's, and have a position of its own
+        return os.pread(fd, count, offset)
+    os.lseek(fd, offset, os.SEEK_SET)
+    return os.read(fd, count)
 
 
 def send_some(sock: socket.socket, buffers: Sequence[Buffer]) -> int:
@@ -122,6 +133,13 @@ def prepare(sock: socket.socket) -> None:
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def reason_text(error: OSError | None) -> str:
+    """Why a connection failed, in the system's words: asyncio puts its own in their place."""
+    if error is None:
+        return "it has no address"
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def address_text(address: object) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import socket
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
 from functools import partial
 from typing import Any, TypeVar
 
 from dcmnet._net.connecting import happy_eyeballs
-from dcmnet._net.transfer import Gatherer, address_text, prepare, rest_after, send_some
+from dcmnet._net.transfer import Gatherer, address_text, prepare, reason_text, rest_after, send_some
 from dcmnet.aio.readiness import Waiter
 from dcmnet.errors import DeadlineExceeded, TransportClosed
 from dcmnet.procedures.association import AssociationCore
@@ -36,21 +38,28 @@ TURN = 16
 class Driver:
     """Carries out the effects of one association's procedures.
 
-    Handlers that are no coroutine functions, and writes to files, run in the loop's default executor, so that
-    a slow one never stalls the other associations.
+    Handlers that are no coroutine functions, and writes to files, run in threads, so that a slow one never
+    stalls the other associations.
 
     Args:
         core: The association.
         sock: The connection of an acceptor; a requestor's comes with `Connect`.
         family: Address family of `Connect`, AF_UNSPEC for any.
+        executor: Has the threads; the loop's default one when not given.
     """
 
     def __init__(
-        self, core: AssociationCore, sock: socket.socket | None = None, *, family: int = socket.AF_UNSPEC
+        self,
+        core: AssociationCore,
+        sock: socket.socket | None = None,
+        *,
+        family: int = socket.AF_UNSPEC,
+        executor: Executor | None = None,
     ) -> None:
         self._core = core
         self._upper_layer = core.upper_layer
         self._family = family
+        self._executor = executor
         self._loop = asyncio.get_running_loop()
         self._sock: socket.socket | None = None
         self._waiter: Waiter | None = None
@@ -94,13 +103,13 @@ class Driver:
             return value
 
     async def _spawn(self, effect: Spawn) -> Any:
-        return await Driver(effect.core, family=self._family).run(effect.procedure)
+        return await Driver(effect.core, family=self._family, executor=self._executor).run(effect.procedure)
 
     # ------------------------------------------------------------------ the connection
 
     def _attach(self, sock: socket.socket) -> None:
-        prepare(sock)
         self._sock = sock
+        prepare(sock)
         self._waiter = Waiter(self._loop, sock)
         self._core.peer = address_text(sock.getpeername())
         self._upper_layer.transport_connected(self._loop.time())
@@ -108,12 +117,11 @@ class Driver:
     async def _connect(self, effect: Connect) -> None:
         try:
             async with asyncio.timeout(effect.timeout):
-                sock = await self._open(effect)
+                await self._open(effect)
         except TimeoutError as error:
             raise DeadlineExceeded("connect", effect.timeout) from error
-        self._attach(sock)
 
-    async def _open(self, effect: Connect) -> socket.socket:
+    async def _open(self, effect: Connect) -> None:
         try:
             found = await self._loop.getaddrinfo(
                 effect.host, effect.port, family=self._family, type=socket.SOCK_STREAM
@@ -121,10 +129,10 @@ class Driver:
         except OSError as error:
             raise TransportClosed(f"cannot find the host {effect.host}: {error.strerror or error}") from error
         try:
-            return await happy_eyeballs(self._loop, found)
+            self._attach(await happy_eyeballs(self._loop, found))
         except OSError as error:
             where = f"{effect.host}:{effect.port}"
-            raise TransportClosed(f"cannot connect to {where}: {error.strerror or error}") from error
+            raise TransportClosed(f"cannot connect to {where}: {reason_text(error)}") from error
 
     async def _close(self, _: Close) -> None:
         if self._waiter is not None:
@@ -142,36 +150,37 @@ class Driver:
         buffers = self._gatherer.gather(effect.parts)
         limit = self._core.timeouts.write
         deadline: float | None = None
+        self._out_of_step = True  # until all is out: a cancellation may leave a PDU half sent
         while buffers:
             try:
                 count = send_some(self._sock, buffers)
             except BlockingIOError:
                 if deadline is None and limit is not None:
                     deadline = self._loop.time() + limit
-                self._out_of_step = True  # as long as a cancellation may leave a PDU half sent
                 if not await self._wait_to_send(deadline):
                     return False
-                self._out_of_step = False
                 continue
             except OSError as error:
                 self._send_error = error
-                self._out_of_step = True
                 return False
             deadline = None
             buffers = rest_after(buffers, count)
+        self._out_of_step = False
         self._answer_due = True
         return True
 
     async def _wait_to_send(self, deadline: float | None) -> bool:
         """Wait for room, reading what the peer says meanwhile; False when the association has ended."""
         assert self._waiter is not None
+        if self._upper_layer.abort_ahead():  # it came together with what is being answered
+            return False
         room = self._upper_layer.get_buffer()
         ready = await self._waiter.wait(write=True, read=len(room) > 0, deadline=deadline)
         if ready.readable:
             self._fill(room)
             if self._upper_layer.closing or self._upper_layer.abort_ahead():
                 return False
-        if deadline is not None and not any(ready) and self._loop.time() >= deadline:
+        if deadline is not None and not ready.writable and self._loop.time() >= deadline:
             raise DeadlineExceeded("write", self._core.timeouts.write)
         return True
 
@@ -188,10 +197,12 @@ class Driver:
             if wait_first or not self._fill(upper_layer.get_buffer()):
                 wait_first = False
                 if not upper_layer.closing:
-                    await self._wait_to_receive(limit, effect)
+                    await self._wait_to_receive(limit)
             else:
                 await self._take_turns()
             event = upper_layer.next_event()
+            if event is None and not upper_layer.closing and self._time_is_up(limit, effect):
+                event = upper_layer.next_event()
             if upper_layer.has_output:
                 await self._send(Send(upper_layer.output()))
         return event
@@ -220,20 +231,28 @@ class Driver:
             self._in_a_row = 0
             await asyncio.sleep(0)
 
-    async def _wait_to_receive(self, limit: float | None, effect: Receive) -> None:
+    async def _wait_to_receive(self, limit: float | None) -> None:
         assert self._waiter is not None
         self._in_a_row = 0
-        core_deadline = self._upper_layer.deadline
-        deadline = (
-            limit if core_deadline is None or (limit is not None and limit < core_deadline) else core_deadline
-        )
-        if any(await self._waiter.wait(deadline=deadline)):
-            return
+        deadline = self._upper_layer.deadline
+        if deadline is None or (limit is not None and limit < deadline):
+            deadline = limit
+        await self._waiter.wait(deadline=deadline)
+
+    def _time_is_up(self, limit: float | None, effect: Receive) -> bool:
+        """Look at the clock, also when bytes keep coming: True when a timer of the Upper Layer ran out.
+
+        Raises:
+            DeadlineExceeded: The effect's own time is up.
+        """
         now = self._loop.time()
-        if core_deadline is not None and now >= core_deadline:
+        deadline = self._upper_layer.deadline
+        if deadline is not None and now >= deadline:
             self._upper_layer.timer_expired(now)
-        elif limit is not None and now >= limit:
+            return True
+        if limit is not None and now >= limit:
             raise DeadlineExceeded(effect.timer, effect.seconds)
+        return False
 
     # ------------------------------------------------------------------ the rest
 
@@ -243,16 +262,26 @@ class Driver:
     async def _call(self, effect: Call) -> Any:
         if inspect.iscoroutinefunction(effect.handler):
             return await effect.handler(*effect.args)
-        return await self._in_thread(effect.handler, *effect.args)
+        outcome = await self._in_thread(effect.handler, *effect.args)
+        return await outcome if inspect.isawaitable(outcome) else outcome
 
     async def _next(self, effect: Next) -> Any:
         return await self._in_thread(next, effect.iterator, None)
 
     async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
         """Run it in the executor to its end: one that a cancellation left running would meet closed files."""
-        future = self._loop.run_in_executor(None, partial(function, *args))
+        future = self._loop.run_in_executor(self._executor, partial(_called, function, *args))
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            await asyncio.wait((future,))
+            while not future.done():
+                with contextlib.suppress(asyncio.CancelledError):  # cancelled again
+                    await asyncio.wait((future,))
             raise
+
+
+def _called(function: Callable[..., Any], *args: Any) -> Any:
+    try:
+        return function(*args)
+    except StopIteration as error:  # no future can hold it: whoever waits would wait for ever
+        raise RuntimeError("a handler raised StopIteration") from error

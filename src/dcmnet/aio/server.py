@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import socket
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-from dcmnet._net.listening import open_listeners
+from dcmnet._net.listening import OUT_OF_RESOURCES, PAUSE, open_listeners
 from dcmnet._net.trace import log_failure, log_trace, logger
 from dcmnet._net.transfer import address_text
 from dcmnet.acse import REJECT_LOCAL_LIMIT_EXCEEDED
 from dcmnet.aio.driver import Driver
+from dcmnet.aio.readiness import Waiter
 from dcmnet.errors import DcmnetError
+from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.scp import reject, serve
 from dcmnet.storage.node import Handlers
 
@@ -28,6 +32,7 @@ class Server(Handlers):
     """
 
     _sockets: tuple[socket.socket, ...] = ()
+    _ended: asyncio.Event | None = None
 
     @property
     def port(self) -> int:
@@ -74,6 +79,9 @@ class Server(Handlers):
         self._acceptor = self.node.acceptor()
         self._tasks: set[asyncio.Task[None]] = set()
         self._by_peer: Counter[str] = Counter()
+        self._ended = asyncio.Event()
+        # Threads are made as they are needed: as many as handlers and writes that are under way at once.
+        self._executor = ThreadPoolExecutor(self.node.max_associations, thread_name_prefix="dcmnet")
         self._accepting = [asyncio.create_task(self._accept(sock)) for sock in self._sockets]
         return self
 
@@ -87,18 +95,34 @@ class Server(Handlers):
     async def shutdown(self, drain: float = DRAIN_SECONDS) -> None:
         """Stop accepting, let associations finish for `drain` seconds, abort those that are left."""
         sockets, self._sockets = self._sockets, ()
-        if not sockets:
+        if self._ended is None:  # it never ran
             return
+        try:
+            if sockets:
+                await self._stop_accepting(sockets)
+            elif asyncio.current_task() not in self._tasks:  # somebody else is at it
+                await self._ended.wait()
+            await self._end(drain)
+        finally:
+            self._executor.shutdown(wait=False)
+            self._ended.set()
+
+    async def _stop_accepting(self, sockets: tuple[socket.socket, ...]) -> None:
         for task in self._accepting:
             task.cancel()
         await asyncio.gather(*self._accepting, return_exceptions=True)
         for sock in sockets:
             sock.close()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=drain)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _end(self, drain: float) -> None:
+        tasks = self._tasks - {asyncio.current_task()}  # a handler may stop its own server
+        try:
+            if tasks:
+                await asyncio.wait(tasks, timeout=drain)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def __aenter__(self) -> Self:
         return self
@@ -114,15 +138,21 @@ class Server(Handlers):
         return self._sockets
 
     async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                connection, address = await loop.sock_accept(listener)
-            except OSError as error:  # gone again, or no more descriptors
-                logger.warning("cannot accept a connection: %s", error)
-                await asyncio.sleep(0.05)
-                continue
-            self._begin(connection, address_text(address).rpartition(":")[0])
+        # Not loop.sock_accept: a cancellation would lose the connection that it has just accepted.
+        waiter = Waiter(asyncio.get_running_loop(), listener)
+        try:
+            while True:
+                await waiter.wait()
+                try:
+                    connection, address = listener.accept()
+                except OSError as error:
+                    if error.errno in OUT_OF_RESOURCES:  # the connection goes on waiting
+                        logger.warning("cannot accept a connection: %s", error)
+                        await asyncio.sleep(PAUSE)
+                    continue  # or it is gone again
+                self._begin(connection, address_text(address).rpartition(":")[0])
+        finally:
+            waiter.close()
 
     def _begin(self, connection: socket.socket, peer: str) -> None:
         full = len(self._tasks) >= self.node.max_associations
@@ -148,7 +178,7 @@ class Server(Handlers):
         core = self.node.new_core(log_trace())
         error: BaseException | None = None
         try:
-            driver = Driver(core, connection)
+            driver = Driver(core, connection, executor=self._executor)
             if full:
                 logger.warning("%s: rejected, too many associations", core.peer)
                 await driver.run(reject(core, REJECT_LOCAL_LIMIT_EXCEEDED))
@@ -164,5 +194,15 @@ class Server(Handlers):
             error = failure
             logger.exception("%s: a handler failed", core.peer)
         finally:
-            if self.node.hooks.ended is not None:
-                self.node.hooks.ended(core, error)
+            await self._call_ended(core, error)
+
+    async def _call_ended(self, core: AssociationCore, error: BaseException | None) -> None:
+        hook = self.node.hooks.ended
+        if hook is None:
+            return
+        try:
+            outcome = hook(core, error)
+            if inspect.isawaitable(outcome):
+                await outcome
+        except Exception:
+            logger.exception("%s: a hook failed", core.peer)

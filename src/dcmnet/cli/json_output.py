@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from typing import TextIO
 
 
@@ -11,15 +12,19 @@ class JsonLines:
     """Writes events as JSON lines, each flushed at once so that a reader can follow.
 
     Characters outside ASCII are written as escapes, so that a line stays one whatever a peer has sent.
+    Several threads may write.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = sys.stdout if stream is None else stream
+        self._lock = threading.Lock()
 
     def event(self, name: str, /, **fields: object) -> None:
         """Write `{"event": name, ...}`; what JSON cannot express is written as its text."""
-        self._stream.write(json.dumps({"event": name, **fields}, default=str) + "\n")
-        self._stream.flush()
+        line = json.dumps({"event": name, **fields}, default=str) + "\n"
+        with self._lock:
+            self._stream.write(line)
+            self._stream.flush()
 
     def summary(self, **fields: object) -> None:
         """Write the last line, an event called `summary`."""

@@ -201,12 +201,23 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool's whole command line. Options are checked in the order of the table."""
+    """A tool's whole command line. Options are checked in the order of the table.
+
+    Attributes:
+        name: What it is called on the command line.
+        purpose: What it does, in a few words.
+        parameters: In their order.
+        sections: Options under their headings.
+        exit_codes: Code, or range of codes, and what it means, for the usage text.
+        notes: Paragraphs at the end of the usage text.
+    """
 
     name: str
     purpose: str
     parameters: tuple[Parameter, ...]
     sections: tuple[Section, ...]
+    exit_codes: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def options(self) -> Iterator[Option]:

@@ -60,7 +60,18 @@ def usage_text(tool: Tool, width: int = _PLAIN_WIDTH) -> str:
             lines += _row(mark + _left_column(option, short), _option_help(tool, option), column, width)
     if any(option.beyond_dcmtk for option in tool.options):
         lines += ["", "* not an option of DCMTK's tool of this name"]
+    lines += _epilogue(tool, column, width)
     return "\n".join(lines) + "\n"
+
+
+def _epilogue(tool: Tool, column: int, width: int) -> Iterator[str]:
+    if tool.exit_codes:
+        yield from ("", "exit codes:")
+        for code, meaning in tool.exit_codes:
+            yield from _row(f"  {code}", meaning, column, width)
+    for note in tool.notes:
+        yield ""
+        yield from _row("", note, 0, width)
 
 
 def version_text(tool: Tool) -> str:
@@ -134,7 +145,7 @@ def _row(left: str, text: str, column: int, width: int) -> Iterator[str]:
     wrapped = textwrap.wrap(
         text, max(20, width - column), break_long_words=False, break_on_hyphens=False
     ) or [""]
-    if len(left) > column - 2:
+    if len(left) > max(0, column - 2):
         yield left
     else:
         yield f"{left:<{column}}{wrapped.pop(0)}".rstrip()

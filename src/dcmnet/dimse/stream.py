@@ -164,6 +164,14 @@ class MessageIDs:
                 return self._last
         raise LocalProtocolError("all 65535 Message IDs are outstanding; wait for responses")
 
+    @property
+    def upcoming(self) -> int:
+        """What `next` gives when it is called next, where not all are outstanding."""
+        number = self._last % LARGEST_MESSAGE_ID + 1
+        while number in self.outstanding and len(self.outstanding) < LARGEST_MESSAGE_ID:
+            number = number % LARGEST_MESSAGE_ID + 1
+        return number
+
     def add(self, request: Request) -> None:
         """Note a request as outstanding.
 

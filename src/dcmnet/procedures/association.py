@@ -14,9 +14,11 @@ from dcmnet.dimse.messages import Message
 from dcmnet.dimse.stream import Assembler, DataFragment, MessageIDs, MessageStart, fragment_message
 from dcmnet.errors import (
     ABORT_SOURCE_USER,
-    AssociationReleased,
+    ABORT_UNEXPECTED_PDU,
     AssociationRejected,
+    AssociationReleased,
     DcmnetError,
+    DeadlineExceeded,
     InputFileError,
     LocalProtocolError,
     NoPresentationContext,
@@ -130,8 +132,8 @@ def establish(core: AssociationCore, host: str, port: int, request: AAssociateRQ
 
 
 def _establish(core: AssociationCore, host: str, port: int, request: AAssociateRQ) -> Procedure[Negotiated]:
-    core.busy = True
     core.upper_layer.associate_request(request)
+    core.busy = True
     yield Connect(host, port, core.timeouts.connect)
     yield from flush(core)
     answer = yield Receive("ACSE", core.timeouts.acse)
@@ -147,26 +149,32 @@ def release(core: AssociationCore) -> Procedure[None]:
     """Release the association in good order (PS3.8 7.2); nothing happens where there is none.
 
     Raises:
+        LocalProtocolError: An operation is under way; it goes on.
         DeadlineExceeded: The peer did not confirm in time (`ACSE`).
         AssociationAborted: The peer aborted instead.
     """
     if core.upper_layer.closing or core.upper_layer.state is Sta.STA1:
         yield Close()
         return
+    if core.busy:
+        raise LocalProtocolError("an operation is under way: let it end, or abort")
     yield from guarded(core, _release(core))
 
 
 def _release(core: AssociationCore) -> Procedure[None]:
-    if core.busy:
-        raise LocalProtocolError("an operation is under way: let it end, or abort")
-    core.busy = True
     core.upper_layer.release_request()
+    core.busy = True
+    started, limit = core.upper_layer.now, core.timeouts.acse
     yield from flush(core)
-    wait = Receive("ACSE", core.timeouts.acse)
+    wait = Receive("ACSE", limit)
     while not isinstance(event := (yield wait), AReleaseRP):
         # PS3.8 9.2: data may still arrive in Sta7 and are dropped; a collision is answered.
         if isinstance(event, AReleaseRQ):
             yield from answer_release(core)
+        elif event is None:
+            raise TransportClosed("the connection was closed before the release was confirmed")
+        elif limit is not None and core.upper_layer.now - started >= limit:
+            raise DeadlineExceeded("ACSE", limit)  # a peer that never stops sending must not go on for ever
     if core.upper_layer.state is Sta.STA12:
         yield from answer_release(core)
     yield from finish(core)
@@ -182,7 +190,7 @@ def answer_release(core: AssociationCore) -> Procedure[None]:
 def abort(core: AssociationCore, source: int = ABORT_SOURCE_USER, reason: int = 0) -> Procedure[None]:
     """End the association at once with an A-ABORT PDU (PS3.8 7.3)."""
     core.upper_layer.abort(source, reason)
-    yield from finish(core)
+    yield from closing(core, finish(core))
 
 
 def finish(core: AssociationCore) -> Procedure[None]:
@@ -212,15 +220,36 @@ def guarded(core: AssociationCore, procedure: Procedure[T]) -> Procedure[T]:
         raise
 
 
+def closing(core: AssociationCore, procedure: Procedure[T]) -> Procedure[T]:
+    """Run what is done on an association of its own; where it fails, abort and close before raising."""
+    try:
+        return (yield from procedure)
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        yield from _end_after(core, error)
+        raise
+
+
 def _end_after(core: AssociationCore, error: BaseException) -> Procedure[None]:
     source, reason = ABORT_SOURCE_USER, 0
     if isinstance(error, RemoteProtocolError):
         source, reason = error.source, error.reason
-    core.upper_layer.abort(source, reason)
+    upper_layer = core.upper_layer
+    said_already = upper_layer.state in (Sta.STA1, Sta.STA13) and not upper_layer.has_output
+    upper_layer.abort(source, reason)
+    if said_already:  # whoever waited for the peer to close does not want to wait any longer
+        yield Close()
+        return
     try:
         yield from finish(core)
+    except GeneratorExit:
+        raise
     except DcmnetError:
         yield Close()
+    except BaseException:
+        yield Close()
+        raise
 
 
 # ---------------------------------------------------------------------- messages
@@ -235,10 +264,10 @@ def send_message(
         True when all went out; False when the association ended meanwhile (see `Send`).
     """
     core.upper_layer.data_request()
-    core.busy = True
     for parts in fragment_message(context_id, message, payload, core.agreed.max_pdu_length_to_send):
         if not (yield Send(parts)):
             return False
+        core.busy = True
     return True
 
 
@@ -274,10 +303,10 @@ def next_message(core: AssociationCore, wait: Receive) -> Procedure[MessageStart
                     upper_layer.message_ended()
                 return item
             wait = core.wait_dimse
-        elif isinstance(event, AReleaseRQ):
+        elif isinstance(event, AReleaseRQ) and not core.assembler.in_message:
             return event
-        elif event is None:
-            raise TransportClosed("the connection is closed")
+        else:
+            raise _cut_short(event)
 
 
 def receive_data(core: AssociationCore, sink: Sink | None) -> Procedure[OSError | None]:
@@ -323,8 +352,8 @@ def _store(sink: Sink, views: list[memoryview]) -> Procedure[OSError | None]:
 
 def _cut_short(event: Event | None) -> DcmnetError:
     if isinstance(event, AReleaseRQ):
-        return RemoteProtocolError("A-RELEASE-RQ in the middle of a data set")
-    return TransportClosed("the connection was closed in the middle of a data set")
+        return RemoteProtocolError("A-RELEASE-RQ in the middle of a message", reason=ABORT_UNEXPECTED_PDU)
+    return TransportClosed("the connection was closed where a message was due")
 
 
 def released_instead(core: AssociationCore) -> Procedure[AssociationReleased]:

@@ -1,7 +1,7 @@
 """The whole contract between the procedures and the drivers that do their input and output.
 
-A procedure is a generator. It yields one of the effects below; the driver carries it out and sends the outcome
-back in, or throws the exception it ended with. Nothing else passes between the two.
+A procedure is a generator. It yields one of the effects below; the driver carries it out and sends the
+outcome back in, or throws the exception it ended with. Nothing else passes between the two.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Next:
 
 @dataclass(slots=True)
 class Spawn:
-    """Run a procedure of another association, on a connection of its own. Outcome: what it returns or raises."""
+    """Run a procedure of another association, on a connection of its own. Outcome: that of the procedure."""
 
     core: AssociationCore
     procedure: Procedure[Any]

@@ -99,17 +99,15 @@ def reject(core: AssociationCore, answer: AAssociateRJ) -> Procedure[None]:
 
 
 def _reject(core: AssociationCore, answer: AAssociateRJ) -> Procedure[None]:
-    if (yield Receive()) is not None:
-        core.upper_layer.associate_reject(answer)
+    yield Receive()  # Sta2 has no other indication than an A-ASSOCIATE-RQ
+    core.upper_layer.associate_reject(answer)
     yield from finish(core)
 
 
 def _serve(core: AssociationCore, acceptor: Acceptor) -> Procedure[bool]:
     core.busy = True  # every failure from here on ends the association
     request = yield Receive()
-    if not isinstance(request, AAssociateRQ):
-        yield from finish(core)
-        return False
+    assert isinstance(request, AAssociateRQ)  # Sta2 has no other indication
     answer = yield from _decide(core, acceptor, request)
     if isinstance(answer, AAssociateRJ):
         core.upper_layer.associate_reject(answer)

@@ -9,6 +9,7 @@ from dcmnet.dimse.messages import CEchoRQ, CEchoRSP, CStoreRQ, CStoreRSP, Priori
 from dcmnet.errors import ABORT_SOURCE_USER, RemoteProtocolError
 from dcmnet.payload import Payload
 from dcmnet.procedures.association import (
+    HARMLESS,
     AssociationCore,
     await_end,
     guarded,
@@ -88,12 +89,18 @@ def invoke(
         AssociationReleased: The peer released instead of answering.
         RemoteProtocolError: The response belongs to no request, or is of another kind.
     """
+    busy = core.busy
     core.message_ids.add(request)
-    if not (yield from send_message(core, context.context_id, request, data_set)):
+    try:
+        sent = yield from send_message(core, context.context_id, request, data_set)
+    except HARMLESS:
+        del core.message_ids.outstanding[request.message_id]  # it was never sent
+        raise
+    if not sent:
         yield from await_end(core)
     response = yield from _response(core)
     assert isinstance(response, response_type)  # the message ids match requests to responses
-    core.busy = False
+    core.busy = busy
     return response
 
 

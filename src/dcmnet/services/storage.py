@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from dcmnet.acse import AcceptedContext
@@ -16,12 +16,13 @@ Outcome = tuple[int, str]
 
 
 class Reception(Protocol):
-    """One object on its way in. `write` takes its bytes, as a `Sink`; then `commit` or `discard` is called."""
+    """One object on its way in: a `Sink`. At the end `commit` or `discard` is called, or `discard` after both
+    in case `commit` fails: it must do no harm then."""
 
     def write(self, views: Sequence[memoryview]) -> None:
         """Take the next bytes of the data set."""
 
-    def commit(self) -> Outcome:
+    def commit(self) -> Outcome | Awaitable[Outcome]:
         """The data set is complete: keep it safe, then say with which status to answer (PS3.4 B.2.3)."""
 
     def discard(self, error: BaseException | None) -> Outcome:
@@ -59,11 +60,14 @@ def storage(target: StoreTarget) -> Service:
 def _receive(core: AssociationCore, reception: Reception) -> Procedure[Outcome]:
     try:
         failure = yield from receive_data(core, reception)
+        if failure is None:
+            outcome: Outcome = yield Call(reception.commit)
+            return outcome
+    except GeneratorExit as error:  # nobody is left to carry out an effect
+        reception.discard(error)
+        raise
     except BaseException as error:
         yield Call(reception.discard, (error,))
         raise
-    if failure is not None:
-        outcome: Outcome = yield Call(reception.discard, (failure,))
-    else:
-        outcome = yield Call(reception.commit)
-    return outcome
+    refusal: Outcome = yield Call(reception.discard, (failure,))
+    return refusal

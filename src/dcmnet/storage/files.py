@@ -6,6 +6,7 @@ are there. Whatever happens before, nobody sees half an object.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import errno
 import os
@@ -24,7 +25,7 @@ class Duplicates(enum.Enum):
     REPLACE = "replace"
     """The new one takes the place of the old one, in one step."""
     KEEP = "keep"
-    """The old one stays; the new one is dropped and answered with success."""
+    """The old one stays; the new one is not kept, and answered with success."""
     RENAME = "rename"
     """The new one gets a name of its own: `name.1`, `name.2`, ..."""
     REFUSE = "refuse"
@@ -32,23 +33,33 @@ class Duplicates(enum.Enum):
 
 
 class PartialFile:
-    """A file that is being written and is not visible yet.
+    """A file that is being written and is not visible yet. One that is dropped removes itself.
 
     Args:
         directory: Where it will be; must exist.
         header: Its first bytes, written together with the first data.
 
+    Attributes:
+        path: Its hidden name.
+        size: Bytes written so far, the header among them.
+
     Raises:
         OSError: It cannot be created.
     """
 
-    __slots__ = ("_fd", "_header", "path", "size")
+    __slots__ = ("_fd", "_gone", "_header", "path", "size")
 
     def __init__(self, directory: Path, header: bytes) -> None:
         self.path = directory / f"{PARTIAL_PREFIX}{os.urandom(8).hex()}{PARTIAL_SUFFIX}"
         self.size = 0
         self._header: bytes | None = header
+        self._gone = True
         self._fd: int | None = os.open(self.path, _FLAGS, 0o666)
+        self._gone = False
+
+    def __del__(self) -> None:
+        with contextlib.suppress(OSError):
+            self.discard()
 
     def write(self, views: Sequence[bytes | memoryview]) -> None:
         """Append all the bytes of `views`.
@@ -76,11 +87,12 @@ class PartialFile:
         """Give the file its name.
 
         Returns:
-            The path it has now: `path`, or one beside it; None when the name was taken and it was dropped.
+            The path it has now: `path`, or one beside it; None when the name was taken and `duplicates` says
+            to keep what is there.
 
         Raises:
             FileExistsError: The name was taken and `duplicates` says to refuse.
-            OSError: The disk refused.
+            OSError: The disk refused; nothing has that name that was not there before.
         """
         self.finish(fsync=fsync)
         if duplicates is Duplicates.REPLACE:
@@ -88,14 +100,24 @@ class PartialFile:
             published: Path | None = path
         else:
             published = self._publish_beside(path, duplicates)
+        self._gone = published is not None
         if fsync:
             _sync_directory(path.parent)
         return published
 
     def discard(self) -> None:
-        """Remove the file; nothing happens when it is gone already."""
-        self._close()
-        self.path.unlink(missing_ok=True)
+        """Remove the file; nothing happens when it is gone, or published, already.
+
+        Raises:
+            OSError: It cannot be removed.
+        """
+        if self._gone:
+            return
+        self._gone = True
+        try:
+            self._close()
+        finally:
+            self.path.unlink(missing_ok=True)
 
     def _publish_beside(self, path: Path, duplicates: Duplicates) -> Path | None:
         number = 0
@@ -108,7 +130,6 @@ class PartialFile:
                 if duplicates is Duplicates.REFUSE:
                     raise
                 if duplicates is Duplicates.KEEP:
-                    self.discard()
                     return None
             number += 1
 
@@ -142,13 +163,22 @@ def _rename_exclusively(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS):
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EINVAL):
             raise
-        # A file system without hard links: take the name with an empty file, then replace that.
-        os.close(os.open(target, _FLAGS, 0o666))
-        os.replace(source, target)
+        _take_and_replace(source, target)
         return
-    os.unlink(source)
+    with contextlib.suppress(OSError):  # it has its name, and the hidden one harms nobody
+        os.unlink(source)
+
+
+def _take_and_replace(source: Path, target: Path) -> None:
+    """For a file system without hard links: take the name with an empty file, then replace that."""
+    os.close(os.open(target, _FLAGS, 0o666))
+    try:
+        os.replace(source, target)
+    except BaseException:
+        os.unlink(target)
+        raise
 
 
 def _sync_directory(directory: Path) -> None:

@@ -108,7 +108,7 @@ class Handlers:
         node: All of this at once, for those who need more.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # each is an option of its own
         self,
         ae_title: str = "DCMNET",
         *,
@@ -140,11 +140,13 @@ class Handlers:
         It may `request.save(...)` the object; otherwise the object is gone when the handler returns. What it
         returns is the status to answer with, None for success; an exception becomes 0110, processing failure.
         """
-        self.node.store = FileStore(directory=self._spool_folder(), handler=handler)
+        if self.node.store is None:
+            self.node.store = FileStore(directory=self._spool_folder())
+        self.node.store.handler = handler
         return handler
 
     def on_echo(self, handler: H) -> H:
-        """Decorator: `handler(core, context, request)` is called for each C-ECHO; returns a status or None."""
+        """Decorator: `handler(core, context, request)` answers each C-ECHO: with a status, or None."""
         self.node.hooks.echo = handler
         return handler
 

@@ -229,11 +229,8 @@ def _is_file_meta_at(view: memoryview, offset: int) -> bool:
     The value representation is looked at too: the two bytes of the group may as well begin a deflated data
     set.
     """
-    if offset == len(view):
-        return False
-    return bytes(view[offset : offset + 2]) == b"\x02\x00" and (
-        offset + 6 > len(view) or bytes(view[offset + 4 : offset + 6]) in _VRS
-    )
+    start = bytes(view[offset : offset + 6])
+    return start[:1] == b"\x02" and start[1:2] in (b"\0", b"") and (len(start) < 6 or start[4:] in _VRS)
 
 
 def scan_identifiers(head: Buffer, transfer_syntax: str) -> Identifiers:

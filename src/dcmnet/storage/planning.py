@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dcmnet.acse import AcceptedContext, Negotiated, ProposedContext
@@ -20,7 +20,7 @@ class Proposal:
     Attributes:
         transfer_syntaxes: UIDs to propose for every class, the best first; None works them out from the
             objects: what they are in, so that they go out as they are, and for those that can be converted
-            the little endian ones as a fallback.
+            the little endian ones as a fallback. An empty tuple is the same as None.
         combine: One context a class with all its transfer syntaxes, rather than the first alone and the
             others as a fallback. The acceptor chooses then.
     """
@@ -45,23 +45,32 @@ class Plan:
 def plan(
     instances: Sequence[Instance], proposal: Proposal, limit: int = MAX_PRESENTATION_CONTEXTS
 ) -> list[Plan]:
-    """Spread objects over associations of at most `limit` contexts; the objects of a class stay together."""
-    by_class: dict[str, list[Instance]] = {}
+    """Spread objects over associations of at most `limit` contexts.
+
+    The objects of a class stay together, unless they come in more transfer syntaxes than fit.
+
+    Args:
+        instances: The objects; over each association they go in this order.
+        proposal: How transfer syntaxes are proposed.
+        limit: Contexts of one association, 2 or more.
+    """
+    by_class: dict[str, dict[str, None]] = {}
     for instance in instances:
-        by_class.setdefault(instance.sop_class_uid, []).append(instance)
-    plan_of: dict[str, Plan] = {}
+        by_class.setdefault(instance.sop_class_uid, {})[instance.transfer_syntax] = None
+    plan_of: dict[tuple[str, str], Plan] = {}
     plans: list[Plan] = []
-    for sop_class_uid, members in by_class.items():
-        contexts = [
-            ProposedContext(abstract_syntax=sop_class_uid, transfer_syntaxes=syntaxes)
-            for syntaxes in _groups(members, proposal)
-        ]
-        if not plans or len(plans[-1].contexts) + len(contexts) > limit:
-            plans.append(Plan())
-        plans[-1].contexts += contexts
-        plan_of[sop_class_uid] = plans[-1]
+    for sop_class_uid, own in by_class.items():
+        for syntaxes in _batches(tuple(own), limit - 1):  # one is left for a fallback
+            contexts = [
+                ProposedContext(abstract_syntax=sop_class_uid, transfer_syntaxes=group)
+                for group in _groups(syntaxes, proposal)
+            ]
+            if not plans or len(plans[-1].contexts) + len(contexts) > limit:
+                plans.append(Plan())
+            plans[-1].contexts += contexts
+            plan_of.update(((sop_class_uid, syntax), plans[-1]) for syntax in syntaxes)
     for instance in instances:
-        plan_of[instance.sop_class_uid].instances.append(instance)
+        plan_of[instance.sop_class_uid, instance.transfer_syntax].instances.append(instance)
     return plans
 
 
@@ -79,11 +88,15 @@ def choose_context(negotiated: Negotiated, instance: Instance) -> AcceptedContex
     return negotiated.find(instance.sop_class_uid, CONVERTIBLE)
 
 
-def _groups(instances: Iterable[Instance], proposal: Proposal) -> list[tuple[str, ...]]:
-    """The transfer syntaxes of each context of one class."""
-    own = tuple(dict.fromkeys(instance.transfer_syntax for instance in instances))
-    if proposal.transfer_syntaxes is not None:
-        first, *others = proposal.transfer_syntaxes
+def _batches(items: tuple[str, ...], length: int) -> Iterator[tuple[str, ...]]:
+    for first in range(0, len(items), length):
+        yield items[first : first + length]
+
+
+def _groups(own: tuple[str, ...], proposal: Proposal) -> list[tuple[str, ...]]:
+    """The transfer syntaxes of each context of a class whose objects are in those of `own`."""
+    if proposal.transfer_syntaxes:
+        first, *others = dict.fromkeys(proposal.transfer_syntaxes)
         groups = [(first,), tuple(others)]
     else:
         convertible = any(syntax in CONVERTIBLE for syntax in own)

@@ -63,11 +63,13 @@ class Report:
         results: One a source, in the order in which they were dealt with.
         skipped: Files found in folders that are not DICOM, each with the reason.
         associations: Associations that were established.
+        endings: What went wrong when associations were to be released, after everything had its answer.
     """
 
     results: list[StoreResult] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     associations: int = 0
+    endings: list[DcmnetError] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:

@@ -1,10 +1,11 @@
-"""The Storage SCP: received objects become files, byte for byte, before they are answered for (PS3.4 Annex B)."""
+"""The Storage SCP: received objects become files, byte for byte, before they are answered (PS3.4 Annex B)."""
 
 from __future__ import annotations
 
 import errno
+import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcmnet.acse import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, AcceptedContext
 from dcmnet.dimse.messages import CStoreRQ, StatusClass, status_class
+from dcmnet.errors import DcmnetError
 from dcmnet.limits import Tolerance
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.registry.sop_classes import prefix_of
@@ -28,7 +30,7 @@ from dcmnet.registry.statuses import (
 from dcmnet.registry.uids import is_valid_uid
 from dcmnet.services.storage import Outcome, Reception
 from dcmnet.storage.files import Duplicates, PartialFile
-from dcmnet.storage.part10 import DataSetHead, FileMeta, encode_file_meta
+from dcmnet.storage.part10 import HEAD_LENGTH, DataSetHead, FileMeta, encode_file_meta
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -42,7 +44,8 @@ class StoreRequest:
     """One received object, complete, in a file that nobody else can see yet.
 
     Attributes:
-        path: The file: a DICOM file with File Meta Information, readable until the handler returns.
+        path: The file: a DICOM file with File Meta Information, readable until it is saved or the handler
+            returns; the null device where objects are not kept.
         size: Length of its data set in bytes.
         sop_class_uid: Affected SOP Class UID.
         sop_instance_uid: Affected SOP Instance UID.
@@ -52,7 +55,8 @@ class StoreRequest:
         peer: The sender's address.
         message: The C-STORE-RQ.
         state: A dictionary that belongs to the association; handlers may keep things in it.
-        saved_as: Where `save` has put it.
+        saved_as: Where `save` has put it; None before, and when the name was taken and `Duplicates.KEEP` says
+            to keep what is there.
     """
 
     path: Path
@@ -86,7 +90,7 @@ class StoreRequest:
         return dataset.read(self.path if self.saved_as is None else self.saved_as, **options)
 
     def save(self, target: str | PathLike[str], *, duplicates: Duplicates | None = None) -> int:
-        """Keep the file.
+        """Keep the file; once more for a copy.
 
         Args:
             target: A folder, made if need be when it ends in a slash, or the whole path of the file.
@@ -122,14 +126,14 @@ class FileStore:
 
     Attributes:
         directory: Where files are written, and where they stay when there is no handler.
-        handler: Called with each complete `StoreRequest`; returns a status, or None for success. Without one
-            the file is kept in `directory` under the name that `namer` gives.
-        namer: Gives the file its name, without a folder.
+        handler: Called with each complete `StoreRequest`; returns a status, or None for success; may be a
+            coroutine function. Without one the file is kept in `directory` under the name that `namer` gives.
+        namer: Gives the file its name, without a folder; one with a folder is refused.
         duplicates: What happens when the name is taken.
         fsync: Whether a file must be on the disk, not only with the operating system, before the answer.
         check: Whether the data set must say the same SOP Class and Instance UIDs as the request.
         discard: Whether objects are received, answered with success and not kept.
-        on_stored: Called with each request that was kept or discarded, and its status.
+        on_stored: Called with each request, kept or not, and the status it is answered with.
         on_error: Called with what went wrong, for people.
         tolerance: What is forgiven.
     """
@@ -155,20 +159,22 @@ class FileStore:
             return SOP_CLASS_NOT_SUPPORTED, "SOP class is not that of the presentation context"
         if self.discard:
             return _Discarded(self, self.new_request(core, context, request, None))
-        agreed = core.agreed
+        try:
+            file = PartialFile(self.directory, self._file_meta(core, context, request))
+        except (OSError, ValueError) as error:
+            return self.failed(error)
+        return _Incoming(self, self.new_request(core, context, request, file), file)
+
+    def _file_meta(self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ) -> bytes:
         meta = FileMeta(
             sop_class_uid=request.affected_sop_class_uid,
             sop_instance_uid=request.affected_sop_instance_uid,
             transfer_syntax=context.transfer_syntax,
             implementation_class_uid=IMPLEMENTATION_CLASS_UID,
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
-            source_application_entity_title=agreed.calling_ae_title,
+            source_application_entity_title=core.agreed.calling_ae_title,
         )
-        try:
-            file = PartialFile(self.directory, encode_file_meta(meta))
-        except OSError as error:
-            return self.failed(error)
-        return _Incoming(self, self.new_request(core, context, request, file), file)
+        return encode_file_meta(meta)
 
     def new_request(
         self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ, file: PartialFile | None
@@ -197,24 +203,39 @@ class FileStore:
             return SUCCESS
         ways = duplicates or self.duplicates
         try:
-            try:
-                request.saved_as = file.publish(path, ways, fsync=self.fsync)
-            except OSError as error:
-                if error.errno != errno.EXDEV:
-                    raise
-                request.saved_as = _copy_across(file, path, ways, self.fsync)
+            if request.saved_as is None:
+                request.saved_as = self._publish(file, path, ways)
+            else:
+                _copy(request.saved_as, path, ways, self.fsync)
         except FileExistsError:
             return DUPLICATE_SOP_INSTANCE
         return SUCCESS
 
+    def _publish(self, file: PartialFile, path: Path, duplicates: Duplicates) -> Path | None:
+        try:
+            return file.publish(path, duplicates, fsync=self.fsync)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+        return _copy(file.path, path, duplicates, self.fsync)
+
     def failed(self, error: BaseException) -> Outcome:
         """The outcome for an object that could not be kept (PS3.4 Table B.2-1), after telling people why."""
-        if not isinstance(error, OSError):
+        if not isinstance(error, OSError) or isinstance(error, DcmnetError):  # DeadlineExceeded is both
             self.report("the handler failed", error)
             return PROCESSING_FAILURE, "the handler failed"
         self.report(f"cannot keep an object: {error}", None)
         full = error.errno in _NO_SPACE
         return OUT_OF_RESOURCES, "no space left" if full else "the object could not be written"
+
+    def stored(self, request: StoreRequest, status: int) -> None:
+        """Tell what became of an object; it is as it is, whatever the one who is told makes of it."""
+        if self.on_stored is None:
+            return
+        try:
+            self.on_stored(request, status)
+        except Exception as error:
+            self.report("on_stored failed", error)
 
     def report(self, text: str, error: BaseException | None) -> None:
         """Tell people what went wrong."""
@@ -241,31 +262,51 @@ class _Incoming:
             if self._looking:
                 self._looking = self._head.feed(view)
 
-    def commit(self) -> Outcome:
-        request = self._request
+    def commit(self) -> Outcome | Awaitable[Outcome]:
         try:
             outcome = self._contradiction() or self._keep()
         except Exception as error:  # a handler may raise anything, and the peer needs an answer
             outcome = self._store.failed(error)
-        finally:
-            self._file.discard()  # nothing happens when it has been kept
-        if self._store.on_stored is not None:
-            self._store.on_stored(request, outcome[0])
+        except BaseException:
+            self._drop()
+            raise
+        return self._concluded(outcome) if isinstance(outcome, tuple) else self._wait(outcome)
+
+    async def _wait(self, answer: Awaitable[Any]) -> Outcome:
+        """The rest of `commit`, when the handler is a coroutine function."""
+        try:
+            outcome = _answered(await answer)
+        except Exception as error:
+            outcome = self._store.failed(error)
+        except BaseException:
+            self._drop()
+            raise
+        return self._concluded(outcome)
+
+    def _concluded(self, outcome: Outcome) -> Outcome:
+        self._drop()  # nothing happens when it has been kept
+        self._store.stored(self._request, outcome[0])
         return outcome
 
     def discard(self, error: BaseException | None) -> Outcome:
-        self._file.discard()
-        if isinstance(error, OSError):
-            return self._store.failed(error)
-        return OUT_OF_RESOURCES, ""
+        self._drop()
+        if not isinstance(error, OSError) or isinstance(error, DcmnetError):  # the association has ended
+            return OUT_OF_RESOURCES, ""
+        return self._concluded(self._store.failed(error))
 
-    def _keep(self) -> Outcome:
+    def _drop(self) -> None:
+        try:
+            self._file.discard()
+        except OSError as error:  # it stays behind, but nobody takes it for an object
+            self._store.report(f"cannot remove {self._file.path}: {error}", None)
+
+    def _keep(self) -> Outcome | Awaitable[Any]:
         store, request = self._store, self._request
         if store.handler is None:
-            return _outcome(store.keep(request, store.directory / store.namer(request)))
+            return _outcome(store.keep(request, store.directory / _file_name(store.namer(request))))
         self._file.finish(fsync=store.fsync)
-        status = store.handler(request)
-        return _outcome(SUCCESS if status is None else int(status))
+        answer = store.handler(request)
+        return answer if inspect.isawaitable(answer) else _answered(answer)
 
     def _contradiction(self) -> Outcome | None:
         """What is wrong with the data set's own UIDs (PS3.4 B.2.3: A900, C000); None when nothing is."""
@@ -276,7 +317,8 @@ class _Incoming:
             return DATA_SET_DOES_NOT_MATCH_SOP_CLASS, "SOP Class UID differs from the data set's"
         if found.sop_instance_uid and found.sop_instance_uid != request.sop_instance_uid:
             return DATA_SET_DOES_NOT_MATCH_SOP_CLASS, "SOP Instance UID differs from the data set's"
-        if found.complete and not (found.sop_class_uid and found.sop_instance_uid):
+        seen = found.complete or request.size <= HEAD_LENGTH  # all of it, or all where the UIDs may be
+        if seen and not (found.sop_class_uid and found.sop_instance_uid):
             return CANNOT_UNDERSTAND, "the data set has no SOP Class or SOP Instance UID"
         return None
 
@@ -294,23 +336,37 @@ class _Discarded:
         self._request.size += sum(map(len, views))
 
     def commit(self) -> Outcome:
-        if self._store.on_stored is not None:
-            self._store.on_stored(self._request, SUCCESS)
+        self._store.stored(self._request, SUCCESS)
         return SUCCESS, ""
 
     def discard(self, error: BaseException | None) -> Outcome:
         return OUT_OF_RESOURCES, ""
 
 
+def _answered(answer: Any) -> Outcome:
+    """The outcome that a handler's return value stands for."""
+    status = SUCCESS if answer is None else int(answer)
+    if not 0 <= status <= 0xFFFF:
+        raise ValueError(f"a status has 16 bits, which {status} has not")
+    return _outcome(status)
+
+
 def _outcome(status: int) -> Outcome:
     return status, "" if status_class(status) is not StatusClass.FAILURE else "refused by the storage handler"
 
 
-def _copy_across(file: PartialFile, path: Path, duplicates: Duplicates, fsync: bool) -> Path | None:
-    """Bring a complete file to another file system, under its name in one step there as well."""
+def _file_name(name: str) -> str:
+    """The name, if it is that of a file in the folder: a wire value may have ended up in it."""
+    if name in ("", ".", "..") or any(separator in name for separator in ("/", "\\", "\0")):
+        raise ValueError(f"{name!r} is no name for a file")
+    return name
+
+
+def _copy(complete: Path, path: Path, duplicates: Duplicates, fsync: bool) -> Path | None:
+    """Copy a complete file, to another file system as well; it becomes visible in one step there too."""
     copy = PartialFile(path.parent, b"")
     try:
-        with open(file.path, "rb") as source:
+        with open(complete, "rb") as source:
             while chunk := source.read(_COPY_LENGTH):
                 copy.write([chunk])
         return copy.publish(path, duplicates, fsync=fsync)

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from dcmnet.acse import RequestorPolicy, build_request
+from dcmnet.acse import AcceptedContext, Negotiated, ProposedContext, RequestorPolicy, build_request
 from dcmnet.dimse.messages import CStoreRSP, Priority
 from dcmnet.errors import AssociationError, DcmnetError, DeadlineExceeded, InputFileError, ProtocolError
 from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, Limits, Timeouts
 from dcmnet.procedures import association, scu
-from dcmnet.procedures.association import HARMLESS, AssociationCore, new_core
+from dcmnet.procedures.association import HARMLESS, AssociationCore, closing, new_core
 from dcmnet.procedures.effects import Call, Next, Procedure, Spawn
-from dcmnet.storage.planning import Plan, Proposal, choose_context, plan
+from dcmnet.storage.planning import Proposal, choose_context, plan
 from dcmnet.storage.report import Report, StoreResult
-from dcmnet.storage.sources import Instance, OpenDataSet, Source, describe, find_files, open_data_set
+from dcmnet.storage.sources import (
+    DataSetOpener,
+    ForeignFile,
+    Instance,
+    OpenDataSet,
+    Source,
+    describe,
+    find_files,
+)
 from dcmnet.ul.items import UserIdentityRQ
 from dcmnet.ul.provider import Trace
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,6 +49,7 @@ class Transfer:
         limits: What the peer may send.
         recurse: Whether folders are searched to the bottom.
         pattern: Shell pattern for the names of files in folders.
+        meta: Whether files with File Meta Information will do.
         bare: Whether data sets without File Meta Information will do.
         halt: Stop at the first object that is not kept.
         repeat: How often each object is sent.
@@ -45,8 +57,11 @@ class Transfer:
         priority: Told to the peer.
         on_start: Called with the instances once they are known.
         on_association: Called with the core when an association is established.
+        on_skipped: Called with the name of each file that is passed over, and why.
         on_sending: Called with each instance before it is sent.
+        on_request: Called with the instance, the context it goes out on and the Message ID, right before.
         on_result: Called with each result.
+        on_end: Called with the core before an association is released or aborted.
         family: Address family (`socket.AF_INET`, `AF_INET6`), 0 for whatever the name stands for.
         trace: Called for every PDU and transition.
     """
@@ -64,6 +79,7 @@ class Transfer:
     limits: Limits = field(default_factory=Limits)
     recurse: bool = True
     pattern: str = ""
+    meta: bool = True
     bare: bool = True
     halt: bool = False
     repeat: int = 1
@@ -71,8 +87,11 @@ class Transfer:
     priority: Priority = Priority.MEDIUM
     on_start: Callable[[list[Instance]], Any] | None = None
     on_association: Callable[[AssociationCore], Any] | None = None
+    on_skipped: Callable[[str, str], Any] | None = None
     on_sending: Callable[[Instance], Any] | None = None
+    on_request: Callable[[Instance, AcceptedContext, int], Any] | None = None
     on_result: Callable[[StoreResult], Any] | None = None
+    on_end: Callable[[AssociationCore], Any] | None = None
     family: int = 0
     trace: Trace | None = None
 
@@ -102,7 +121,10 @@ def transfer(job: Transfer) -> Procedure[Report]:
 
     Objects that cannot be sent, or that the peer does not keep, are in the report.
 
+    Where a file fails in the middle of its message the association has to end; the rest goes over another.
+
     Raises:
+        LocalProtocolError: What is to be asked for cannot be: an AE title is none, for example.
         AssociationRejected: The peer refused the first association.
         TransportClosed: There was no connection for the first association.
         DeadlineExceeded: The peer did not answer to it.
@@ -112,37 +134,83 @@ def transfer(job: Transfer) -> Procedure[Report]:
     if job.on_start is not None:
         yield Call(job.on_start, (instances,))
     for step in plan(instances, job.proposal):
-        if job.halt and report.failed:
-            yield from _give_up(
-                job,
-                report,
-                step.instances,
-                DcmnetError("not sent: the transfer stopped at the first object that was not stored"),
-            )
-            continue
-        core = job.new_core()
-        try:
-            yield Spawn(core, _send_plan(core, step, job, report))
-        except (AssociationError, DeadlineExceeded, ProtocolError) as error:
-            if report.associations == 0:
-                raise
-            yield from _give_up(job, report, step.instances, error)
+        pending = deque(instance for instance in step.instances for _ in range(job.repeat))
+        while pending:
+            yield from _transfer_over_one(job, report, step.contexts, pending)
     return report
+
+
+def _transfer_over_one(
+    job: Transfer, report: Report, contexts: list[ProposedContext], pending: deque[Instance]
+) -> Procedure[None]:
+    """Send what is pending over one association; what is left afterwards has to go over another one."""
+    if job.halt and report.failed:
+        why = "not sent: the transfer stopped at the first object that was not stored"
+        yield from _give_up(job, report, pending, DcmnetError(why))
+        return
+    core = job.new_core()
+    try:
+        yield Spawn(core, closing(core, _send_plan(core, contexts, pending, job, report)))
+    except (AssociationError, DeadlineExceeded, ProtocolError) as error:
+        if report.associations == 0:
+            raise
+        yield from _give_up(job, report, pending, error)
 
 
 def store_source(
     core: AssociationCore, source: Source, priority: Priority = Priority.MEDIUM
 ) -> Procedure[CStoreRSP]:
-    """C-STORE of one source on an association that is there (PS3.7 9.1.1)."""
-    instance: Instance = yield Call(describe, (source,))
-    context = choose_context(core.agreed, instance)
-    opened: OpenDataSet = yield Call(open_data_set, (instance, context.transfer_syntax))
+    """C-STORE of one source on an association that is there (PS3.7 9.1.1).
+
+    Raises:
+        InputFileError: The source cannot be sent.
+        NoPresentationContext: No accepted presentation context fits it.
+    """
+    opener = DataSetOpener()
+    return (yield from _closing_files(opener, _store_source(core, opener, source, priority)))
+
+
+def _store_source(
+    core: AssociationCore, opener: DataSetOpener, source: Source, priority: Priority
+) -> Procedure[CStoreRSP]:
+    instance, context, opened = yield Call(_look_and_open, (core.agreed, opener, source))
+    return (yield from _store_opened(core, context, instance, opened, priority))
+
+
+def _look_and_open(
+    agreed: Negotiated, opener: DataSetOpener, source: Source
+) -> tuple[Instance, AcceptedContext, OpenDataSet]:
+    instance = describe(source)
+    context = choose_context(agreed, instance)
+    return instance, context, opener.open(instance, context.transfer_syntax)
+
+
+def _store_opened(
+    core: AssociationCore,
+    context: AcceptedContext,
+    instance: Instance,
+    opened: OpenDataSet,
+    priority: Priority,
+) -> Procedure[CStoreRSP]:
     try:
         return (
             yield from scu.store(core, context, instance.sop_instance_uid, opened.payload, priority=priority)
         )
-    finally:
-        opened.close()
+    except InputFileError as error:  # who reads knows a descriptor, and no name
+        raise InputFileError(instance.name, error.why) from error
+
+
+def _closing_files(opener: DataSetOpener, procedure: Procedure[T]) -> Procedure[T]:
+    """Run a procedure, then close what it opened last."""
+    try:
+        result = yield from procedure
+    except GeneratorExit:
+        raise  # nobody is left to carry out an effect: the file goes with the last reference to it
+    except BaseException:
+        yield Call(opener.close)
+        raise
+    yield Call(opener.close)
+    return result
 
 
 def _describe_all(job: Transfer, report: Report) -> Procedure[list[Instance]]:
@@ -151,74 +219,92 @@ def _describe_all(job: Transfer, report: Report) -> Procedure[list[Instance]]:
     while (item := (yield Next(found))) is not None:
         source, in_folder = item
         try:
-            instances.append((yield Call(_describe, (source, job.bare))))
+            instances.append((yield Call(_describe, (source, job))))
         except InputFileError as error:
-            if in_folder:
+            if in_folder and isinstance(error, ForeignFile):
                 report.skipped.append((error.name, str(error)))
+                if job.on_skipped is not None:
+                    yield Call(job.on_skipped, (error.name, str(error)))
             else:
                 yield from _record(job, report, StoreResult(name=error.name, error=error))
     return instances
 
 
-def _describe(source: Source, bare: bool) -> Instance:
-    return describe(source, bare=bare)
+def _describe(source: Source, job: Transfer) -> Instance:
+    return describe(source, meta=job.meta, bare=job.bare)
 
 
-def _send_plan(core: AssociationCore, step: Plan, job: Transfer, report: Report) -> Procedure[None]:
-    yield from association.establish(core, job.host, job.port, build_request(job.request(step.contexts)))
+def _send_plan(
+    core: AssociationCore,
+    contexts: list[ProposedContext],
+    pending: deque[Instance],
+    job: Transfer,
+    report: Report,
+) -> Procedure[None]:
+    yield from association.establish(core, job.host, job.port, build_request(job.request(contexts)))
     report.associations += 1
     if job.max_send_pdu_length:
         core.limit_sending(job.max_send_pdu_length)
     if job.on_association is not None:
         yield Call(job.on_association, (core,))
-    pending = [instance for instance in step.instances for _ in range(job.repeat)]
-    end: DcmnetError | None = None
-    for done, instance in enumerate(pending, 1):
-        result = yield from _send_one(core, instance, job, report.associations)
-        yield from _record(job, report, result)
-        if not core.upper_layer.established:
-            end = result.error
-        elif job.halt and not result.ok:
-            end = DcmnetError(f"not sent: the transfer stopped when {result.name} was not stored")
-        if end is not None:
-            yield from _give_up(job, report, pending[done:], end)
-            break
+    opener = DataSetOpener()
+    yield from _closing_files(opener, _send_pending(core, opener, pending, job, report))
     if core.upper_layer.established:
+        yield from _end(core, job, report)
+
+
+def _send_pending(
+    core: AssociationCore, opener: DataSetOpener, pending: deque[Instance], job: Transfer, report: Report
+) -> Procedure[None]:
+    while pending:
+        result = yield from _send_one(core, opener, pending.popleft(), job, report.associations)
+        if job.on_result is not None:
+            yield Call(opener.close)  # so that the hook may move or delete the file
+        yield from _record(job, report, result)
+        if result.error is not None and not core.upper_layer.established:
+            if not isinstance(result.error, InputFileError):
+                yield from _give_up(job, report, pending, result.error)
+            return
+        if job.halt and not result.ok:
+            why = f"not sent: the transfer stopped when {result.name} was not stored"
+            yield from _give_up(job, report, pending, DcmnetError(why))
+
+
+def _end(core: AssociationCore, job: Transfer, report: Report) -> Procedure[None]:
+    if job.on_end is not None:
+        yield Call(job.on_end, (core,))
+    try:
         yield from association.abort(core) if job.abort else association.release(core)
+    except (AssociationError, DeadlineExceeded, ProtocolError) as error:
+        report.endings.append(error)  # every object has its answer by now
 
 
 def _send_one(
-    core: AssociationCore, instance: Instance, job: Transfer, number: int
+    core: AssociationCore, opener: DataSetOpener, instance: Instance, job: Transfer, number: int
 ) -> Procedure[StoreResult]:
-    result = _result_of(instance)
+    result = replace(_result_of(instance), association=number)
     if job.on_sending is not None:
         yield Call(job.on_sending, (instance,))
     try:
         context = choose_context(core.agreed, instance)
-        opened: OpenDataSet = yield Call(open_data_set, (instance, context.transfer_syntax))
-        try:
-            size = len(opened.payload)
-            uid = instance.sop_instance_uid
-            response = yield from scu.store(core, context, uid, opened.payload, priority=job.priority)
-        finally:
-            opened.close()
+        opened: OpenDataSet = yield Call(opener.open, (instance, context.transfer_syntax))
+        if job.on_request is not None:
+            yield Call(job.on_request, (instance, context, core.message_ids.upcoming))
+        response = yield from _store_opened(core, context, instance, opened, job.priority)
     except (*HARMLESS, AssociationError, DeadlineExceeded, ProtocolError) as error:
-        return replace(result, error=error, association=number)
+        return replace(result, error=error)
     return replace(
         result,
         transfer_syntax=context.transfer_syntax,
-        size=size,
-        association=number,
+        size=len(opened.payload),
         status=response.status,
         comment=response.error_comment,
     )
 
 
-def _give_up(
-    job: Transfer, report: Report, instances: Iterable[Instance], error: DcmnetError
-) -> Procedure[None]:
-    for instance in instances:
-        yield from _record(job, report, replace(_result_of(instance), error=error))
+def _give_up(job: Transfer, report: Report, pending: deque[Instance], error: DcmnetError) -> Procedure[None]:
+    while pending:
+        yield from _record(job, report, replace(_result_of(pending.popleft()), error=error))
 
 
 def _record(job: Transfer, report: Report, result: StoreResult) -> Procedure[None]:

@@ -6,10 +6,12 @@ set begins, unparsed. pydicom is loaded only for data sets, and for files that h
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import io
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,10 +19,11 @@ from typing import Any, BinaryIO, TypeAlias
 
 from dcmnet import dataset
 from dcmnet.errors import InputFileError
+from dcmnet.limits import Tolerance
 from dcmnet.payload import FileRange, Payload
 from dcmnet.registry.transfer_syntaxes import is_transfer_syntax
 from dcmnet.registry.uids import is_valid_uid
-from dcmnet.limits import Tolerance
+from dcmnet.storage.files import PARTIAL_PREFIX, PARTIAL_SUFFIX
 from dcmnet.storage.part10 import HEAD_LENGTH, guess_transfer_syntax, read_file_meta, scan_identifiers
 
 Source: TypeAlias = "str | os.PathLike[str] | BinaryIO | Any"
@@ -29,7 +32,13 @@ Source: TypeAlias = "str | os.PathLike[str] | BinaryIO | Any"
 _FIRST_READ = 4096
 _TOLERATED = Tolerance.NONCONFORMING_UID
 _MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
+_PREFIX = slice(128, 132)
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_READ_FLAGS |= getattr(os, "O_NONBLOCK", 0)  # a named pipe that nobody writes to must not hold us up
+
+
+class ForeignFile(InputFileError):
+    """A file that is no DICOM object to be stored: one that is found in a folder is passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,46 +70,81 @@ class Instance:
 
 
 class OpenDataSet:
-    """An encoded data set, ready to be sent; `close` when it is."""
+    """An encoded data set, ready to be sent; `close` when it is. One that is dropped closes itself."""
 
     __slots__ = ("_close", "payload")
 
-    def __init__(self, payload: Payload, close: int | BinaryIO | None = None) -> None:
+    def __init__(self, payload: Payload, close: int | None = None) -> None:
         self.payload = payload
         self._close = close
 
     def close(self) -> None:
         """Give back the file; once is enough."""
         closing, self._close = self._close, None
-        if isinstance(closing, int):
+        if closing is not None:
             os.close(closing)
-        elif closing is not None:
-            closing.close()
+
+    def __del__(self) -> None:
+        self.close()
 
 
-def describe(source: Source, *, bare: bool = True) -> Instance:
+class DataSetOpener:
+    """Opens one data set after the other, and closes the last one with the same call.
+
+    What opens and closes files runs in a thread of its own where a face is asynchronous: one turn does both.
+    """
+
+    __slots__ = ("_opened",)
+
+    def __init__(self) -> None:
+        self._opened: OpenDataSet | None = None
+
+    def open(self, instance: Instance, transfer_syntax: str) -> OpenDataSet:
+        """Close the data set before, and open this one; arguments and errors as for `open_data_set`."""
+        self.close()
+        self._opened = open_data_set(instance, transfer_syntax)
+        return self._opened
+
+    def close(self) -> None:
+        """Close the last data set; nothing happens when there is none."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+
+def describe(source: Source, *, meta: bool = True, bare: bool = True) -> Instance:
     """Find out what an object is.
 
     Args:
-        source: A path, a binary file object at the start of a file, or a pydicom data set.
+        source: A path, a binary file object, or a pydicom data set. What a file object has is read from its
+            start, or from where it is when it cannot go back.
+        meta: Whether a file with File Meta Information will do.
         bare: Whether a data set without File Meta Information will do.
 
     Raises:
+        ForeignFile: It is no DICOM object to be stored.
         InputFileError: It cannot be sent; the message says why.
     """
     if dataset.is_data_set(source):
         return _checked(_describe_data_set(source))
+    instance = _checked(_describe_file(source, bare))
+    if instance.offset and not meta:
+        raise ForeignFile(instance.name, "is a DICOM file, and not a data set without File Meta Information")
+    return instance
+
+
+def _describe_file(source: Any, bare: bool) -> Instance:
     if isinstance(source, str | os.PathLike):
-        return _checked(_describe_path(os.fspath(source), bare))
-    if isinstance(source, io.BytesIO):
-        view = source.getbuffer()
-        return _checked(_describe_head(view[:HEAD_LENGTH], len(view), "file object", source, bare))
-    if hasattr(source, "read"):
-        spooled = _spooled(source)
-        size = os.fstat(spooled.fileno()).st_size
-        name = str(getattr(source, "name", "file object"))
-        return _checked(_describe_head(spooled.read(HEAD_LENGTH), size, name, spooled, bare))
-    raise InputFileError(repr(type(source)), "is no path, no binary file object and no pydicom data set")
+        return _describe_path(os.fspath(source), bare)
+    name = str(getattr(source, "name", "file object"))
+    if isinstance(source, io.TextIOBase):
+        raise InputFileError(name, "is a text file object: open it in binary mode")
+    if not hasattr(source, "read"):
+        raise InputFileError(repr(type(source)), "is no path, no binary file object and no pydicom data set")
+    try:
+        return _describe_file_object(source, name, bare)
+    except (OSError, ValueError) as error:
+        raise InputFileError(name, f"cannot be read: {_reason(error)}") from error
 
 
 def open_data_set(instance: Instance, transfer_syntax: str) -> OpenDataSet:
@@ -112,24 +156,40 @@ def open_data_set(instance: Instance, transfer_syntax: str) -> OpenDataSet:
     source = instance.source
     if dataset.is_data_set(source):
         return OpenDataSet(dataset.encode(source, transfer_syntax, name=instance.name))
-    if transfer_syntax != instance.transfer_syntax:
-        return OpenDataSet(_converted(instance, transfer_syntax))
-    if isinstance(source, io.BytesIO):
-        return OpenDataSet(source.getbuffer()[instance.offset :])
-    if not isinstance(source, str | os.PathLike):
-        return OpenDataSet(FileRange(source.fileno(), instance.offset, instance.size))
-    fd = _open(os.fspath(source))
-    length = os.fstat(fd).st_size
-    if length != instance.offset + instance.size:
-        os.close(fd)
+    try:
+        opened = _opened(instance)
+    except (OSError, ValueError) as error:
+        raise InputFileError(instance.name, f"cannot be read: {_reason(error)}") from error
+    if opened is None:
         raise InputFileError(instance.name, "has changed since it was looked at")
-    return OpenDataSet(FileRange(fd, instance.offset, instance.size), fd)
+    if transfer_syntax == instance.transfer_syntax:
+        return opened
+    opened.close()
+    return OpenDataSet(_converted(instance, transfer_syntax))
+
+
+def _opened(instance: Instance) -> OpenDataSet | None:
+    """The data set as it is; None when the file has another length by now."""
+    source, length = instance.source, instance.offset + instance.size
+    if isinstance(source, io.BytesIO):
+        view = source.getbuffer()
+        return OpenDataSet(view[instance.offset :]) if len(view) == length else None
+    if not isinstance(source, str | os.PathLike):
+        fd = source.fileno()
+        same = os.fstat(fd).st_size == length
+        return OpenDataSet(FileRange(fd, instance.offset, instance.size)) if same else None
+    fd = os.open(source, _READ_FLAGS)
+    opened = OpenDataSet(FileRange(fd, instance.offset, instance.size), fd)
+    return opened if os.fstat(fd).st_size == length else None
 
 
 def find_files(
     sources: Iterable[Source], *, recurse: bool = True, pattern: str = ""
 ) -> Iterator[tuple[Source, bool]]:
     """Every source, folders replaced by the files in them, in order of their names.
+
+    Links to folders are not followed, and files that a Storage SCP is still writing are left out. A
+    sub-folder that cannot be read comes up itself, as if it had been named.
 
     Args:
         sources: What the user gave.
@@ -141,58 +201,87 @@ def find_files(
     """
     for source in sources:
         if isinstance(source, str | os.PathLike) and os.path.isdir(source):
-            for path in _walk(os.fspath(source), recurse):
-                if not pattern or fnmatch.fnmatch(os.path.basename(path), pattern):
-                    yield path, True
+            yield from _walk(os.fspath(source), recurse, pattern)
         else:
             yield source, False
 
 
-def _walk(folder: str, recurse: bool) -> Iterator[str]:
-    for parent, folders, files in os.walk(folder):
+def _walk(folder: str, recurse: bool, pattern: str) -> Iterator[tuple[str, bool]]:
+    unreadable: list[OSError] = []
+    for parent, folders, files in os.walk(folder, onerror=unreadable.append):
         folders.sort()
-        for name in sorted(files):
-            yield os.path.join(parent, name)
         if not recurse:
-            return
+            folders.clear()
+        for name in sorted(files):
+            if not _is_partial(name) and (not pattern or fnmatch.fnmatch(name, pattern)):
+                yield os.path.join(parent, name), True
+    for error in unreadable:
+        yield str(error.filename), False
 
 
-def _open(path: str) -> int:
-    try:
-        return os.open(path, _READ_FLAGS)
-    except OSError as error:
-        raise InputFileError(path, f"cannot be read: {error.strerror}") from error
+def _reason(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _is_partial(name: str) -> bool:
+    return name.startswith(PARTIAL_PREFIX) and name.endswith(PARTIAL_SUFFIX)
 
 
 def _describe_path(path: str, bare: bool) -> Instance:
-    fd = _open(path)
     try:
-        size = os.fstat(fd).st_size
-        head = os.read(fd, _FIRST_READ)
-        try:
-            return _describe_head(head, size, path, path, False)
-        except InputFileError:  # the File Meta Information is longer, or there is none
-            head += os.read(fd, HEAD_LENGTH - len(head))
-            return _describe_head(head, size, path, path, bare)
+        fd = os.open(path, _READ_FLAGS)
+    except (OSError, ValueError) as error:  # ValueError: the name has a NUL in it
+        raise InputFileError(path, f"cannot be read: {_reason(error)}") from error
+    try:
+        return _describe_open(fd, path, bare)
     except OSError as error:
-        raise InputFileError(path, f"cannot be read: {error.strerror}") from error
+        raise InputFileError(path, f"cannot be read: {_reason(error)}") from error
     finally:
         os.close(fd)
 
 
-def _describe_head(head: bytes | memoryview, size: int, name: str, source: Source, bare: bool) -> Instance:
+def _describe_open(fd: int, path: str, bare: bool) -> Instance:
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise ForeignFile(path, "is no regular file")
+    head = os.read(fd, _FIRST_READ)
+    try:
+        return _describe_head(head, status.st_size, path, path, False)
+    except InputFileError:  # the File Meta Information is longer, or there is none
+        head += os.read(fd, HEAD_LENGTH - len(head))
+        return _describe_head(head, status.st_size, path, path, bare)
+
+
+def _describe_file_object(source: Any, name: str, bare: bool) -> Instance:
+    if isinstance(source, io.BytesIO):
+        with source.getbuffer() as view:
+            head, size = bytes(view[:HEAD_LENGTH]), len(view)
+        return _describe_head(head, size, name, source, bare)
+    if not _is_plain_file(source):
+        source = _Spool(_spooled(source))
+    with _rewound(source) as file:
+        head = file.read(HEAD_LENGTH)
+        size = os.fstat(source.fileno()).st_size
+    return _describe_head(head, size, name, source, bare)
+
+
+def _describe_head(head: bytes, size: int, name: str, source: Source, bare: bool) -> Instance:
     try:
         meta, offset = read_file_meta(head, name)
-    except InputFileError:
+    except InputFileError as error:
         instance = _describe_bare(head, size, name, source) if bare else None
         if instance is None:
-            raise
+            raise error if head[_PREFIX] == b"DICM" else ForeignFile(name, error.why) from None
         return instance
+    if size > len(head) and offset + 6 > len(head):  # that the group ends here cannot be told
+        raise InputFileError(name, f"its File Meta Information is longer than {len(head)} bytes")
+    if offset == size:
+        raise InputFileError(name, "has no data set behind its File Meta Information")
     uids = (meta.sop_class_uid, meta.sop_instance_uid, meta.transfer_syntax)
     return Instance(name, *uids, source, offset, size - offset)
 
 
-def _describe_bare(head: bytes | memoryview, size: int, name: str, source: Source) -> Instance | None:
+def _describe_bare(head: bytes, size: int, name: str, source: Source) -> Instance | None:
     transfer_syntax = guess_transfer_syntax(head)
     if transfer_syntax is None:
         return None
@@ -213,7 +302,7 @@ def _describe_data_set(source: Any) -> Instance:
 
 def _checked(instance: Instance) -> Instance:
     if instance.sop_class_uid == _MEDIA_STORAGE_DIRECTORY:
-        raise InputFileError(instance.name, "is a DICOMDIR, which is not stored but read")
+        raise ForeignFile(instance.name, "is a DICOMDIR, which is not stored but read")
     for what, uid in (("SOP Class", instance.sop_class_uid), ("SOP Instance", instance.sop_instance_uid)):
         if not is_valid_uid(uid, _TOLERATED):
             raise InputFileError(instance.name, f"{uid!r} is no valid {what} UID (PS3.5 9.1)")
@@ -227,19 +316,47 @@ def _converted(instance: Instance, transfer_syntax: str) -> bytes:
     source = instance.source
     if isinstance(source, str | os.PathLike):
         return dataset.convert(source, transfer_syntax, name=instance.name)
-    source.seek(0)
-    return dataset.convert(source, transfer_syntax, name=instance.name)
+    with _rewound(source) as file:
+        return dataset.convert(file, transfer_syntax, name=instance.name)
 
 
-def _spooled(source: BinaryIO) -> BinaryIO:
-    """A file object with a descriptor: the source itself, or a temporary file with what it has."""
-    try:
-        os.fstat(source.fileno())
+class _Spool:
+    """A file without a name, which is gone with the last reference to it."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def __del__(self) -> None:
+        os.close(self._fd)
+
+
+def _is_plain_file(source: Any) -> bool:
+    """Whether its descriptor has what it reads: gzip's, for one, has the compressed bytes."""
+    return isinstance(getattr(source, "raw", source), io.FileIO)
+
+
+def _spooled(source: BinaryIO) -> int:
+    """The descriptor of a temporary file with what a file object has."""
+    with contextlib.suppress(OSError, AttributeError):
         source.seek(0)
-        return source
-    except (OSError, AttributeError):
-        spooled: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the instance
-        shutil.copyfileobj(source, spooled)
-        spooled.flush()
-        spooled.seek(0)
-        return spooled
+    with tempfile.TemporaryFile() as spool:
+        shutil.copyfileobj(source, spool)
+        spool.flush()
+        return os.dup(spool.fileno())
+
+
+@contextlib.contextmanager
+def _rewound(source: Any) -> Iterator[BinaryIO]:
+    """A file object at its start, to read from; a plain one is the caller's, and stays open."""
+    if isinstance(source, _Spool):
+        with open("file object", "rb", opener=lambda *_: os.dup(source.fileno())) as file:
+            file.seek(0)
+            yield file
+    else:
+        source.seek(0)
+        yield source

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from dcmnet._net.readiness import Waiter
-from dcmnet._net.transfer import Gatherer, address_text, prepare, rest_after, send_some
+from dcmnet._net.readiness import Waiter, Wake
+from dcmnet._net.transfer import Gatherer, address_text, prepare, reason_text, rest_after, send_some
 from dcmnet.errors import AssociationAborted, DeadlineExceeded, TransportClosed
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.effects import (
@@ -33,7 +34,7 @@ class Driver:
     Args:
         core: The association.
         sock: The connection of an acceptor; a requestor's comes with `Connect`.
-        wake: A descriptor that turns readable when the server stops; waiting then ends with an abort.
+        wake: Set when the server stops; the association is aborted then.
         family: Address family of `Connect`, AF_UNSPEC for any.
     """
 
@@ -42,7 +43,7 @@ class Driver:
         core: AssociationCore,
         sock: socket.socket | None = None,
         *,
-        wake: int | None = None,
+        wake: Wake | None = None,
         family: int = socket.AF_UNSPEC,
     ) -> None:
         self._core = core
@@ -87,6 +88,18 @@ class Driver:
         except StopIteration as stop:
             value: T = stop.value
             return value
+        except BaseException:
+            if (
+                procedure.gi_frame is not None
+            ):  # Ctrl-C between two effects: the procedure knows nothing of it
+                self._abandon(procedure)
+            raise
+
+    def _abandon(self, procedure: Procedure[Any]) -> None:
+        """Give up where no effect can be thrown into: the peer sees the connection close."""
+        self._out_of_step = True
+        self._close(Close())
+        procedure.close()
 
     def _spawn(self, effect: Spawn) -> Any:
         return Driver(effect.core, wake=self._wake, family=self._family).run(effect.procedure)
@@ -94,8 +107,8 @@ class Driver:
     # ------------------------------------------------------------------ the connection
 
     def _attach(self, sock: socket.socket) -> None:
-        prepare(sock)
         self._sock = sock
+        prepare(sock)
         self._waiter = Waiter(sock, self._wake)
         self._core.peer = address_text(sock.getpeername())
         self._upper_layer.transport_connected(time.monotonic())
@@ -124,9 +137,7 @@ class Driver:
             except BaseException:
                 sock.close()
                 raise
-        raise TransportClosed(
-            f"cannot connect to {where}: {last.strerror or last if last else 'no address'}"
-        ) from last
+        raise TransportClosed(f"cannot connect to {where}: {reason_text(last)}") from last
 
     def _close(self, _: Close) -> None:
         if self._sock is not None:
@@ -140,42 +151,42 @@ class Driver:
         if self._out_of_step or self._sock is None:
             return False
         buffers = self._gatherer.gather(effect.parts)
-        waiting: float | None = None
+        limit = self._core.timeouts.write
+        deadline: float | None = None
+        self._out_of_step = True  # until all is out: whatever comes between may leave a PDU half sent
         while buffers:
             try:
                 count = send_some(self._sock, buffers)
             except BlockingIOError:
-                now = time.monotonic()
-                limit = self._core.timeouts.write
-                waiting = waiting if waiting is not None or limit is None else now + limit
-                if not self._wait_to_send(waiting):
+                if deadline is None and limit is not None:
+                    deadline = time.monotonic() + limit
+                if not self._wait_to_send(deadline):
                     return False
                 continue
             except OSError as error:
                 self._send_error = error
-                self._out_of_step = True
                 return False
-            waiting = None
+            deadline = None
             buffers = rest_after(buffers, count)
+        self._out_of_step = False
         self._answer_due = True
         return True
 
     def _wait_to_send(self, deadline: float | None) -> bool:
         """Wait for room, reading what the peer says meanwhile; False when the association has ended."""
         assert self._waiter is not None
+        if self._upper_layer.abort_ahead():  # it came together with what is being answered
+            return False
         room = self._upper_layer.get_buffer()
         timeout = None if deadline is None else deadline - time.monotonic()
         ready = self._waiter.wait(write=True, read=len(room) > 0, timeout=timeout)
         if ready.readable:
             self._fill(room)
             if self._upper_layer.closing or self._upper_layer.abort_ahead():
-                self._out_of_step = True
                 return False
         if ready.woken:
-            self._out_of_step = True
             self._stopped()
-        if deadline is not None and not any(ready) and time.monotonic() >= deadline:
-            self._out_of_step = True
+        if deadline is not None and not ready.writable and time.monotonic() >= deadline:
             raise DeadlineExceeded("write", self._core.timeouts.write)
         return True
 
@@ -186,14 +197,18 @@ class Driver:
         event = upper_layer.next_event()
         if event is not None or upper_layer.closing:
             return event
+        if self._wake is not None and self._wake.is_set:
+            self._stopped()
         limit = None if effect.seconds is None else time.monotonic() + effect.seconds
         wait_first, self._answer_due = self._answer_due, False
         while event is None and not upper_layer.closing:
             if wait_first or not self._fill(upper_layer.get_buffer()):
                 wait_first = False
                 if not upper_layer.closing:
-                    self._wait_to_receive(limit, effect)
+                    self._wait_to_receive(limit)
             event = upper_layer.next_event()
+            if event is None and not upper_layer.closing and self._time_is_up(limit, effect):
+                event = upper_layer.next_event()
             self._answer_aside()
         return event
 
@@ -215,21 +230,27 @@ class Driver:
         self._upper_layer.bytes_received(count, time.monotonic())
         return True
 
-    def _wait_to_receive(self, limit: float | None, effect: Receive) -> None:
+    def _wait_to_receive(self, limit: float | None) -> None:
         assert self._waiter is not None
         deadline = _earliest(limit, self._upper_layer.deadline)
         timeout = None if deadline is None else deadline - time.monotonic()
-        ready = self._waiter.wait(timeout=timeout)
-        if ready.woken:
+        if self._waiter.wait(timeout=timeout).woken:
             self._stopped()
-        if any(ready):
-            return
+
+    def _time_is_up(self, limit: float | None, effect: Receive) -> bool:
+        """Look at the clock, also when bytes keep coming: True when a timer of the Upper Layer ran out.
+
+        Raises:
+            DeadlineExceeded: The effect's own time is up.
+        """
         now = time.monotonic()
-        core_deadline = self._upper_layer.deadline
-        if core_deadline is not None and now >= core_deadline:
+        deadline = self._upper_layer.deadline
+        if deadline is not None and now >= deadline:
             self._upper_layer.timer_expired(now)
-        elif limit is not None and now >= limit:
+            return True
+        if limit is not None and now >= limit:
             raise DeadlineExceeded(effect.timer, effect.seconds)
+        return False
 
     def _answer_aside(self) -> None:
         """Send what the Upper Layer answers by itself while nobody asked (an A-ABORT in Sta13)."""
@@ -238,6 +259,7 @@ class Driver:
 
     def _stopped(self) -> None:
         assert self._waiter is not None
+        self._wake = None  # said once: the abort that follows may take its time
         self._waiter.ignore_wake()
         raise AssociationAborted(0, 0, locally=True)
 
@@ -247,7 +269,23 @@ def _store(effect: Store) -> None:
 
 
 def _call(effect: Call) -> Any:
-    return effect.handler(*effect.args)
+    return call(effect.handler, *effect.args)
+
+
+def call(handler: Callable[..., Any], *args: Any) -> Any:
+    """Call a handler, and wait for what it returns when that is awaitable."""
+    outcome = handler(*args)
+    return _awaited(outcome) if inspect.isawaitable(outcome) else outcome
+
+
+def _awaited(outcome: Awaitable[T]) -> T:
+    """Run what a coroutine function made, in a loop of its own."""
+    import asyncio
+
+    async def wait() -> T:
+        return await outcome
+
+    return asyncio.run(wait())
 
 
 def _next(effect: Next) -> Any:

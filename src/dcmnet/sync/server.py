@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from collections import Counter
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from dcmnet._net.listening import Listener
+from dcmnet._net.readiness import Wake
 from dcmnet._net.trace import log_failure, log_trace, logger
 from dcmnet._net.transfer import address_text
 from dcmnet.acse import REJECT_LOCAL_LIMIT_EXCEEDED
 from dcmnet.errors import DcmnetError
+from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.scp import reject, serve
 from dcmnet.storage.node import Handlers
-from dcmnet.sync.driver import Driver
+from dcmnet.sync.driver import Driver, call
 
 LOOPBACK = "127.0.0.1"
 DRAIN_SECONDS = 10.0
@@ -38,6 +40,7 @@ class Server(Handlers):
 
     _listener: Listener | None = None
     _thread: threading.Thread | None = None
+    _ended: threading.Event | None = None
 
     @property
     def port(self) -> int:
@@ -77,6 +80,7 @@ class Server(Handlers):
             raise RuntimeError("the server is running already")
         self._listener = Listener(host, port, family)
         self._associations = _Associations(self)
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._accept, name=f"dcmnet-{self.port}", daemon=True)
         self._thread.start()
         return self
@@ -92,13 +96,16 @@ class Server(Handlers):
     def shutdown(self, drain: float = DRAIN_SECONDS) -> None:
         """Stop accepting, let associations finish for `drain` seconds, abort those that are left."""
         listener, self._listener = self._listener, None
-        if listener is None:
+        if self._ended is None or self._thread is None:  # it never ran
             return
-        listener.stop()
-        assert self._thread is not None
-        self._thread.join()
-        listener.close()
+        if listener is not None:
+            listener.stop()
+            self._thread.join()
+            listener.close()
+        elif not self._associations.is_mine():  # somebody else is at it
+            self._ended.wait()
         self._associations.end(drain)
+        self._ended.set()
 
     def __enter__(self) -> Self:
         return self
@@ -133,7 +140,8 @@ class _Associations:
         self._acceptor = server.node.acceptor()
         self._lock = threading.Condition()
         self._by_peer: Counter[str] = Counter()
-        self._wake, self._waker = os.pipe()
+        self._wake = Wake()
+        self._over = False
         self.threads: set[threading.Thread] = set()
 
     def begin(self, connection: socket.socket) -> None:
@@ -162,14 +170,31 @@ class _Associations:
     def end(self, drain: float) -> None:
         """Wait for the threads to end; after `drain` seconds wake them, which aborts their associations."""
         with self._lock:
-            self._lock.wait_for(lambda: not self.threads, drain)
-            left = list(self.threads)
+            self._lock.wait_for(lambda: not self._others(), drain)
+            left = self._others()
         if left:
-            os.write(self._waker, b"\0")
+            self._wake.set()
             for thread in left:
                 thread.join()
-        os.close(self._wake)
-        os.close(self._waker)
+        with self._lock:
+            self._over = True
+            self._give_back()
+
+    def _give_back(self) -> None:
+        if self._over and not self.threads:
+            self._wake.close()
+
+    def wake(self) -> None:
+        """Make every thread that waits abort its association."""
+        self._wake.set()
+
+    def is_mine(self) -> bool:
+        """Whether this thread is one of them."""
+        return threading.current_thread() in self.threads
+
+    def _others(self) -> set[threading.Thread]:
+        """The threads but for this one: a handler may stop its own server."""
+        return self.threads - {threading.current_thread()}
 
     def _serve(self, connection: socket.socket, peer: str, full: bool) -> None:
         try:
@@ -195,7 +220,18 @@ class _Associations:
             error = failure
             logger.exception("%s: a handler failed", core.peer)
         if self._node.hooks.ended is not None:
-            self._node.hooks.ended(core, error)
+            self._call_ended(self._node.hooks.ended, core, error)
+
+    def _call_ended(
+        self,
+        hook: Callable[[AssociationCore, BaseException | None], Any],
+        core: AssociationCore,
+        error: BaseException | None,
+    ) -> None:
+        try:
+            call(hook, core, error)
+        except Exception:
+            logger.exception("%s: a hook failed", core.peer)
 
     def _forget(self, thread: threading.Thread, peer: str) -> None:
         with self._lock:
@@ -203,4 +239,5 @@ class _Associations:
             self._by_peer[peer] -= 1
             if self._by_peer[peer] <= 0:
                 del self._by_peer[peer]
+            self._give_back()
             self._lock.notify_all()

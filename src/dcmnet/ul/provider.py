@@ -103,6 +103,11 @@ class UpperLayer:
         return self._machine.state is Sta.STA6
 
     @property
+    def now(self) -> float:
+        """The time it was told last."""
+        return self._now
+
+    @property
     def deadline(self) -> float | None:
         """When `timer_expired` must be called at the latest, on the clock that `now` is read from."""
         rate = self._rate_deadline()
@@ -215,7 +220,12 @@ class UpperLayer:
     # ------------------------------------------------------------------ primitives
 
     def associate_request(self, request: AAssociateRQ) -> None:
-        """A-ASSOCIATE request (Evt1). The PDU leaves when the transport connection is open."""
+        """A-ASSOCIATE request (Evt1). The PDU leaves when the transport connection is open.
+
+        Raises:
+            LocalProtocolError: There is an association already, or the request cannot be encoded.
+        """
+        request.encode()  # what cannot be sent must show before there is a connection
         self._request(Evt.EVT1, request)
 
     def associate_accept(self, answer: AAssociateAC) -> None:
@@ -255,11 +265,11 @@ class UpperLayer:
     # ------------------------------------------------------------------ inside
 
     def _request(self, event: Evt, pdu: PDU) -> None:
-        self._to_send = pdu
+        before, self._to_send = self._to_send, pdu
         try:
             self._handle(event)
         except LocalProtocolError:
-            self._to_send = None
+            self._to_send = before  # in Sta4 an A-ASSOCIATE-RQ waits there
             raise
 
     def _is_lost(self) -> bool:
@@ -299,6 +309,8 @@ class UpperLayer:
             self._trace("state", (event, before, transition))
         for operation in transition.operations:
             self._perform(operation, error)
+        if transition.next_state is Sta.STA1:
+            self._reader.discard()  # whatever came behind the end belongs to no association
         ends = transition.next_state in (Sta.STA1, Sta.STA13) and before is not Sta.STA13
         if ends and self._is_failure(event, transition):
             self._end = error

@@ -1,0 +1,185 @@
+"""`dcmnet echoscu`: verify that a peer speaks DICOM (C-ECHO).
+
+Exit codes: see `TOOL.exit_codes`. Unlike DCMTK's tool it does not end with 0 when the peer aborted, or
+answered with a failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from logging import Logger
+
+from dcmnet.acse import ProposedContext
+from dcmnet.cli import families, logs, networking
+from dcmnet.cli.options import PORT, Arguments, Integer, Option, Parameter, Section, Tool
+from dcmnet.cli.running import EXIT_SUCCESS, EXIT_USAGE, run_tool
+from dcmnet.dimse.stream import LARGEST_MESSAGE_ID
+from dcmnet.errors import AssociationAborted
+from dcmnet.registry.sop_classes import VERIFICATION
+from dcmnet.registry.statuses import SUCCESS, text_of
+from dcmnet.registry.transfer_syntaxes import (
+    ALL,
+    ENCAPSULATED_UNCOMPRESSED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+)
+from dcmnet.sync.association import Association, connect
+
+EXIT_NO_ASSOCIATION = EXIT_USAGE
+EXIT_ENDED_EARLY = 70
+EXIT_BAD_STATUS = 71
+
+MOST_TRANSFER_SYNTAXES = 53
+MOST_CONTEXTS = 128
+
+
+def _in_numerical_order(uid: str) -> tuple[int, ...]:
+    return tuple(map(int, uid.split(".")))
+
+
+TRANSFER_SYNTAXES = tuple(
+    dict.fromkeys(
+        (
+            IMPLICIT_VR_LITTLE_ENDIAN,
+            EXPLICIT_VR_LITTLE_ENDIAN,
+            EXPLICIT_VR_BIG_ENDIAN,
+            ENCAPSULATED_UNCOMPRESSED_EXPLICIT_VR_LITTLE_ENDIAN,
+            *sorted(ALL, key=_in_numerical_order),
+        )
+    )
+)[:MOST_TRANSFER_SYNTAXES]
+"""What `-pts` proposes the first of."""
+
+TOOL = Tool(
+    "echoscu",
+    "DICOM verification (C-ECHO) SCU",
+    (
+        Parameter("peer", "host name or address of the peer"),
+        Parameter("port", "TCP port of the peer", kind=PORT),
+    ),
+    (
+        families.general_options(),
+        Section(
+            "network options",
+            (
+                *families.ip_protocol(),
+                families.own_ae_title("ECHOSCU"),
+                families.called_ae_title(),
+                Option(
+                    "-pts",
+                    "--propose-ts",
+                    ("number",),
+                    "propose so many transfer syntaxes",
+                    kind=Integer(1, MOST_TRANSFER_SYNTAXES),
+                    default=1,
+                ),
+                Option(
+                    "-ppc",
+                    "--propose-pc",
+                    ("number",),
+                    "propose so many presentation contexts",
+                    kind=Integer(1, MOST_CONTEXTS),
+                    default=1,
+                ),
+                families.connect_timeout(),
+                families.socket_timeout(),
+                families.acse_timeout(),
+                replace(families.dimse_timeout(), default_text="as --socket-timeout"),
+                families.max_pdu(),
+                Option(
+                    "",
+                    "--repeat",
+                    ("number",),
+                    "verify so many times, on one association",
+                    kind=Integer(1),
+                    default=1,
+                ),
+                Option("", "--abort", (), "abort the association instead of releasing it"),
+            ),
+        ),
+    ),
+    exit_codes=(
+        ("0", "every C-ECHO was answered with success"),
+        ("1", "a mistake on the command line; no association; it could not be released"),
+        ("70", "the association ended early: the peer aborted or broke the protocol, or a timeout ran out"),
+        ("71", "a C-ECHO was answered with another status than success"),
+        ("130", "interrupted"),
+    ),
+)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the tool; returns its exit code."""
+    return run_tool(TOOL, argv, _body)
+
+
+def _body(arguments: Arguments) -> int:
+    log = logs.logger(TOOL.name)
+    context = ProposedContext(
+        abstract_syntax=VERIFICATION, transfer_syntaxes=TRANSFER_SYNTAXES[: arguments.propose_ts]
+    )
+    log.info("Requesting Association")
+    try:
+        association = connect(
+            arguments.peer,
+            arguments.port,
+            called=arguments.called_ae_title,
+            calling=arguments.ae_title,
+            contexts=(context,) * arguments.propose_pc,
+            max_pdu_length=arguments.max_pdu,
+            timeouts=networking.timeouts(arguments),
+            family=networking.address_family(arguments, arguments.peer),
+        )
+    except networking.FAILURES as error:
+        networking.log_no_association(log, arguments, error)
+        return EXIT_NO_ASSOCIATION
+    log.info("Association Accepted (Max Send PDV: %d)", networking.max_send_pdv(association.negotiated))
+    return _verify(association, arguments, log)
+
+
+def _verify(association: Association, arguments: Arguments, log: Logger) -> int:
+    code = EXIT_SUCCESS
+    if not association.accepted_contexts:
+        log.critical("No Acceptable Presentation Contexts")
+        return _end(association, arguments, log) or EXIT_NO_ASSOCIATION
+    try:
+        for count in range(arguments.repeat):
+            log.info("Sending Echo Request (MsgID %d)", count % LARGEST_MESSAGE_ID + 1)
+            code = _report(association.echo().status, log) or code
+    except AssociationAborted as error:
+        log.error("Echo Failed: %s", error)
+        log.info("Peer Aborted Association")
+        return EXIT_ENDED_EARLY
+    except networking.FAILURES as error:
+        log.error("Echo Failed: %s", error)
+        log.info("Aborting Association")  # that has happened
+        return EXIT_ENDED_EARLY
+    except BaseException:
+        association.abort()
+        raise
+    return _end(association, arguments, log) or code
+
+
+def _report(status: int, log: Logger) -> int:
+    text = text_of(status, "verification")
+    log.info("Received Echo Response (%s)", text)
+    if status == SUCCESS:
+        return EXIT_SUCCESS
+    log.error("Echo Failed: the peer answered with status 0x%04X (%s)", status, text)
+    return EXIT_BAD_STATUS
+
+
+def _end(association: Association, arguments: Arguments, log: Logger) -> int:
+    try:
+        if arguments.abort:
+            log.info("Aborting Association")
+            association.abort()
+        else:
+            log.info("Releasing Association")
+            association.release()
+    except networking.FAILURES as error:
+        log.critical("Association %s Failed: %s", "Abort" if arguments.abort else "Release", error)
+        return EXIT_NO_ASSOCIATION
+    return EXIT_SUCCESS

@@ -1,0 +1,246 @@
+"""What `dcmnet storescp` stores and shows while it serves: file names, log lines, JSON lines, totals."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from logging import Logger
+from pathlib import Path
+
+from dcmnet.acse import AcceptedContext
+from dcmnet.cli import networking
+from dcmnet.cli.json_output import JsonLines
+from dcmnet.cli.options import Arguments
+from dcmnet.cli.progress import readable_length
+from dcmnet.dimse.messages import CEchoRQ, CStoreRQ
+from dcmnet.errors import AssociationAborted
+from dcmnet.procedures.association import AssociationCore
+from dcmnet.procedures.scp import AssociationRequest
+from dcmnet.registry.sop_classes import UNKNOWN_PREFIX, prefix_of
+from dcmnet.registry.statuses import SUCCESS, text_of
+from dcmnet.services.storage import Outcome, Reception
+from dcmnet.storage.files import Duplicates
+from dcmnet.storage.node import Hooks
+from dcmnet.storage.scp import FileStore, Namer, StoreRequest, default_name
+
+
+class Reporter:
+    """Says what the server does. Its methods are called from the threads of the associations.
+
+    Args:
+        log: The tool's logger.
+        json: Whether to write JSON lines to stdout.
+        verbose_pc: Whether to list presentation contexts.
+    """
+
+    def __init__(self, log: Logger, *, json: bool, verbose_pc: bool) -> None:
+        self.log = log
+        self._json = JsonLines() if json else None
+        self._verbose_pc = verbose_pc
+        self._lock = threading.Lock()
+        self._counts = {"associations": 0, "objects": 0, "stored": 0, "failed": 0, "bytes": 0}
+
+    def hooks(self) -> Hooks:
+        """What the server calls."""
+        return Hooks(
+            request=self._requested,
+            accepted=self._accepted,
+            released=self._released,
+            ended=self._ended,
+            echo=self._echo,
+        )
+
+    def event(self, name: str, **fields: object) -> None:
+        """Write a JSON line, if these are wanted."""
+        if self._json is not None:
+            self._json.event(name, **fields)
+
+    def conclude(self) -> None:
+        """Show the totals."""
+        counts = self._counts
+        self.log.info(
+            "%d associations, %d objects stored, %s; %d failed",
+            counts["associations"],
+            counts["stored"],
+            readable_length(counts["bytes"]),
+            counts["failed"],
+        )
+        if self._json is not None:
+            self._json.summary(**counts)
+
+    def requested(self, core: AssociationCore, request: CStoreRQ) -> None:
+        """A C-STORE-RQ has come."""
+        prefix = prefix_of(request.affected_sop_class_uid)
+        prefix = "OT" if prefix == UNKNOWN_PREFIX else prefix
+        self.log.info("Received Store Request (MsgID %d, %s)", request.message_id, prefix)
+
+    def answered(self, core: AssociationCore, request: CStoreRQ, outcome: Outcome) -> None:
+        """A C-STORE-RQ has been refused before its object was looked at."""
+        self._count(outcome[0], 0)
+        text = self._refused(outcome[0], outcome[1], request.affected_sop_instance_uid)
+        self.event(
+            "object",
+            peer=core.peer,
+            stored=False,
+            file=None,
+            sop_class_uid=request.affected_sop_class_uid,
+            sop_instance_uid=request.affected_sop_instance_uid,
+            status=f"0x{outcome[0]:04X}",
+            text=text,
+        )
+
+    def stored(self, request: StoreRequest, status: int) -> None:
+        """An object has been received, and kept or refused."""
+        self._count(status, request.size)
+        text = text_of(status, "storage")
+        if status != SUCCESS:
+            self._refused(status, "", request.sop_instance_uid)
+        self.event(
+            "object",
+            peer=request.peer,
+            calling_ae_title=request.calling_ae_title,
+            called_ae_title=request.called_ae_title,
+            stored=request.saved_as is not None,
+            file=None if request.saved_as is None else str(request.saved_as),
+            sop_class_uid=request.sop_class_uid,
+            sop_instance_uid=request.sop_instance_uid,
+            transfer_syntax=request.transfer_syntax,
+            bytes=request.size,
+            status=f"0x{status:04X}",
+            text=text,
+        )
+
+    def kept(self, request: StoreRequest, path: Path, status: int, *, existed: bool) -> None:
+        """A complete object has its name now, or has not got one because that was taken."""
+        if request.saved_as is not None:
+            self.log.info("storing DICOM file: %s", request.saved_as)
+            if existed:
+                self.log.warning("DICOM file already exists, overwriting: %s", path)
+        elif status == SUCCESS:
+            self.log.info("DICOM file already exists, keeping it: %s", path)
+
+    def _refused(self, status: int, comment: str, sop_instance_uid: str) -> str:
+        text = text_of(status, "storage")
+        detail = f"{text}: {comment}" if comment else text
+        self.log.error("object %s not stored: 0x%04X (%s)", sop_instance_uid, status, detail)
+        return text
+
+    def _count(self, status: int, length: int) -> None:
+        with self._lock:
+            self._counts["objects"] += 1
+            self._counts["stored" if status == SUCCESS else "failed"] += 1
+            self._counts["bytes"] += length
+
+    # ------------------------------------------------------------------ the life of an association
+
+    def _requested(self, request: AssociationRequest) -> None:
+        self.log.info("Association Received")
+        with self._lock:
+            self._counts["associations"] += 1
+
+    def _accepted(self, core: AssociationCore) -> None:
+        agreed = core.agreed
+        self.log.info("Association Acknowledged (Max Send PDV: %d)", networking.max_send_pdv(agreed))
+        if self._verbose_pc:
+            networking.log_contexts(self.log, agreed)
+        if not agreed.contexts:
+            self.log.info("    (but no valid presentation contexts)")
+        self.event(
+            "association",
+            peer=core.peer,
+            calling_ae_title=agreed.calling_ae_title,
+            called_ae_title=agreed.called_ae_title,
+            contexts_proposed=len(agreed.proposed),
+            contexts_accepted=len(agreed.contexts),
+        )
+
+    def _echo(self, core: AssociationCore, context: AcceptedContext, request: CEchoRQ) -> None:
+        self.log.info("Received Echo Request (MsgID %d)", request.message_id)
+        self.event("echo", peer=core.peer)
+
+    def _released(self, core: AssociationCore) -> None:
+        self.log.info("Association Release")
+        self.event("release", peer=core.peer)
+
+    def _ended(self, core: AssociationCore, error: BaseException | None) -> None:
+        if error is None:
+            return
+        if isinstance(error, AssociationAborted):
+            self.log.info("Association Aborted")
+        self.event("abort", peer=core.peer, text=str(error))
+
+
+@dataclass(slots=True, kw_only=True)
+class ReportingStore(FileStore):
+    """A `FileStore` that says what it does."""
+
+    reporter: Reporter
+
+    def begin(
+        self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ
+    ) -> Reception | Outcome:
+        """Prepare for one object, or refuse it."""
+        self.reporter.requested(core, request)
+        reception = FileStore.begin(self, core, context, request)
+        if isinstance(reception, tuple):
+            self.reporter.answered(core, request, reception)
+        return reception
+
+    def keep(self, request: StoreRequest, path: Path, duplicates: Duplicates | None = None) -> int:
+        """Give a complete object its name."""
+        existed = path.exists()
+        status = FileStore.keep(self, request, path, duplicates)
+        replaced = existed and self.duplicates is Duplicates.REPLACE
+        self.reporter.kept(request, path, status, existed=replaced)
+        return status
+
+
+def new_store(arguments: Arguments, reporter: Reporter) -> ReportingStore:
+    """The store that the output options ask for."""
+    return ReportingStore(
+        directory=Path(arguments.output_directory),
+        namer=_namer(arguments),
+        duplicates=Duplicates(arguments.on_duplicate),
+        fsync=arguments.fsync,
+        discard=arguments.ignore,
+        on_stored=reporter.stored,
+        reporter=reporter,
+    )
+
+
+def _namer(arguments: Arguments) -> Namer:
+    extension: str = arguments.filename_extension
+    if arguments.timenames:
+        return TimeNames(extension, datetime.now)
+    if arguments.names == "unique":
+        return lambda request: f"{prefix_of(request.sop_class_uid)}.X.2.25.{uuid.uuid4().int}{extension}"
+    return lambda request: default_name(request) + extension
+
+
+class TimeNames:
+    """File names from the time of reception: `20260131235959123.CT`, `20260131235959123_0001.CT`.
+
+    Args:
+        extension: Put behind.
+        now: The clock.
+    """
+
+    def __init__(self, extension: str, now: Callable[[], datetime]) -> None:
+        self._extension = extension
+        self._now = now
+        self._last = ""
+        self._number = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, request: StoreRequest) -> str:
+        """The name for an object that is complete now."""
+        with self._lock:
+            now = self._now()
+            stamp = f"{now:%Y%m%d%H%M%S}{now.microsecond // 1000:03d}"
+            self._number = self._number + 1 if stamp == self._last else 0
+            self._last = stamp
+            number = f"_{self._number:04d}" if self._number else ""
+        return f"{stamp}{number}.{prefix_of(request.sop_class_uid)}{self._extension}"

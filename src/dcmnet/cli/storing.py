@@ -1,0 +1,197 @@
+"""What `dcmnet storescu` shows while it sends: log lines, the bar, JSON lines and the totals."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from logging import Logger
+from typing import Any
+
+from dcmnet.acse import AcceptedContext
+from dcmnet.cli import networking
+from dcmnet.cli.json_output import JsonLines
+from dcmnet.cli.options import Arguments
+from dcmnet.cli.progress import NoBar, Progressing, is_wanted, progress, totals
+from dcmnet.errors import DcmnetError, NoPresentationContext
+from dcmnet.procedures.association import AssociationCore
+from dcmnet.registry.sop_classes import UNKNOWN_PREFIX, prefix_of
+from dcmnet.registry.statuses import text_of
+from dcmnet.registry.uids import name_of
+from dcmnet.storage.report import Report, StoreResult
+from dcmnet.storage.sources import Instance
+
+
+class Session:
+    """One run of the tool.
+
+    Args:
+        arguments: The command line.
+        log: The tool's logger.
+        sources: How many files and directories there are to look into.
+
+    Attributes:
+        started: When the first association was requested, by the monotonic clock; None before.
+        seconds: How long the transfer took.
+    """
+
+    def __init__(self, arguments: Arguments, log: Logger, *, sources: int) -> None:
+        self.started: float | None = None
+        self.seconds = 0.0
+        self._arguments = arguments
+        self._log = log
+        self._json = JsonLines() if arguments.json else None
+        self._bar: Progressing = NoBar()
+        self._sources = sources
+        self._associations = 0
+        self._failed = 0
+        self._told: DcmnetError | None = None
+
+    def hooks(self) -> dict[str, Callable[..., Any]]:
+        """What a `Transfer` calls."""
+        return {
+            "on_start": self._start,
+            "on_skipped": self._skipped,
+            "on_association": self._associated,
+            "on_sending": self._sending,
+            "on_request": self._request,
+            "on_result": self._result,
+            "on_end": self._end,
+        }
+
+    def end_bar(self) -> None:
+        """Take the bar away."""
+        bar, self._bar = self._bar, NoBar()
+        bar.__exit__(None, None, None)
+
+    def close(self, report: Report | None, code: int, error: DcmnetError | None = None) -> int:
+        """Show what there is to say at the end; returns the exit code."""
+        self.end_bar()
+        if report is not None:
+            self._conclude(report)
+        if error is not None:
+            self._event("error", text=str(error))
+        if self._json is not None:
+            report = report or Report()
+            self._json.summary(
+                objects=len(report.results),
+                stored=report.stored,
+                warnings=report.warnings,
+                failed=report.failed,
+                skipped=len(report.skipped),
+                associations=report.associations,
+                bytes=report.size,
+                seconds=round(self.seconds, 6),
+                exit_code=code,
+            )
+        return code
+
+    def _conclude(self, report: Report) -> None:
+        for ending in report.endings:
+            self._log.error("Association Release Failed: %s", ending)
+            self._event("error", text=str(ending))
+        if not report.results:
+            self._log.critical("no input files to be sent")
+            return
+        self._count_unsent(report)
+        line = totals(report.stored, report.size, self.seconds, verb="stored", failed=report.failed)
+        if is_wanted(self._arguments):
+            sys.stderr.write(line + "\n")
+        else:
+            self._log.info("%s", line)
+
+    def _count_unsent(self, report: Report) -> None:
+        """What was not tried any more: it has an SOP class, and no association."""
+        left = [each for each in report.results if each.sop_class_uid and not each.association]
+        if left and all(type(each.error) is DcmnetError for each in left):
+            self._log.warning("%d more not sent; with -nh (--no-halt) they would have been", len(left))
+        elif left:
+            self._log.warning("%d not sent", len(left))
+
+    def _event(self, name: str, **fields: object) -> None:
+        if self._json is not None:
+            self._json.event(name, **fields)
+
+    # ------------------------------------------------------------------ what happens, in this order
+
+    def _skipped(self, name: str, why: str) -> None:
+        self._log.warning("ignoring %s", why)
+        self._event("skipped", file=name, reason=why)
+
+    def _start(self, instances: list[Instance]) -> None:
+        if not instances or (self._failed and not self._arguments.no_halt):
+            return
+        repeat = self._arguments.repeat
+        length = sum(instance.size for instance in instances) * repeat
+        self._bar = progress(self._arguments, objects=len(instances) * repeat, length=length)
+        self._bar.__enter__()
+        self.started = time.monotonic()
+        self._log.info("Requesting Association")
+
+    def _associated(self, core: AssociationCore) -> None:
+        agreed = core.agreed
+        self._associations += 1
+        if self._associations > 1:
+            self._log.info("Requesting Association")
+        self._log.info("Association Accepted (Max Send PDV: %d)", networking.max_send_pdv(agreed))
+        if self._arguments.verbose_pc:
+            networking.log_contexts(self._log, agreed)
+        if not agreed.contexts:
+            self._log.critical("No Acceptable Presentation Contexts")
+        self._event(
+            "association",
+            peer=core.peer,
+            called_ae_title=agreed.called_ae_title,
+            calling_ae_title=agreed.calling_ae_title,
+            contexts_proposed=len(agreed.proposed),
+            contexts_accepted=len(agreed.contexts),
+            max_send_pdv=networking.max_send_pdv(agreed),
+        )
+
+    def _sending(self, instance: Instance) -> None:
+        self._log.info("Sending file: %s", instance.name)
+
+    def _request(self, instance: Instance, context: AcceptedContext, message_id: int) -> None:
+        if context.transfer_syntax != instance.transfer_syntax:
+            names = name_of(instance.transfer_syntax), name_of(context.transfer_syntax)
+            self._log.info("Converting transfer syntax: %s -> %s", *names)
+        prefix = prefix_of(instance.sop_class_uid)
+        prefix = "OT" if prefix == UNKNOWN_PREFIX else prefix
+        self._log.info("Sending Store Request (MsgID %d, %s)", message_id, prefix)
+
+    def _result(self, result: StoreResult) -> None:
+        text = "" if result.status is None else text_of(result.status, "storage")
+        if text:
+            self._log.info("Received Store Response (%s)", text)
+        if not result.ok:
+            self._failed += 1
+            self._tell(result)
+        self._bar.advance(objects=int(result.ok), length=result.size)
+        self._event(
+            "object",
+            file=result.name,
+            stored=result.ok,
+            sop_class_uid=result.sop_class_uid,
+            sop_instance_uid=result.sop_instance_uid,
+            transfer_syntax=result.transfer_syntax,
+            bytes=result.size,
+            status=None if result.status is None else f"0x{result.status:04X}",
+            text=result.describe() if result.error is not None else text,
+            comment=result.comment,
+        )
+
+    def _tell(self, result: StoreResult) -> None:
+        """Log a failure: once for all objects that fail for the same reason."""
+        error = result.error
+        if not result.sop_class_uid:  # it could not be read
+            self._log.error("%s", error)
+        elif error is None:
+            self._log.error("Store Failed, file: %s:\n%s", result.name, result.describe())
+        elif type(error) is not DcmnetError and error is not self._told:
+            self._log.error("Store Failed, file: %s:\n%s", result.name, error)
+            self._told = error
+            if isinstance(error, NoPresentationContext) and self._arguments.proposed is not None:
+                self._log.error("without -x? the transfer syntax of each file is proposed")
+
+    def _end(self, core: AssociationCore) -> None:
+        self._log.info("%s Association", "Aborting" if self._arguments.abort else "Releasing")

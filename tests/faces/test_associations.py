@@ -1,0 +1,310 @@
+"""Connecting, echoing, releasing and aborting, the same on both faces."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import dcmnet
+from dcmnet.limits import Timeouts
+from tests.faces.adapters import PATIENT, QUICK, Face, Server, running
+from tests.faces.wire import (
+    ABORT,
+    IMPLICIT,
+    RELEASE_RP,
+    RELEASE_RQ,
+    Acceptor,
+    RawPeer,
+    associate_ac,
+    command,
+    p_data,
+    pdu,
+    uid_element,
+    until,
+    us_element,
+)
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+AC = associate_ac([(1, IMPLICIT)])
+
+
+def accepting(then: Callable[[RawPeer], None]) -> Callable[[RawPeer], None]:
+    """A script that accepts the association and goes on with `then`."""
+
+    def script(peer: RawPeer) -> None:
+        assert peer.read_pdu()[:1] == b"\x01"
+        peer.send(AC)
+        then(peer)
+
+    return script
+
+
+def test_echo_and_release(face: Face, server: Server) -> None:
+    with face.connect(server.port) as association:
+        assert association.is_established
+        assert association.peer == f"127.0.0.1:{server.port}"
+        assert [each.abstract_syntax for each in association.accepted_contexts] == ["1.2.840.10008.1.1"]
+        for _ in range(3):
+            assert association.echo().status == 0
+    assert not association.is_established
+    until(lambda: server.associations == 0)
+
+
+def test_release_and_abort_may_be_repeated(face: Face, server: Server) -> None:
+    association = face.connect(server.port)
+    association.release()
+    association.release()
+    association.abort()
+    with pytest.raises(dcmnet.LocalProtocolError):
+        association.echo()
+
+
+def test_abort_tells_the_peer(face: Face) -> None:
+    def script(peer: RawPeer) -> None:
+        assert peer.read_abort() == (0, 0)
+
+    with Acceptor(accepting(script)) as acceptor:
+        face.connect(acceptor.port).abort()
+
+
+def test_an_exception_inside_the_block_aborts(face: Face) -> None:
+    def script(peer: RawPeer) -> None:
+        assert peer.read_abort() == (0, 0)
+
+    with Acceptor(accepting(script)) as acceptor, pytest.raises(KeyError), face.connect(acceptor.port):
+        raise KeyError("mine")
+
+
+def test_a_port_where_nobody_listens(face: Face) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(dcmnet.TransportClosed, match=f"127.0.0.1:{port}: Connection refused"):
+        face.connect(port)
+
+
+def test_a_host_that_is_not_known(face: Face) -> None:
+    with pytest.raises(dcmnet.TransportClosed, match="cannot find the host no-such-host.invalid"):
+        face.connect(11112, "no-such-host.invalid")
+
+
+def test_a_host_that_never_answers_the_connection(face: Face) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        waiting = []
+        try:
+            for _ in range(4):  # fill the queue; what comes after hears nothing
+                sock = socket.socket()
+                sock.setblocking(False)
+                sock.connect_ex(listener.getsockname())
+                waiting.append(sock)
+            with pytest.raises(dcmnet.DeadlineExceeded) as caught:
+                face.connect(listener.getsockname()[1], timeouts=Timeouts(connect=0.2))
+            assert caught.value.timer == "connect"
+        finally:
+            for sock in waiting:
+                sock.close()
+
+
+def test_rejection(face: Face) -> None:
+    def script(peer: RawPeer) -> None:
+        peer.read_pdu()
+        peer.send(pdu(3, bytes((0, 2, 3, 1))))
+        peer.read_end()
+
+    with Acceptor(script) as acceptor, pytest.raises(dcmnet.AssociationRejected) as caught:
+        face.connect(acceptor.port)
+    assert (caught.value.result, caught.value.source, caught.value.reason) == (2, 3, 1)
+    assert "rejected-transient" in str(caught.value)
+    assert "temporary-congestion" in str(caught.value)
+
+
+def test_rejections_by_our_server(face: Face, received: Path) -> None:
+    node = face.new_storage_scp(received, require_called_ae_title=True, calling_ae_titles={"FRIEND"})
+    with running(face, node) as server:
+        with pytest.raises(dcmnet.AssociationRejected) as caught:
+            face.connect(server.port, called="OTHER", calling="FRIEND")
+        assert (caught.value.result, caught.value.source, caught.value.reason) == (1, 1, 7)
+        with pytest.raises(dcmnet.AssociationRejected) as caught:
+            face.connect(server.port, called="DCMNET", calling="FOE")
+        assert (caught.value.result, caught.value.source, caught.value.reason) == (1, 1, 3)
+        with face.connect(server.port, called="DCMNET", calling="FRIEND") as association:
+            assert association.echo().status == 0
+
+
+def test_abort_instead_of_an_answer(face: Face) -> None:
+    def script(peer: RawPeer) -> None:
+        peer.read_pdu()
+        peer.send(pdu(7, bytes((0, 0, 2, 6))))
+        peer.read_end()
+
+    with Acceptor(script) as acceptor, pytest.raises(dcmnet.AssociationAborted) as caught:
+        face.connect(acceptor.port)
+    assert (caught.value.source, caught.value.reason, caught.value.locally) == (2, 6, False)
+
+
+@pytest.mark.parametrize("answer", [b"", AC[:40], b"SSH-2.0-OpenSSH_9.2p1\r\n"])
+def test_a_connection_that_ends_instead_of_an_answer(face: Face, answer: bytes) -> None:
+    def script(peer: RawPeer) -> None:
+        peer.read_pdu()
+        peer.send(answer)
+
+    with (
+        Acceptor(script) as acceptor,
+        pytest.raises((dcmnet.TransportClosed, dcmnet.RemoteProtocolError)),
+    ):
+        face.connect(acceptor.port)
+
+
+def test_an_answer_that_never_comes(face: Face) -> None:
+    def script(peer: RawPeer) -> None:
+        peer.read_pdu()
+        assert peer.read_abort() == (0, 0)
+        peer.read_end()
+
+    with Acceptor(script) as acceptor, pytest.raises(dcmnet.DeadlineExceeded) as caught:
+        face.connect(acceptor.port, timeouts=Timeouts(acse=0.2, artim=0.2))
+    assert (caught.value.timer, caught.value.seconds) == ("ACSE", 0.2)
+
+
+def test_an_echo_that_is_never_answered(face: Face) -> None:
+    def script(peer: RawPeer) -> None:
+        assert peer.read_pdu()[:1] == b"\x04"
+        assert peer.read_abort() == (0, 0)
+
+    with Acceptor(accepting(script)) as acceptor:
+        association = face.connect(acceptor.port, timeouts=QUICK)
+        with pytest.raises(dcmnet.DeadlineExceeded) as caught:
+            association.echo()
+        assert caught.value.timer == "DIMSE"
+        assert not association.is_established
+        association.release()  # nothing is left to release
+
+
+@pytest.mark.parametrize("last", [ABORT, b"", RELEASE_RQ])
+def test_an_association_that_ends_instead_of_a_response(face: Face, last: bytes) -> None:
+    errors = {ABORT: dcmnet.AssociationAborted, b"": dcmnet.TransportClosed}
+
+    def script(peer: RawPeer) -> None:
+        peer.read_pdu()
+        peer.send(last)
+        if last == RELEASE_RQ:
+            assert peer.read_pdu() == RELEASE_RP
+
+    with Acceptor(accepting(script)) as acceptor:
+        association = face.connect(acceptor.port)
+        with pytest.raises(errors.get(last, dcmnet.AssociationReleased)):
+            association.echo()
+        assert not association.is_established
+
+
+def test_a_response_to_something_else_is_aborted(face: Face) -> None:
+    wrong = command(
+        uid_element(0x0002, "1.2.840.10008.1.1"),
+        us_element(0x0100, 0x8030),
+        us_element(0x0120, 77),
+        us_element(0x0800, 0x0101),
+        us_element(0x0900, 0),
+    )
+
+    def script(peer: RawPeer) -> None:
+        peer.read_pdu()
+        peer.send(p_data(1, 3, wrong))
+        assert peer.read_abort() == (0, 0)
+
+    with Acceptor(accepting(script)) as acceptor:
+        association = face.connect(acceptor.port)
+        with pytest.raises(dcmnet.RemoteProtocolError):
+            association.echo()
+
+
+def test_release_collision(face: Face) -> None:
+    def script(peer: RawPeer) -> None:
+        assert peer.read_pdu() == RELEASE_RQ
+        peer.send(RELEASE_RQ)
+        # PS3.8 9.2: the requestor answers first, then the acceptor confirms
+        assert peer.read_pdu() == RELEASE_RP
+        peer.send(RELEASE_RP)
+        peer.read_end()
+
+    with Acceptor(accepting(script)) as acceptor:
+        face.connect(acceptor.port).release()
+
+
+def test_release_that_is_not_confirmed(face: Face) -> None:
+    def script(peer: RawPeer) -> None:
+        assert peer.read_pdu() == RELEASE_RQ
+        assert peer.read_abort() == (0, 0)
+
+    with Acceptor(accepting(script)) as acceptor:
+        association = face.connect(acceptor.port, timeouts=Timeouts(acse=0.3, artim=0.3))
+        with pytest.raises(dcmnet.DeadlineExceeded, match="ACSE"):
+            association.release()
+
+
+def test_data_that_come_while_releasing_are_dropped(face: Face) -> None:
+    def script(peer: RawPeer) -> None:
+        assert peer.read_pdu() == RELEASE_RQ
+        peer.send(p_data(1, 2, bytes(1000)) * 50 + RELEASE_RP)
+        peer.read_end()
+
+    with Acceptor(accepting(script)) as acceptor:
+        face.connect(acceptor.port).release()
+
+
+def test_a_context_that_was_not_accepted(face: Face, server: Server, ct: Path) -> None:
+    with face.connect(server.port) as association:
+        with pytest.raises(dcmnet.NoPresentationContext) as caught:
+            association.store(ct)
+        assert caught.value.abstract_syntax == CT
+        assert association.echo().status == 0  # the association is as it was
+
+
+def test_user_identity_and_its_response(face: Face, received: Path) -> None:
+    seen = []
+    node = face.new_storage_scp(received)
+
+    @node.on_association
+    def check(request: dcmnet.AssociationRequest) -> bytes:
+        assert request.user_identity is not None
+        seen.append((request.calling_ae_title, request.called_ae_title, request.user_identity.primary_field))
+        return b"granted"
+
+    identity = dcmnet.UserIdentityRQ(1, b"me", positive_response_requested=True)
+    with (
+        running(face, node) as server,
+        face.connect(server.port, calling="ME", called="YOU", user_identity=identity) as association,
+    ):
+        response = association.negotiated.user_identity_response
+        assert response is not None
+        assert response.server_response == b"granted"
+    assert seen == [("ME", "YOU", b"me")]
+
+
+def test_the_peers_maximum_length_is_kept(face: Face, received: Path, ct: Path) -> None:
+    def script(peer: RawPeer) -> None:
+        peer.read_pdu()
+        peer.send(associate_ac([(1, "1.2.840.10008.1.2.1")], 4096))
+        lengths = []
+        while (received := peer.read_pdu())[11] & 3 != 2:
+            lengths.append(struct.unpack_from(">I", received, 2)[0])
+        assert max(lengths) == 4096
+        peer.send(ABORT)
+
+    contexts = [dcmnet.ProposedContext(abstract_syntax=CT, transfer_syntaxes=("1.2.840.10008.1.2.1",))]
+    with Acceptor(script) as acceptor:
+        association = face.connect(acceptor.port, contexts=contexts)
+        with pytest.raises(dcmnet.AssociationAborted):
+            association.store(ct)
+
+
+def test_both_families(face: Face, received: Path) -> None:
+    started = face.start(face.new_storage_scp(received), host="localhost")
+    try:
+        assert started.addresses
+        with face.connect(started.port, "localhost", timeouts=PATIENT) as association:
+            assert association.echo().status == 0
+    finally:
+        started.shutdown(0)

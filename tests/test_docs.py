@@ -1,0 +1,94 @@
+"""What the documentation says works: its Python runs, its commands parse, its links lead somewhere."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import dcmnet
+import dcmnet.aio
+import dcmnet.sync.server
+from dcmnet.cli.parser import parse
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SAMPLES = ROOT / "src" / "dcmnet" / "sample"
+PORT = "11112"
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        for match in re.finditer(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+            line = page.read_text()[: match.start()].count("\n") + 2
+            found.append((f"{page.relative_to(ROOT)}:{line}", match.group(1)))
+    return found
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to be in, with what the pages talk about: `a-study/` with files, `received/` without."""
+    folder = tmp_path / "a-study"
+    shutil.copytree(SAMPLES, folder)
+    shutil.copy(SAMPLES / "ct-1.dcm", folder / "1.dcm")
+    shutil.copy(SAMPLES / "mr.dcm", folder / "2.dcm")
+    (tmp_path / "received").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("where", "code"), blocks("python"), ids=lambda each: each if ":" in each[:60] else ""
+)
+def test_python_runs(where: str, code: str, study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def at_once(self: dcmnet.aio.Server) -> bool:
+        return True
+
+    monkeypatch.setattr(dcmnet.sync.server.Server, "wait", lambda self, timeout=None: True)
+    monkeypatch.setattr(dcmnet.aio.Server, "wait", at_once)
+    serves = re.search(r"\.(start|serve)\(", code)
+    node = dcmnet.StorageSCP(study / "received", "ARCHIVE").start(0)
+    names: dict[str, object] = {"__name__": "__main__"}
+    try:
+        port = "0" if serves else str(node.port)
+        exec(compile(code.replace(PORT, port), where, "exec"), names)
+    finally:
+        server = names.get("server")
+        if isinstance(server, dcmnet.Server):
+            server.shutdown(drain=0)
+        node.shutdown(drain=0)
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    for where, text in (*blocks("console"), *blocks("sh")):
+        for line in text.splitlines():
+            command = line.removeprefix("$ ")
+            if command.startswith("dcmnet "):
+                yield where, command.partition(" #")[0].removesuffix("&").strip()
+
+
+@pytest.mark.parametrize(("where", "command"), list(commands()), ids=lambda each: each.replace("/", "_")[:60])
+def test_commands_parse(where: str, command: str) -> None:
+    words = shlex.split(command)[1:]
+    if words[0] in ("--version", "--help", "help"):
+        return
+    tool = importlib.import_module(f"dcmnet.cli.{words[0]}").TOOL
+    parse(tool, words[1:])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", page.read_text()):
+        name, anchor = target
+        other = (page.parent / name).resolve() if name else page
+        assert other.exists(), f"{page.name} -> {name}"
+        if anchor and other.suffix == ".md":
+            headings = re.findall(r"^#+ (.*)$", other.read_text(), re.MULTILINE)
+            anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in anchors, f"{page.name} -> {name}#{anchor}"
