@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 
 import dcmnet
 
@@ -53,6 +54,7 @@ async def _aio_echoscu(port: int, count: int) -> int:
     return 0
 
 
+PROGRAMS: dict[str, Callable[..., int]] = {"storescp": storescp, "storescu": storescu, "echoscu": echoscu}
+
 if __name__ == "__main__":
-    program = {"storescp": storescp, "storescu": storescu, "echoscu": echoscu}[sys.argv[1]]
-    sys.exit(program(*sys.argv[2:]))
+    sys.exit(PROGRAMS[sys.argv[1]](*sys.argv[2:]))

@@ -210,7 +210,9 @@ def _wait_until_it_listens(process: subprocess.Popen[str], port: int, complaints
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise Invalid(f"the server ended with {process.returncode}: {' '.join(complaints).strip()[-300:]}")
+            raise Invalid(
+                f"the server ended with {process.returncode}: {' '.join(complaints).strip()[-300:]}"
+            )
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
             return

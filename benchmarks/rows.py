@@ -140,12 +140,16 @@ class Idle:
                 connections = [_associate(port)]
                 before = programs.resident_kilobytes(server)
                 try:
-                    connections += [_associate(port) for _ in range(self.count)]
+                    connections += [_associate(port) for _ in range(self.count - 1)]
                     after = programs.resident_kilobytes(server)
                 finally:
                     for connection in connections:
                         connection.close()
-        return {"kB each": (after - before) / self.count, "MB": after / 1000, "MB before": before / 1000}
+        return {
+            "kB each": (after - before) / (self.count - 1),
+            "MB": after / 1000,
+            "MB before": before / 1000,
+        }
 
 
 @dataclass(slots=True)

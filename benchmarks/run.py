@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import statistics
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from benchmarks.rows import Row, measure, rows
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the rows that were asked for; 1 when a cell is invalid."""
     options = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that scratch folders are removed
     selected = [
         row
         for row in rows(options.quick)

@@ -15,12 +15,12 @@ are first used, so that importing dcmnet, and `dcmnet --version`, cost next to n
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 from dcmnet._version import __version__
 
+TYPE_CHECKING = False  # as type checkers see it; importing `typing` would double the time that this takes
 if TYPE_CHECKING:
+    from typing import Any
+
     from dcmnet import aio
     from dcmnet.acse import (
         AcceptedContext,
@@ -154,6 +154,8 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
     if name == "aio":
         return import_module("dcmnet.aio")
     home = _HOME_OF.get(name)

@@ -118,7 +118,9 @@ def _read_whole(file: BinaryIO, name: str) -> Dataset:
 
     data_set = read_partial(file, look, force=True)
     tag, length = last[0]
-    if tag is not None and not _is_whole(data_set, tag, length):
+    if tag is None:
+        raise InputFileError(name, "has no data set")
+    if not _is_whole(data_set, tag, length):
         raise InputFileError(name, f"is truncated within {tag}")
     return data_set
 

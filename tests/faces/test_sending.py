@@ -17,6 +17,7 @@ import pytest
 import dcmnet
 from dcmnet import aio
 from dcmnet.limits import Timeouts
+from dcmnet.ul.provider import UpperLayer
 from tests.faces.adapters import PATIENT, AsyncioFace, Face, LoopThread, Server, running
 from tests.faces.wire import (
     ABORT,
@@ -165,7 +166,7 @@ def test_send_to_nobody(face: Face, ct: Path) -> None:
 
 
 def test_an_abort_is_seen_while_sending(face: Face, big_ct: Path) -> None:
-    """The peer aborts in the middle and reads no more: the sender learns of it from what it reads meanwhile."""
+    """The peer aborts in the middle and reads no more: the sender sees it all the same."""
     seen = threading.Event()
 
     def script(peer: RawPeer) -> None:
@@ -448,3 +449,26 @@ def test_many_at_once(face: Face, received: Path, sample: Path) -> None:
             thread.join(DEADLINE)
     assert [report.stored for report in reports] == [6] * 8
     assert len(list(received.iterdir())) == 6
+
+
+def test_ctrl_c_between_two_effects(ct: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no effect is under way the procedure cannot be told: the connection is closed all the same."""
+    closed = threading.Event()
+
+    def script(peer: RawPeer) -> None:
+        while peer.read(1 << 20):
+            pass
+        closed.set()
+
+    calls = iter(range(10))
+
+    def interrupted(self: UpperLayer, now: float) -> None:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+
+    with Acceptor(accepting(script)) as acceptor:
+        association = dcmnet.connect("127.0.0.1", acceptor.port, contexts=CONTEXTS)
+        monkeypatch.setattr(UpperLayer, "advance", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            association.store(ct)
+        assert closed.wait(DEADLINE)

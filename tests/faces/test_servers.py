@@ -368,8 +368,7 @@ def test_a_cancelled_serve_shuts_down(received: Path) -> None:
 
     async def serve() -> None:
         task = asyncio.ensure_future(server.serve(0))
-        while not server._sockets:
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)
         association = await aio.connect("127.0.0.1", server.port)
         await association.release()
         task.cancel()

@@ -200,6 +200,7 @@ def test_the_connection_is_reset_before_the_answer() -> None:
     peer = RawServer()
     peer.client.start(opening(peer))
     peer.network.settle()
+    assert peer.client.core.busy
     peer.reset()
     with pytest.raises(TransportClosed, match="Connection reset by peer") as caught:
         peer.client.finish()
@@ -360,6 +361,7 @@ def test_a_release_that_is_not_confirmed(late: bytes) -> None:
     peer = RawServer().associate()
     peer.client.start(release(peer.client.core))
     peer.send(late)
+    assert peer.client.core.busy
     with pytest.raises(DeadlineExceeded, match="the ACSE timer of 7 s"):
         peer.client.finish()
     assert peer.network.now == 1000 + 7 + 5

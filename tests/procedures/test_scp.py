@@ -22,6 +22,7 @@ from dcmnet.errors import (
     AssociationAborted,
     AssociationRejected,
     DeadlineExceeded,
+    LocalProtocolError,
     RemoteProtocolError,
     TransportClosed,
 )
@@ -41,6 +42,7 @@ from tests.procedures.pairs import (
     POLICY,
     REQUEST,
     STUDY_ROOT_FIND,
+    TIMEOUTS,
     MemoryStore,
     Pair,
     RawClient,
@@ -168,16 +170,30 @@ def test_an_echo_handler_says_the_status(answer: int | None, status: int) -> Non
     assert pair.server.core.state == {"echoes": 2}
 
 
-def test_an_echo_handler_that_fails_aborts() -> None:
+@pytest.mark.parametrize("error", [ZeroDivisionError, LocalProtocolError])
+@pytest.mark.parametrize("told", [True, False])
+def test_an_echo_handler_that_fails_is_answered_with_a_failure(error: type[Exception], told: bool) -> None:
     def fail(*_: object) -> None:
-        raise ZeroDivisionError
+        raise error("in the handler")
 
-    pair = Pair(services={CEchoRQ: verification(fail)}).establish()
+    failures: list[tuple[str, BaseException | None]] = []
+    on_error = (lambda *what: failures.append(what)) if told else None
+    pair = Pair(services={CEchoRQ: verification(fail, on_error)}).establish()
+    assert pair.client.run(echo(pair.client.core)).status == 0x0110
+    assert pair.client.run(echo(pair.client.core)).status == 0x0110
+    assert [type(what) for _, what in failures] == ([error] * 2 if told else [])
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_in_an_echo_handler_aborts(interrupt: type[BaseException]) -> None:
+    def stop(*_: object) -> None:
+        raise interrupt
+
+    pair = Pair(services={CEchoRQ: verification(stop)}).establish()
     with pytest.raises(AssociationAborted):
         pair.client.run(echo(pair.client.core))
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(interrupt):
         pair.server.finish()
-    assert pair.network.now == 1000
 
 
 # ---------------------------------------------------------------------- what is asked
@@ -197,6 +213,15 @@ def test_a_request_that_is_not_served_is_answered_and_its_data_set_drained(lengt
     (answer,) = messages(peer.received())
     assert isinstance(answer, NDeleteRSP)
     assert answer.status == 0x0211
+
+
+def test_a_request_that_is_not_served_is_answered_after_its_data_set() -> None:
+    peer = RawClient().associate()
+    whole = message(FIND_ID, FIND, bytes(5000))
+    peer.send(whole[:-1])
+    assert peer.received() == []
+    peer.send(whole[-1:])
+    assert [type(each) for each in messages(peer.received())] == [CFindRSP]
 
 
 def test_a_cancel_that_comes_too_late_is_passed_over() -> None:
@@ -311,11 +336,13 @@ def test_the_peer_breaks_the_connection_instead_of_reading_the_answer() -> None:
 
 
 def test_the_peer_aborts_instead_of_reading_the_answer() -> None:
-    peer = RawClient(room=400).associate()
+    target = MemoryStore()
+    peer = RawClient(room=400, store=target).associate()
     peer.incoming.data += bytes(400)
-    peer.send(message(ECHO_ID, ECHO), AAbort())
+    peer.send(message(ECHO_ID, ECHO), message(CT_ID, store_request(), b"not to be kept"), AAbort())
     with pytest.raises(AssociationAborted):
         peer.server.finish()
+    assert target.kept == []
 
 
 def test_the_peer_does_not_read_the_answer() -> None:
@@ -367,3 +394,15 @@ def test_establishing_needs_the_whole_answer() -> None:
     assert not pair.client.finished
     with pytest.raises(DeadlineExceeded, match="ACSE"):
         pair.client.finish()
+
+
+@pytest.mark.parametrize("whole", [message(ECHO_ID, ECHO), message(CT_ID, store_request(), b"12")])
+def test_between_messages_a_peer_may_be_idle(whole: bytes) -> None:
+    """The minimum rate holds within messages, the network timer between them."""
+    timeouts = replace(TIMEOUTS, network=500, minimum_rate=64, minimum_rate_period=3.0)
+    peer = RawClient(store=MemoryStore(), timeouts=timeouts).associate()
+    for _ in range(2):
+        peer.send(whole)
+        peer.network.wait(400)
+    with pytest.raises(DeadlineExceeded, match="the network timer of 500 s"):
+        peer.server.finish()

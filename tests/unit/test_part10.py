@@ -498,6 +498,14 @@ class TestDataSetHead:
         assert head.identifiers is head.identifiers
         assert not head.feed(b"more")
 
+    def test_a_first_piece_that_says_it_all_is_not_kept(self) -> None:
+        piece = bytearray(self.data + bytes(DataSetHead.FIRST_LOOK))
+        head = DataSetHead(LITTLE)
+        assert not head.feed(memoryview(piece))
+        piece[:] = bytes(len(piece))
+        assert head.identifiers == Identifiers("1.2", "1.2.3", "1.4", True)
+        assert not head.feed(b"more")
+
     def test_incomplete_data_set_may_go_on(self) -> None:
         head = DataSetHead(LITTLE)
         assert head.feed(CLASS_UID)

@@ -365,3 +365,12 @@ def test_a_long_command_set_is_cut_too() -> None:
         pdata_header(1, True, True, len(command) - 2000),
     ]
     assert bytes_of(parts[1::2]) == command
+
+
+def test_the_upcoming_message_id_is_what_next_gives() -> None:
+    ids = MessageIDs()
+    for _ in range(3):
+        upcoming = ids.upcoming
+        assert ids.next() == upcoming
+    ids.add(CEchoRQ(message_id=4, affected_sop_class_uid="1.2.840.10008.1.1"))
+    assert ids.upcoming == ids.next() == 5

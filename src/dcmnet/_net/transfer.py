@@ -12,6 +12,9 @@ from dcmnet.payload import Buffer, FileRange, Payload
 IOV_MAX = 1024
 """Buffers that one system call takes (POSIX: at least 16; Linux, macOS and the BSDs: 1024)."""
 
+_SMALL = 4096
+"""Bytes that are joined rather than handed over in several buffers: a response, a C-ECHO."""
+
 _HAS_PREADV = hasattr(os, "preadv")
 _HAS_PREAD = hasattr(os, "pread")
 _HAS_SENDMSG = hasattr(socket.socket, "sendmsg")
@@ -35,9 +38,11 @@ class Gatherer:
             InputFileError: A file is shorter than its range, or cannot be read; nothing of `parts` may be
                 sent then.
         """
-        if not any(type(part) is FileRange for part in parts):
-            return [memoryview(part) for part in parts]  # type: ignore[arg-type]  # no range among them
         total = sum(map(len, parts))
+        if FileRange not in map(type, parts):
+            if total <= _SMALL:
+                return [memoryview(b"".join(parts))]  # type: ignore[arg-type]  # no range among them
+            return [memoryview(part) for part in parts]  # type: ignore[arg-type]
         if len(self._scratch) < total:
             self._scratch = memoryview(bytearray(total))
         scratch = self._scratch

@@ -106,7 +106,7 @@ class Association:
             return await self._driver.run(procedure)
 
 
-class connect:  # noqa: N801  # reads as a function: awaited, or the target of `async with`
+class connect:  # reads as a function: awaited, or the target of `async with`
     """Connect to a peer and establish an association (PS3.8 7.1).
 
     Either `assoc = await connect(...)` or `async with connect(...) as assoc:`.
@@ -130,7 +130,7 @@ class connect:  # noqa: N801  # reads as a function: awaited, or the target of `
         DeadlineExceeded: It took too long.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # every one is a keyword
         self,
         host: str,
         port: int,

@@ -35,7 +35,7 @@ class Waiter:
         self._reading = False
 
     async def wait(self, *, write: bool = False, read: bool = True, deadline: float | None = None) -> Ready:
-        """Wait until the socket can be read or, with `write`, written; or until `deadline` on the loop's clock."""
+        """Wait until the socket can be read or, with `write`, written; or until `deadline` (loop's clock)."""
         try:
             return await self._wait(write, read, deadline)
         except NotImplementedError:  # a loop without readiness, as Windows has by default

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from dcmnet._net.trace import log_trace
+from dcmnet.aio.driver import Driver
+from dcmnet.aio.server import Server
 from dcmnet.storage.files import Duplicates
 from dcmnet.storage.report import Report
 from dcmnet.storage.scp import FileStore, Namer, default_name
 from dcmnet.storage.scu import Transfer, transfer
 from dcmnet.storage.sources import Source
-from dcmnet.aio.driver import Driver
-from dcmnet.aio.server import Server
 
 
 class StorageSCU:

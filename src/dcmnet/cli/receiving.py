@@ -62,7 +62,7 @@ class Reporter:
         """Show the totals."""
         counts = self._counts
         self.log.info(
-            "%d associations, %d objects stored, %s; %d failed",
+            "associations: %d, objects stored: %d (%s), failed: %d",
             counts["associations"],
             counts["stored"],
             readable_length(counts["bytes"]),
@@ -166,6 +166,9 @@ class Reporter:
         self.event("release", peer=core.peer)
 
     def _ended(self, core: AssociationCore, error: BaseException | None) -> None:
+        if error is None and core.negotiated is None:
+            self.log.info("Association Rejected")
+            self.event("reject", peer=core.peer)
         if error is None:
             return
         if isinstance(error, AssociationAborted):

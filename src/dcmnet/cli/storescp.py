@@ -10,6 +10,7 @@ import os
 import queue
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from dcmnet.sync.server import Server
 
 DRAIN_SECONDS = 30.0
+"""For the associations under way after the first signal."""
+ABORT_SECONDS = 1.0
+"""For the A-ABORTs to go out after the second signal."""
+_DRAINED = 0
 LONGEST_EXTENSION = 128
 """Together with modality, UID and a number behind it a file name stays below 255 bytes."""
 
@@ -148,7 +153,10 @@ TOOL = Tool(
                     "--on-duplicate",
                     ("action",),
                     "what to do where a file of that name exists",
-                    kind=Choice(("replace", "keep", "rename", "refuse")),
+                    kind=Choice(
+                        ("replace", "keep", "rename", "refuse"),
+                        "Invalid value for option --on-duplicate",
+                    ),
                     default="replace",
                     beyond_dcmtk=True,
                 ),
@@ -195,10 +203,6 @@ def _body(arguments: Arguments) -> int:
     stop: queue.SimpleQueue[int] = queue.SimpleQueue()  # may be used from a signal handler
     server = _new_server(arguments, reporter)
 
-    def end(number: int, _: Any) -> None:
-        stop.put(number)
-        server.hasten_shutdown()
-
     with _signals(lambda number, _: stop.put(number)):
         try:
             _listen(server, arguments)
@@ -208,8 +212,7 @@ def _body(arguments: Arguments) -> int:
         _announce(server, arguments, log, reporter)
         number = stop.get()
         log.info("%s: serving what is under way, and nothing new", signal.Signals(number).name)
-        with _signals(end):
-            server.shutdown(DRAIN_SECONDS)
+        _shut_down(server, stop)
     reporter.conclude()
     return EXIT_SUCCESS
 
@@ -288,6 +291,20 @@ def _announce(server: Server, arguments: Arguments, log: Logger, reporter: Any) 
     else:
         log.info("listening on %s", addresses)
     reporter.event("listening", addresses=server.addresses, port=server.port)
+
+
+def _shut_down(server: Server, stop: queue.SimpleQueue[int]) -> None:
+    """Let associations end, until they have or a second signal comes."""
+
+    def drain() -> None:
+        server.shutdown(DRAIN_SECONDS)
+        stop.put(_DRAINED)
+
+    thread = threading.Thread(target=drain, daemon=True)
+    thread.start()
+    if stop.get() != _DRAINED:
+        server.hasten_shutdown()
+        thread.join(ABORT_SECONDS)  # aborted at once, but a peer may take its time to close the connection
 
 
 @contextmanager

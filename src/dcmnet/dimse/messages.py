@@ -479,18 +479,13 @@ def response_to(request: Message, status: int, **more: Any) -> Response:
     """
     if not isinstance(request, Request):
         raise LocalProtocolError(f"{request.NAME} is not answered")
-    response = RESPONSE_TO[type(request)]
-    known = _LAYOUTS[response.COMMAND_FIELD].keywords.values()
     values: dict[str, Any] = {"message_id_being_responded_to": request.message_id, "status": status}
-    for source, target in _COPIED:
-        if target in known:
-            value = getattr(request, source, None)
-            if value is not None:
-                values[target] = value
+    for source, target in _REPEATED[type(request)]:
+        values[target] = getattr(request, source)
     values.update(more)
-    if "error_comment" in more:
-        values["error_comment"] = clean_error_comment(more["error_comment"])
-    return response(**values)
+    if values.get("error_comment"):
+        values["error_comment"] = clean_error_comment(values["error_comment"])
+    return RESPONSE_TO[type(request)](**values)
 
 
 def status_class(status: int) -> StatusClass:
@@ -543,6 +538,10 @@ def _layout(message: type[Message]) -> _Layout:
     return _Layout(message, tuple(keywords), keywords, frozenset(required), _values_of(keywords))
 
 
+def _names_of(message: type[Message]) -> set[str]:
+    return {each.name for each in fields(message)}
+
+
 _KEYWORDS = {element.number: element.keyword for element in ELEMENTS}
 _LAYOUTS: dict[Value | None, _Layout] = {message.COMMAND_FIELD: _layout(message) for message in MESSAGES}
 _PRIORITIES = {int(priority): priority for priority in Priority}
@@ -556,6 +555,14 @@ _COPIED = (
     ("event_type_id", "event_type_id"),
     ("action_type_id", "action_type_id"),
 )
+_REPEATED: dict[type[Message], list[tuple[str, str]]] = {
+    request: [
+        (source, target)
+        for source, target in _COPIED
+        if source in _names_of(request) and target in _names_of(response)
+    ]
+    for request, response in RESPONSE_TO.items()
+}
 
 # PS3.7 Annex C: the statuses that stand outside the ranges, or alone.
 _STATUS_CLASSES = {

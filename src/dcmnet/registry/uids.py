@@ -14,6 +14,7 @@ APPLICATION_CONTEXT_NAME = "1.2.840.10008.3.1.1.1"
 
 _DIGITS_AND_DOTS = re.compile(r"[0-9]+(\.[0-9]+)*")
 _CONFORMING = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
+_NONCONFORMING_UID: int = Tolerance.NONCONFORMING_UID.value
 
 
 def name_of(uid: str) -> str:
@@ -80,5 +81,5 @@ def is_valid_uid(text: str, tolerance: Tolerance = Tolerance.NONE) -> bool:
     # only one; the whole shall not exceed 64 characters.
     if len(text) > MAX_UID_LENGTH:
         return False
-    pattern = _DIGITS_AND_DOTS if Tolerance.NONCONFORMING_UID in tolerance else _CONFORMING
+    pattern = _DIGITS_AND_DOTS if tolerance._value_ & _NONCONFORMING_UID else _CONFORMING
     return pattern.fullmatch(text) is not None

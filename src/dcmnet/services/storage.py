@@ -16,8 +16,10 @@ Outcome = tuple[int, str]
 
 
 class Reception(Protocol):
-    """One object on its way in: a `Sink`. At the end `commit` or `discard` is called, or `discard` after both
-    in case `commit` fails: it must do no harm then."""
+    """One object on its way in.
+
+    `write` takes its bytes, as a `Sink`. Then `commit` is called or, where it cannot be or fails, `discard`.
+    """
 
     def write(self, views: Sequence[memoryview]) -> None:
         """Take the next bytes of the data set."""

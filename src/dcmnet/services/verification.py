@@ -10,20 +10,30 @@ from dcmnet.dimse.messages import CEchoRQ, response_to
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.effects import Call, Procedure
 from dcmnet.procedures.scp import Service, respond
-from dcmnet.registry.statuses import SUCCESS
+from dcmnet.registry.statuses import PROCESSING_FAILURE, SUCCESS
 
 
-def verification(handler: Callable[..., Any] | None = None) -> Service:
+def verification(
+    handler: Callable[..., Any] | None = None,
+    on_error: Callable[[str, BaseException | None], Any] | None = None,
+) -> Service:
     """The service that answers C-ECHO (PS3.7 9.1.5).
 
     Args:
-        handler: Called as `handler(core, context, request)`; returns a status, or None for success.
+        handler: Called as `handler(core, context, request)`; returns a status, or None for success. Where it
+            raises, the answer is 0110, processing failure.
+        on_error: Told what the handler raised.
     """
 
     def serve_echo(core: AssociationCore, context: AcceptedContext, request: CEchoRQ) -> Procedure[None]:
         status = SUCCESS
         if handler is not None:
-            status = (yield Call(handler, (core, context, request))) or SUCCESS
+            try:
+                status = (yield Call(handler, (core, context, request))) or SUCCESS
+            except Exception as error:  # a handler may raise anything, and the peer needs an answer
+                status = PROCESSING_FAILURE
+                if on_error is not None:
+                    yield Call(on_error, ("the echo handler failed", error))
         yield from respond(core, context, response_to(request, status))
 
     return serve_echo

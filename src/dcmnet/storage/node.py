@@ -32,6 +32,8 @@ class Hooks:
         released: `hook(core)` after an orderly release.
         ended: `hook(core, error)` when it has ended, with what ended it before its time, or None.
         echo: `hook(core, context, request)` for each C-ECHO; returns a status, or None for success.
+        failed: `hook(text, error)` when a handler raised or an object could not be kept; a log record is
+            written when it is None.
     """
 
     request: Callable[[AssociationRequest], Any] | None = None
@@ -39,6 +41,7 @@ class Hooks:
     released: Callable[[AssociationCore], Any] | None = None
     ended: Callable[[AssociationCore, BaseException | None], Any] | None = None
     echo: Callable[..., Any] | None = None
+    failed: Callable[[str, BaseException | None], Any] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,11 +69,17 @@ class Node:
     hooks: Hooks = field(default_factory=Hooks)
     trace: Trace | None = None
 
-    def acceptor(self) -> Acceptor:
-        """The acceptor that serves each association."""
-        services: dict[type[Message], Service] = {CEchoRQ: verification(self.hooks.echo)}
+    def acceptor(self, log_failure: Callable[[str, BaseException | None], Any] | None = None) -> Acceptor:
+        """The acceptor that serves each association.
+
+        Args:
+            log_failure: Told what went wrong, where there is no hook for it.
+        """
+        failed = self.hooks.failed or log_failure
+        services: dict[type[Message], Service] = {CEchoRQ: verification(self.hooks.echo, failed)}
         contexts: tuple[SupportedContext, ...] = (VERIFICATION_CONTEXT,)
         if self.store is not None:
+            self.store.on_error = self.store.on_error or failed
             services[CStoreRQ] = storage(self.store)
             contexts += storage_contexts()
         policy = self.policy if self.policy.contexts else replace(self.policy, contexts=contexts)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from dcmnet.errors import InputFileError
@@ -45,12 +46,22 @@ _SOURCE_APPLICATION_ENTITY_TITLE = 0x00020016
 _SOP_CLASS_UID = 0x00080016
 _SOP_INSTANCE_UID = 0x00080018
 _STUDY_INSTANCE_UID = 0x0020000D
+_IDENTIFIERS = (_SOP_CLASS_UID, _SOP_INSTANCE_UID, _STUDY_INSTANCE_UID)
 
 _REQUIRED_NAMES = {
     _MEDIA_STORAGE_SOP_CLASS_UID: "Media Storage SOP Class UID",
     _MEDIA_STORAGE_SOP_INSTANCE_UID: "Media Storage SOP Instance UID",
     _TRANSFER_SYNTAX_UID: "Transfer Syntax UID",
 }
+
+_FILE_META_TEXTS = frozenset(
+    (
+        *_REQUIRED_NAMES,
+        _IMPLEMENTATION_CLASS_UID,
+        _IMPLEMENTATION_VERSION_NAME,
+        _SOURCE_APPLICATION_ENTITY_TITLE,
+    )
+)
 
 # PS3.5 7.1.2: these have a length of two bytes; all others two reserved bytes and a length of four.
 _SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
@@ -59,7 +70,6 @@ _VRS = _SHORT_VRS | _LONG_VRS
 
 _LONGEST_TEXT = 256
 
-_UINT16 = struct.Struct("<H")
 _UINT32 = struct.Struct("<I")
 _HEADER = struct.Struct("<HH2sH")
 
@@ -68,14 +78,13 @@ class _Encoding(NamedTuple):
     """How elements of a data set are laid out."""
 
     implicit: bool
-    tag: struct.Struct
-    short_length: struct.Struct
+    header: struct.Struct
     long_length: struct.Struct
 
 
-_IMPLICIT_LITTLE = _Encoding(True, struct.Struct("<HH"), _UINT16, _UINT32)
-_EXPLICIT_LITTLE = _Encoding(False, struct.Struct("<HH"), _UINT16, _UINT32)
-_EXPLICIT_BIG = _Encoding(False, struct.Struct(">HH"), struct.Struct(">H"), struct.Struct(">I"))
+_IMPLICIT_LITTLE = _Encoding(True, _HEADER, _UINT32)
+_EXPLICIT_LITTLE = _Encoding(False, _HEADER, _UINT32)
+_EXPLICIT_BIG = _Encoding(False, struct.Struct(">HH2sH"), struct.Struct(">I"))
 
 
 class _Element(NamedTuple):
@@ -149,6 +158,7 @@ def encode_file_meta(meta: FileMeta) -> bytes:
     return b"".join((bytes(PREAMBLE_LENGTH), b"DICM", group_length, group))
 
 
+@lru_cache(256)  # all but the SOP Instance UID are the same from one object to the next
 def _encode_uid(tag: int, uid: str) -> bytes:
     if not is_valid_uid(uid, Tolerance.NONCONFORMING_UID):
         raise ValueError(f"{_tag_text(tag)} needs a UID, which {uid!r} is not")
@@ -156,6 +166,7 @@ def _encode_uid(tag: int, uid: str) -> bytes:
     return _encode_element(tag, b"UI", uid.encode("ascii") + b"\0" * (len(uid) & 1))
 
 
+@lru_cache(256)
 def _encode_text(tag: int, vr: bytes, text: str) -> bytes:
     if not text:
         return b""
@@ -218,7 +229,8 @@ def _read_group(view: memoryview, name: str) -> tuple[dict[int, str], int]:
             end = _end_of(view, element, _EXPLICIT_LITTLE)
         except ValueError as error:
             raise InputFileError(name, f"truncated within its File Meta Information: {error}") from None
-        values[element.tag] = _text(view[element.start : end])
+        if element.tag in _FILE_META_TEXTS:
+            values[element.tag] = _text(view[element.start : end])
         offset = end
     return values, offset
 
@@ -272,10 +284,12 @@ def _inflate(head: Buffer) -> bytes:
 
 def _collect(view: memoryview, encoding: _Encoding, found: dict[int, str]) -> bool:
     """Put the wanted UIDs into `found`; whether nothing more can come."""
-    wanted = (_SOP_CLASS_UID, _SOP_INSTANCE_UID, _STUDY_INSTANCE_UID)
+    wanted = _IDENTIFIERS
     offset = 0
     try:
         while len(found) < len(wanted):
+            if not encoding.implicit:
+                offset = _skip_short(view, offset, encoding)
             element = _element_at(view, offset, encoding)
             # PS3.5 7.1: elements come in ascending order of their tags, and items only within sequences.
             if element.tag > wanted[-1]:
@@ -286,6 +300,19 @@ def _collect(view: memoryview, encoding: _Encoding, found: dict[int, str]) -> bo
     except ValueError:
         return False
     return True
+
+
+def _skip_short(view: memoryview, offset: int, encoding: _Encoding) -> int:
+    """Pass over elements in front of the last identifier that are none and have a short length, fast."""
+    unpack = encoding.header.unpack_from
+    last = len(view) - 8
+    while offset <= last:
+        group, number, vr, length = unpack(view, offset)
+        tag = group << 16 | number
+        if tag >= _STUDY_INSTANCE_UID or vr not in _SHORT_VRS or tag in _IDENTIFIERS:
+            break
+        offset += 8 + length
+    return offset
 
 
 def _uid(value: memoryview) -> str:
@@ -305,14 +332,13 @@ def _element_at(view: memoryview, offset: int, encoding: _Encoding) -> _Element:
     """The header of the element at an offset; ValueError where it is cut off or no element."""
     if offset + 8 > len(view):
         raise ValueError(f"the element at byte {offset} is cut off")
-    group, number = encoding.tag.unpack_from(view, offset)
+    group, number, vr, length = encoding.header.unpack_from(view, offset)
     tag = group << 16 | number
     # PS3.5 7.5: items and delimiters have no value representation in any transfer syntax.
     if encoding.implicit or group == _ITEM_GROUP:
         return _Element(tag, b"", encoding.long_length.unpack_from(view, offset + 4)[0], offset + 8)
-    vr = bytes(view[offset + 4 : offset + 6])
     if vr in _SHORT_VRS:
-        return _Element(tag, vr, encoding.short_length.unpack_from(view, offset + 6)[0], offset + 8)
+        return _Element(tag, vr, length, offset + 8)
     # PS3.5 7.1.2: a value representation of a later edition has a length of four bytes too.
     if not (vr.isalpha() and vr.isupper()):
         raise ValueError(f"{_tag_text(tag)} at byte {offset} has no value representation")
@@ -390,6 +416,11 @@ class DataSetHead:
         room = HEAD_LENGTH - len(self._buffer)
         if room == 0 or (self._identifiers is not None and self._identifiers.complete):
             return False
+        if not self._buffer and len(data) >= self._next_look:
+            # Most often the first piece says it all, and need not be copied.
+            self._identifiers = scan_identifiers(memoryview(data)[:room], self._transfer_syntax)
+            if self._identifiers.complete:
+                return False
         self._buffer += memoryview(data)[:room]
         self._identifiers = None
         if len(self._buffer) >= self._next_look:

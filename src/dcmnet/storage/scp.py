@@ -161,7 +161,10 @@ class FileStore:
             return _Discarded(self, self.new_request(core, context, request, None))
         try:
             file = PartialFile(self.directory, self._file_meta(core, context, request))
-        except (OSError, ValueError) as error:
+        except ValueError as error:  # a UID that was negotiated, but is none
+            self.report(f"cannot keep an object: {error}", None)
+            return PROCESSING_FAILURE, "a UID is not valid"
+        except OSError as error:
             return self.failed(error)
         return _Incoming(self, self.new_request(core, context, request, file), file)
 

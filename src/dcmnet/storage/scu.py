@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from dcmnet.acse import AcceptedContext, Negotiated, ProposedContext, RequestorPolicy, build_request
@@ -282,7 +282,6 @@ def _end(core: AssociationCore, job: Transfer, report: Report) -> Procedure[None
 def _send_one(
     core: AssociationCore, opener: DataSetOpener, instance: Instance, job: Transfer, number: int
 ) -> Procedure[StoreResult]:
-    result = replace(_result_of(instance), association=number)
     if job.on_sending is not None:
         yield Call(job.on_sending, (instance,))
     try:
@@ -292,9 +291,10 @@ def _send_one(
             yield Call(job.on_request, (instance, context, core.message_ids.upcoming))
         response = yield from _store_opened(core, context, instance, opened, job.priority)
     except (*HARMLESS, AssociationError, DeadlineExceeded, ProtocolError) as error:
-        return replace(result, error=error)
-    return replace(
-        result,
+        return _result_of(instance, association=number, error=error)
+    return _result_of(
+        instance,
+        association=number,
         transfer_syntax=context.transfer_syntax,
         size=len(opened.payload),
         status=response.status,
@@ -304,7 +304,7 @@ def _send_one(
 
 def _give_up(job: Transfer, report: Report, pending: deque[Instance], error: DcmnetError) -> Procedure[None]:
     while pending:
-        yield from _record(job, report, replace(_result_of(pending.popleft()), error=error))
+        yield from _record(job, report, _result_of(pending.popleft(), error=error))
 
 
 def _record(job: Transfer, report: Report, result: StoreResult) -> Procedure[None]:
@@ -313,9 +313,10 @@ def _record(job: Transfer, report: Report, result: StoreResult) -> Procedure[Non
         yield Call(job.on_result, (result,))
 
 
-def _result_of(instance: Instance) -> StoreResult:
+def _result_of(instance: Instance, **outcome: Any) -> StoreResult:
     return StoreResult(
         name=instance.name,
         sop_class_uid=instance.sop_class_uid,
         sop_instance_uid=instance.sop_instance_uid,
+        **outcome,
     )

@@ -72,11 +72,12 @@ class Instance:
 class OpenDataSet:
     """An encoded data set, ready to be sent; `close` when it is. One that is dropped closes itself."""
 
-    __slots__ = ("_close", "payload")
+    __slots__ = ("_close", "_source", "payload")
 
-    def __init__(self, payload: Payload, close: int | None = None) -> None:
+    def __init__(self, payload: Payload, close: int | None = None, source: object = None) -> None:
         self.payload = payload
         self._close = close
+        self._source = source  # it must not go while its descriptor is in use
 
     def close(self) -> None:
         """Give back the file; once is enough."""
@@ -177,7 +178,8 @@ def _opened(instance: Instance) -> OpenDataSet | None:
     if not isinstance(source, str | os.PathLike):
         fd = source.fileno()
         same = os.fstat(fd).st_size == length
-        return OpenDataSet(FileRange(fd, instance.offset, instance.size)) if same else None
+        payload = FileRange(fd, instance.offset, instance.size)
+        return OpenDataSet(payload, source=source) if same else None
     fd = os.open(source, _READ_FLAGS)
     opened = OpenDataSet(FileRange(fd, instance.offset, instance.size), fd)
     return opened if os.fstat(fd).st_size == length else None
@@ -336,8 +338,8 @@ class _Spool:
 
 
 def _is_plain_file(source: Any) -> bool:
-    """Whether its descriptor has what it reads: gzip's, for one, has the compressed bytes."""
-    return isinstance(getattr(source, "raw", source), io.FileIO)
+    """Whether its descriptor has what it reads, at any offset: gzip's, for one, has the compressed bytes."""
+    return isinstance(getattr(source, "raw", source), io.FileIO) and source.seekable()
 
 
 def _spooled(source: BinaryIO) -> int:

@@ -106,7 +106,7 @@ class Association:
             return self._driver.run(procedure)
 
 
-def connect(
+def connect(  # noqa: PLR0913  # every one is a keyword
     host: str,
     port: int,
     *,

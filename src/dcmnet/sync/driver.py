@@ -89,10 +89,8 @@ class Driver:
             value: T = stop.value
             return value
         except BaseException:
-            if (
-                procedure.gi_frame is not None
-            ):  # Ctrl-C between two effects: the procedure knows nothing of it
-                self._abandon(procedure)
+            if inspect.getgeneratorstate(procedure) != inspect.GEN_CLOSED:
+                self._abandon(procedure)  # Ctrl-C between two effects: the procedure knows nothing of it
             raise
 
     def _abandon(self, procedure: Procedure[Any]) -> None:

@@ -107,6 +107,11 @@ class Server(Handlers):
         self._associations.end(drain)
         self._ended.set()
 
+    def hasten_shutdown(self) -> None:
+        """While `shutdown` waits, from another thread or a signal handler: abort what is left at once."""
+        if self._ended is not None and not self._ended.is_set():
+            self._associations.wake()
+
     def __enter__(self) -> Self:
         return self
 
@@ -135,9 +140,7 @@ class _Associations:
 
     def __init__(self, server: Server) -> None:
         self._node = server.node
-        if self._node.store is not None and self._node.store.on_error is None:
-            self._node.store.on_error = log_failure
-        self._acceptor = server.node.acceptor()
+        self._acceptor = server.node.acceptor(log_failure)
         self._lock = threading.Condition()
         self._by_peer: Counter[str] = Counter()
         self._wake = Wake()
@@ -215,7 +218,7 @@ class _Associations:
                 driver.run(serve(core, self._acceptor))
         except (DcmnetError, OSError) as ended:
             error = ended
-            logger.warning("%s: %s", core.peer, ended)
+            logger.warning("%s: %s", core.peer, str(ended))  # a record must not hold the association
         except Exception as failure:  # a hook's mistake must not end the server
             error = failure
             logger.exception("%s: a handler failed", core.peer)

@@ -319,10 +319,9 @@ class UpperLayer:
     def _is_failure(self, event: Evt, transition: Transition) -> bool:
         if event in (Evt.EVT16, Evt.EVT17, Evt.EVT18):
             return True
-        if event is Evt.EVT6 and transition.action == "AE-6":
-            return True
-        # PS3.8 Table 9-9: AA-1 and AA-8 after something the peer sent; AA-1 at the user's wish is no failure.
-        return transition.action in ("AA-1", "AA-8") and event is not Evt.EVT15
+        # PS3.8 Tables 9-6, 9-9: these refuse what the peer sent, but AA-1 at the wish of the user (Evt15)
+        # is no failure.
+        return transition.action in ("AE-6", "AA-1", "AA-8") and event is not Evt.EVT15
 
     def _perform(self, operation: Op, error: DcmnetError | None) -> None:
         match operation:
@@ -367,7 +366,6 @@ class UpperLayer:
     def _check_rate(self) -> None:
         period = self._timeouts.minimum_rate_period
         if self._rate_bytes < self._timeouts.minimum_rate * period:
-            self._to_send = AAbort(ABORT_SOURCE_USER, 0)
-            self._handle(Evt.EVT15)
+            self.abort()
             self._end = DeadlineExceeded("minimum rate", period)
         self._restart_rate()

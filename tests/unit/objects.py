@@ -1,0 +1,61 @@
+"""Small objects and files of the tests, made byte by byte: no pydicom is needed for them."""
+
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+from dcmnet.storage.part10 import FileMeta, encode_file_meta
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+MR = "1.2.840.10008.5.1.4.1.1.4"
+IMPLICIT = "1.2.840.10008.1.2"
+EXPLICIT = "1.2.840.10008.1.2.1"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
+JPEG = "1.2.840.10008.1.2.4.50"
+RLE = "1.2.840.10008.1.2.5"
+
+
+def element(group: int, number: int, vr: str, value: bytes) -> bytes:
+    """An element of Explicit VR Little Endian with a length of two bytes."""
+    padding = b"\0" if vr == "UI" else b" "
+    value += padding * (len(value) & 1)
+    return struct.pack("<HH2sH", group, number, vr.encode(), len(value)) + value
+
+
+def data_set(uid: str = "1.2.3", sop_class: str = CT, extra: bytes = b"") -> bytes:
+    """A data set in Explicit VR Little Endian that says what it is."""
+    return b"".join(
+        (
+            element(0x0008, 0x0016, "UI", sop_class.encode()),
+            element(0x0008, 0x0018, "UI", uid.encode()),
+            element(0x0010, 0x0010, "PN", b"TEST^OBJECT"),
+            element(0x0020, 0x000D, "UI", b"1.2.9"),
+            extra,
+        )
+    )
+
+
+def file_meta(uid: str = "1.2.3", sop_class: str = CT, transfer_syntax: str = EXPLICIT) -> bytes:
+    return encode_file_meta(
+        FileMeta(
+            sop_class_uid=sop_class,
+            sop_instance_uid=uid,
+            transfer_syntax=transfer_syntax,
+            implementation_class_uid="1.2.3.4",
+        )
+    )
+
+
+def write_file(
+    path: Path, uid: str = "1.2.3", sop_class: str = CT, transfer_syntax: str = EXPLICIT, data: bytes = b""
+) -> Path:
+    """A DICOM file; unless given its data set is the one that says what it is."""
+    path.write_bytes(file_meta(uid, sop_class, transfer_syntax) + (data or data_set(uid, sop_class)))
+    return path
+
+
+def open_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))

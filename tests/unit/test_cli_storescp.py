@@ -1,0 +1,357 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dcmnet import AssociationAborted, AssociationRejected, Server, connect, send
+from dcmnet.cli import logs, storescp
+from dcmnet.cli.parser import parse
+from dcmnet.cli.receiving import Reporter, TimeNames
+from dcmnet.registry.sop_classes import VERIFICATION
+from dcmnet.registry.transfer_syntaxes import ALL, JPEG_BASELINE_8BIT, UNCOMPRESSED
+from dcmnet.storage.part10 import read_file_meta
+from dcmnet.storage.planning import Proposal
+from tests.unit.cli_runs import CT, HOST, JPEG, MR, json_lines, run_cli
+from tests.unit.cli_tools import logs_put_back
+
+Capture = pytest.CaptureFixture[str]
+Client = Callable[[int], None]
+DEADLINE = 60
+
+
+@pytest.fixture(autouse=True)
+def _logs_put_back() -> Iterator[None]:
+    with logs_put_back():
+        yield
+
+
+@pytest.fixture
+def serve(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs the tool on a free port, a client in a thread meanwhile, then ends it with SIGTERM."""
+    announce = storescp._announce
+    listening = threading.Event()
+    port: list[int] = []
+
+    def announced(server: Server, *rest: Any) -> None:
+        announce(server, *rest)
+        port.append(server.port)
+        listening.set()
+
+    monkeypatch.setattr(storescp, "_announce", announced)
+
+    def serving(client: Client, *options: object) -> tuple[int, str, str]:
+        failures: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                assert listening.wait(DEADLINE)
+                client(port[-1])
+            except BaseException as error:
+                failures.append(error)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        result = run_cli(capsys, "storescp", 0, "-od", tmp_path, "--bind", HOST, *options)
+        thread.join()
+        if failures:
+            raise failures[0]
+        return result
+
+    return serving
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_objects_become_files(serve: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    def client(port: int) -> None:
+        with connect(HOST, port) as association:
+            association.echo()
+        assert send(HOST, port, [CT, JPEG], calling="SENDER").ok
+
+    code, out, err = serve(client, "-v")
+    assert (code, out) == (0, "")
+    sent = Path(CT).read_bytes()
+    meta, offset = read_file_meta(sent, "ct")
+    stored = tmp_path / f"CT.{meta.sop_instance_uid}"
+    kept = stored.read_bytes()
+    found, kept_offset = read_file_meta(kept, "kept")
+    assert kept[kept_offset:] == sent[offset:]
+    assert found.source_application_entity_title == "SENDER"
+    lines = err.splitlines()
+    assert lines[0].startswith(f"I: listening on {HOST}:")
+    # What is said about one association may come between what is said about another.
+    assert sorted(lines[1:-1]) == sorted(
+        [
+            "I: Association Received",
+            "I: Association Acknowledged (Max Send PDV: 131066)",
+            "I: Received Echo Request (MsgID 1)",
+            "I: Association Release",
+            "I: Association Received",
+            "I: Association Acknowledged (Max Send PDV: 131066)",
+            "I: Received Store Request (MsgID 1, CT)",
+            f"I: storing DICOM file: {stored}",
+            "I: Received Store Request (MsgID 2, SC)",
+            f"I: storing DICOM file: {next(tmp_path.glob('SC.*'))}",
+            "I: Association Release",
+            "I: SIGTERM: serving what is under way, and nothing new",
+        ]
+    )
+    assert lines[-1] == "I: associations: 2, objects stored: 2 (83.3 kB), failed: 0"
+    assert len(names(tmp_path)) == 2
+
+
+def test_json_lines(serve: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    def client(port: int) -> None:
+        with connect(HOST, port) as association:
+            association.echo()
+        with connect(HOST, port) as association:
+            association.abort()
+        assert send(HOST, port, [CT]).ok
+
+    code, out, _ = serve(client, "--json", "-fe", ".dcm")
+    assert code == 0
+    events = json_lines(out)
+    kinds = [each["event"] for each in events]
+    assert kinds[0] == "listening"
+    assert kinds[-1] == "summary"
+    assert sorted(kinds[1:-1]) == [
+        *("abort", "association", "association", "association", "echo", "object", "release", "release"),
+    ]
+    stored = next(each for each in events if each["event"] == "object")
+    assert stored["stored"] is True
+    assert stored["status"] == "0x0000"
+    assert [stored["file"]] == [str(tmp_path / name) for name in names(tmp_path)]
+    assert stored["file"].endswith(".dcm")
+    assert (events[-1]["stored"], events[-1]["failed"], events[-1]["associations"]) == (1, 0, 3)
+
+
+@pytest.mark.parametrize(
+    ("action", "files", "answer", "line"),
+    [
+        ("replace", 1, 0, "W: DICOM file already exists, overwriting: "),
+        ("keep", 1, 0, "I: DICOM file already exists, keeping it: "),
+        ("rename", 2, 0, ".1\n"),
+        ("refuse", 1, 0x0111, "not stored: 0x0111 (Duplicate SOP Instance)"),
+    ],
+)
+def test_duplicates(
+    serve: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    action: str,
+    files: int,
+    answer: int,
+    line: str,
+) -> None:
+    statuses: list[int | None] = []
+
+    def client(port: int) -> None:
+        report = send(HOST, port, [CT, CT])
+        statuses.extend(result.status for result in report.results)
+
+    _, _, err = serve(client, "-v", "--on-duplicate", action)
+    assert statuses == [0, answer]
+    assert len(names(tmp_path)) == files
+    assert line in err
+
+
+def test_nothing_is_stored_with_ignore(serve: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    def client(port: int) -> None:
+        assert send(HOST, port, [CT, MR]).ok
+
+    _, out, _ = serve(client, "--ignore", "--json")
+    assert names(tmp_path) == []
+    assert json_lines(out)[-1]["objects"] == 2
+
+
+def test_file_names(serve: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    def client(port: int) -> None:
+        assert send(HOST, port, [CT, CT]).ok
+
+    serve(client, "+uf", "--fsync", "-fe", ".x")
+    first, second = names(tmp_path)
+    assert first != second
+    assert first.startswith("CT.X.2.25.")
+    assert first.endswith(".x")
+
+
+def test_files_named_by_time() -> None:
+    moments = iter([datetime(2026, 1, 31, 23, 59, 59, 123456)] * 2 + [datetime(2026, 2, 1, 0, 0, 0, 999)])
+    namer = TimeNames(".dcm", lambda: next(moments))
+    request: Any = SimpleNamespace(sop_class_uid="1.2.840.10008.5.1.4.1.1.4")
+    assert namer(request) == "20260131235959123.MR.dcm"
+    assert namer(request) == "20260131235959123_0001.MR.dcm"
+    assert namer(request) == "20260201000000000.MR.dcm"
+
+
+def test_time_names_are_used(serve: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    def client(port: int) -> None:
+        assert send(HOST, port, [CT]).ok
+
+    serve(client, "-tn")
+    (name,) = names(tmp_path)
+    assert name[:17].isdigit()
+    assert name[17:] == ".CT"
+
+
+def test_the_called_title_is_checked_when_asked_for(serve: Callable[..., tuple[int, str, str]]) -> None:
+    def client(port: int) -> None:
+        connect(HOST, port, called="ME").release()
+        with pytest.raises(AssociationRejected):
+            connect(HOST, port, called="OTHER")
+
+    _, _, err = serve(client, "-v", "-aet", "ME", "--check-aetitle")
+    assert "I: Association Rejected\n" in err
+
+
+def test_too_many_associations(serve: Callable[..., tuple[int, str, str]]) -> None:
+    def client(port: int) -> None:
+        with connect(HOST, port):
+            with pytest.raises(AssociationRejected) as caught:
+                connect(HOST, port)
+            assert (caught.value.result, caught.value.reason) == (2, 2)
+
+    assert serve(client, "--max-associations", 1)[0] == 0
+
+
+def test_transfer_syntaxes_that_are_not_accepted(serve: Callable[..., tuple[int, str, str]]) -> None:
+    def client(port: int) -> None:
+        assert not send(HOST, port, [JPEG]).ok
+        converted = send(HOST, port, [CT], proposal=Proposal(combine=True))
+        assert converted.results[0].transfer_syntax == "1.2.840.10008.1.2"
+
+    _, _, err = serve(client, "-v", "+v", "+xi")
+    assert "I:     (but no valid presentation contexts)\n" in err
+    assert "I:   Context ID:        1 (Transfer Syntaxes Not Supported)\n" in err
+
+
+def test_a_full_disk_is_answered_for(
+    serve: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("dcmnet.storage.files.PartialFile.write", no_space)
+    statuses: list[int | None] = []
+
+    def client(port: int) -> None:
+        statuses.extend(result.status for result in send(HOST, port, [CT]).results)
+
+    _, out, err = serve(client, "--json")
+    assert statuses == [0xA700]
+    assert "not stored: 0xA700 (Refused: Out of Resources)" in err
+    assert json_lines(out)[-1]["failed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "syntaxes", "order"),
+    [
+        ((), ALL, "requestor"),
+        (("+x=",), UNCOMPRESSED, "acceptor"),
+        (("+xy",), (JPEG_BASELINE_8BIT, *UNCOMPRESSED), "acceptor"),
+        (("+xa",), ALL, "acceptor"),
+    ],
+)
+def test_what_is_accepted(options: tuple[str, ...], syntaxes: tuple[str, ...], order: str) -> None:
+    arguments = parse(storescp.TOOL, ["104", "-pm", *options])
+    reporter = Reporter(logs.logger("storescp"), json=False, verbose_pc=False)
+    policy = storescp._new_node(arguments, reporter).policy
+    assert policy.transfer_syntax_order == order
+    assert policy.contexts[0].abstract_syntax == VERIFICATION
+    assert {context.transfer_syntaxes for context in policy.contexts} == {policy.promiscuous} == {syntaxes}
+
+
+def test_it_says_that_it_listens_everywhere(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts: list[tuple[str, int]] = []
+
+    def start(self: Server, port: int, host: str, *, family: int) -> None:
+        hosts.append((host, family))
+        raise OSError(98, "Address already in use")
+
+    monkeypatch.setattr(Server, "start", start)
+    for options in ((), ("-i6",), ("-i0",), ("--bind", "::1"), ("--bind", "x", "-i4")):
+        code, _, err = run_cli(capsys, "storescp", 104, *options)
+        assert code == 1
+        assert err.endswith("104: Address already in use\n")
+    assert hosts == [
+        ("", socket.AF_INET),
+        ("", socket.AF_INET6),
+        ("", socket.AF_UNSPEC),
+        ("::1", socket.AF_UNSPEC),
+        ("x", socket.AF_INET),
+    ]
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Server, "start", forbidden)
+    assert run_cli(capsys, "storescp", 104)[2] == "F: cannot listen on port 104, insufficient privileges\n"
+
+
+def test_the_directory_has_to_be_there(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, err = run_cli(capsys, "storescp", 0, "-od", tmp_path / "none")
+    assert (code, err) == (1, f"F: specified output directory does not exist: {tmp_path / 'none'}\n")
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert "is not writable" in run_cli(capsys, "storescp", 0, "-od", tmp_path)[2]
+
+
+@pytest.mark.parametrize(
+    ("argv", "error"),
+    [
+        (("-v",), "Missing parameter port"),
+        (("65536",), "Invalid parameter value 65536 (overflow)"),
+        (("0", "-fe", "a/b"), "Invalid value for option --filename-extension (a file name cannot hold that"),
+        (("0", "-fe", "x" * 129), "Invalid value for option --filename-extension (longer than 128 bytes"),
+        (("0", "+uf", "-tn"), "--timenames not allowed with --unique-filenames"),
+        (("0", "--on-duplicate", "x"), "Invalid value for option --on-duplicate\none of: replace, keep"),
+    ],
+)
+def test_mistakes(capsys: Capture, argv: tuple[str, ...], error: str) -> None:
+    code, out, err = run_cli(capsys, "storescp", *argv)
+    assert (code, out) == (1, "")
+    assert f"\nerror: {error}" in err
+
+
+def test_signals(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dcmnet", "storescp", "--json", "-v", "-od", str(tmp_path), "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        port = json.loads(process.stdout.readline())["port"]
+        assert process.stderr.readline().startswith(f"W: listening on every address (0.0.0.0:{port})")
+        association = connect(HOST, port)
+        process.send_signal(signal.SIGINT)
+        while "SIGINT" not in process.stderr.readline():
+            pass
+        association.echo()  # what is under way is still served
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE) == 0
+        with pytest.raises(AssociationAborted):
+            association.echo()
+        assert json.loads(process.stdout.read().splitlines()[-1])["event"] == "summary"
+
+
+def test_help_says_where_it_listens(capsys: Capture) -> None:
+    code, out, _ = run_cli(capsys, "storescp", "--help")
+    assert code == 0
+    assert "It listens on every address of this computer" in out
+    assert "\nexit codes:\n" in out
+    assert "* " in out

@@ -1,0 +1,586 @@
+"""The Storage SCU: every object has exactly one result, whatever happens to files, peers and associations.
+
+The transfer runs on the driver of `tests.procedures.memory`, against a peer that accepts any number of
+associations, one after the other.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from dcmnet.acse import AcceptedContext, AcceptorPolicy, SupportedContext
+from dcmnet.dimse.messages import CStoreRQ, Priority
+from dcmnet.errors import (
+    AssociationAborted,
+    AssociationError,
+    AssociationRejected,
+    DcmnetError,
+    InputFileError,
+    LocalProtocolError,
+    NoPresentationContext,
+    TransportClosed,
+)
+from dcmnet.procedures.association import AssociationCore, establish
+from dcmnet.procedures.effects import Call
+from dcmnet.procedures.scp import Acceptor, serve
+from dcmnet.services.storage import Outcome, storage
+from dcmnet.storage.planning import Proposal
+from dcmnet.storage.report import Report, StoreResult
+from dcmnet.storage.scu import Transfer, store_source, transfer
+from dcmnet.storage.sources import ForeignFile, Instance
+from tests.procedures.memory import End, Network, Pipe
+from tests.procedures.pairs import MAX_PDU_LENGTH, REQUEST, TIMEOUTS, MemoryStore
+from tests.unit.objects import (
+    CT,
+    EXPLICIT,
+    JPEG,
+    MR,
+    data_set,
+    element,
+    open_descriptors,
+    write_file,
+)
+
+WHY_NOT = 'not a DICOM file: it has no "DICM" behind a preamble of 128 bytes'
+
+
+class Store(MemoryStore):
+    """Answers as the test says, by SOP Instance UID."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requests: list[CStoreRQ] = []
+        self.statuses: dict[str, int] = {}
+        self.aborting: set[str] = set()
+
+    def begin(self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ) -> Any:
+        self.requests.append(request)
+        uid = request.affected_sop_instance_uid
+        if uid in self.aborting:
+            self.aborting.discard(uid)
+            raise AssociationAborted(0, 0, locally=True)
+        comment = "as the test says" if uid in self.statuses else ""
+        self.outcome: Outcome = (self.statuses.get(uid, 0), comment)
+        return super().begin(core, context, request)
+
+    @property
+    def uids(self) -> list[str]:
+        return [request.affected_sop_instance_uid for request in self.requests]
+
+
+class Peer:
+    """Whom every `Connect` of the transfer reaches.
+
+    Attributes:
+        store: Where objects go.
+        ends: One for each association.
+        refuse: Numbers of the associations, from 1, that are rejected.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.store = Store()
+        self.ends: list[End] = []
+        self.refuse: set[int] = set()
+        self.contexts = tuple(
+            SupportedContext(abstract_syntax=uid, transfer_syntaxes=(EXPLICIT, JPEG))
+            for uid in (CT, MR, *(f"1.2.{number}" for number in range(200)))
+        )
+
+    def attach(self, incoming: Pipe, outgoing: Pipe) -> None:
+        end = self.network.acceptor(timeouts=TIMEOUTS, max_pdu_length=MAX_PDU_LENGTH)
+        self.ends.append(end)
+        end.start(
+            serve(
+                end.core,
+                Acceptor(
+                    policy=AcceptorPolicy(contexts=self.contexts, max_pdu_length=MAX_PDU_LENGTH),
+                    services={CStoreRQ: storage(self.store)},
+                    on_request=self._decide,
+                ),
+            )
+        )
+        end.attach(incoming, outgoing)
+
+    def _decide(self, _: Any) -> None:
+        if len(self.ends) in self.refuse:
+            raise AssociationRejected(2, 1, 1)
+
+
+class Sender:
+    """A transfer in memory."""
+
+    def __init__(self) -> None:
+        self.network = Network(seed=3)
+        self.peer = Peer(self.network)
+        self.end = self.network.requestor(None, timeouts=TIMEOUTS)
+        self.end.server = self.peer  # type: ignore[assignment]  # `attach` is all that is asked of it
+
+    @property
+    def store(self) -> Store:
+        return self.peer.store
+
+    def run(self, *sources: Any, **options: Any) -> Report:
+        job = Transfer(host="peer", port=104, timeouts=TIMEOUTS, sources=list(sources), **options)
+        report: Report = self.end.run(transfer(job))
+        return report
+
+
+@pytest.fixture(autouse=True)
+def _no_descriptor_is_lost() -> Iterator[None]:
+    before = open_descriptors()
+    yield
+    assert open_descriptors() == before
+
+
+@pytest.fixture
+def sender() -> Sender:
+    return Sender()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Five objects, `1.2.0` to `1.2.4`."""
+    for number in range(5):
+        write_file(tmp_path / f"{number}.dcm", f"1.2.{number}")
+    return tmp_path
+
+
+def outcomes(report: Report) -> list[tuple[str, Any]]:
+    """File name, and status or kind of error."""
+    return [
+        (os.path.basename(each.name), each.status if each.error is None else type(each.error))
+        for each in report.results
+    ]
+
+
+# ---------------------------------------------------------------------- all is well
+
+
+def test_a_folder(sender: Sender, folder: Path) -> None:
+    report = sender.run(folder)
+    assert report.ok
+    assert (report.stored, report.associations, report.skipped, report.endings) == (5, 1, [], [])
+    assert sender.store.kept == [data_set(f"1.2.{number}") for number in range(5)]
+    assert report.results[0] == StoreResult(
+        name=f"{folder}/0.dcm",
+        sop_class_uid=CT,
+        sop_instance_uid="1.2.0",
+        transfer_syntax=EXPLICIT,
+        size=len(data_set("1.2.0")),
+        association=1,
+        status=0,
+    )
+    assert isinstance(sender.peer.ends[0].result, bool)
+
+
+def test_nothing(sender: Sender, tmp_path: Path) -> None:
+    assert sender.run(tmp_path) == Report()
+    assert sender.peer.ends == []
+
+
+def test_the_calls_in_their_order(sender: Sender, folder: Path) -> None:
+    calls: list[tuple[str, Any]] = []
+
+    def note(what: str) -> Callable[..., None]:
+        return lambda *arguments: calls.append((what, arguments))
+
+    sender.run(
+        folder / "0.dcm",
+        folder / "1.dcm",
+        priority=Priority.HIGH,
+        **{
+            name: note(name)
+            for name in (
+                "on_start",
+                "on_association",
+                "on_skipped",
+                "on_sending",
+                "on_request",
+                "on_result",
+                "on_end",
+            )
+        },
+    )
+    each = ["on_sending", "on_request", "on_result"]
+    assert [what for what, _ in calls] == ["on_start", "on_association", *each, *each, "on_end"]
+    started = calls[0][1][0]
+    assert [instance.sop_instance_uid for instance in started] == ["1.2.0", "1.2.1"]
+    instance, context, message_id = calls[3][1]
+    assert (instance, context.transfer_syntax, message_id) == (started[0], EXPLICIT, 1)
+    assert sender.store.requests[0].priority is Priority.HIGH
+
+
+def test_a_file_is_closed_before_its_result_is_told(sender: Sender, folder: Path) -> None:
+    before = open_descriptors()
+    counts: list[int] = []
+
+    def moved(result: StoreResult) -> None:
+        counts.append(open_descriptors() - before)
+        os.unlink(result.name)
+
+    assert sender.run(folder, on_result=moved).ok
+    assert counts == [0] * 5
+
+
+def test_files_are_closed_with_the_call_that_opens_the_next(sender: Sender, folder: Path) -> None:
+    report = sender.run(folder)
+    assert report.ok
+    calls = [effect for effect in sender.end.effects if isinstance(effect, Call)]
+    assert len(calls) == 5  # to look at each; the association's own calls are its child's
+
+
+def test_the_first_association_is_limited_to_what_is_asked(sender: Sender, folder: Path) -> None:
+    cores: list[AssociationCore] = []
+    sender.run(folder, max_send_pdu_length=256, on_association=cores.append)
+    assert cores[0].agreed.max_pdu_length_to_send == 256
+
+
+def test_repeat(sender: Sender, folder: Path) -> None:
+    report = sender.run(folder / "0.dcm", folder / "1.dcm", repeat=3)
+    assert [name for name, _ in outcomes(report)] == ["0.dcm"] * 3 + ["1.dcm"] * 3
+    assert sender.store.uids == ["1.2.0"] * 3 + ["1.2.1"] * 3
+
+
+def test_abort_at_the_end(sender: Sender, folder: Path) -> None:
+    report = sender.run(folder, abort=True)
+    assert report.ok
+    assert isinstance(sender.peer.ends[0].error, AssociationAborted)
+
+
+def test_objects_that_need_many_associations(sender: Sender, tmp_path: Path) -> None:
+    for number in range(150):
+        write_file(tmp_path / f"{number:03}.dcm", f"1.3.{number}", f"1.2.{number}")
+    report = sender.run(tmp_path)
+    assert report.ok
+    assert (report.associations, report.stored) == (3, 150)
+    assert [each.association for each in report.results] == [1] * 64 + [2] * 64 + [3] * 22
+    assert sender.store.uids == [f"1.3.{number}" for number in range(150)]
+
+
+def test_a_data_set_is_converted(sender: Sender) -> None:
+    source = Dataset()
+    source.SOPClassUID, source.SOPInstanceUID = UID(CT), UID("1.2.3")
+    source.set_original_encoding(True, True)
+    report = sender.run(source)
+    assert (report.results[0].transfer_syntax, report.results[0].name) == (EXPLICIT, "data set 1.2.3")
+    assert sender.store.kept == [
+        element(0x0008, 0x0016, "UI", CT.encode()) + element(0x0008, 0x0018, "UI", b"1.2.3")
+    ]
+
+
+# ---------------------------------------------------------------------- files that will not do
+
+
+def test_what_is_no_dicom_is_passed_over_in_folders_only(sender: Sender, folder: Path) -> None:
+    notes = folder / "notes.txt"
+    notes.write_text("not DICOM")
+    skipped: list[tuple[str, str]] = []
+    report = sender.run(folder, on_skipped=lambda *each: skipped.append(each))
+    assert report.ok
+    assert report.skipped == skipped == [(str(notes), f"{notes}: {WHY_NOT}")]
+    report = sender.run(notes, folder / "0.dcm")
+    assert outcomes(report) == [("notes.txt", ForeignFile), ("0.dcm", 0)]
+    assert not report.ok
+    assert report.skipped == []
+
+
+def test_a_folder_without_anybody_who_is_told(sender: Sender, folder: Path) -> None:
+    (folder / "notes.txt").write_text("not DICOM")
+    assert len(sender.run(folder).skipped) == 1
+
+
+def test_a_broken_file_in_a_folder_is_no_success(sender: Sender, folder: Path) -> None:
+    broken = folder / "2.dcm"
+    os.truncate(broken, 200)
+    report = sender.run(folder)
+    assert outcomes(report)[0] == ("2.dcm", InputFileError)
+    assert (report.stored, report.failed, report.skipped) == (4, 1, [])
+
+
+def test_files_that_vanish_or_change(sender: Sender, folder: Path) -> None:
+    def spoil(_: list[Instance]) -> None:
+        os.unlink(folder / "1.dcm")
+        os.truncate(folder / "3.dcm", 400)
+
+    report = sender.run(folder, on_start=spoil)
+    assert outcomes(report) == [
+        ("0.dcm", 0),
+        ("1.dcm", InputFileError),
+        ("2.dcm", 0),
+        ("3.dcm", InputFileError),
+        ("4.dcm", 0),
+    ]
+    assert report.associations == 1
+    assert report.results[1].association == 1
+
+
+@pytest.mark.parametrize("length", [700, 60_000])
+def test_a_file_that_shrinks_while_it_is_sent(sender: Sender, folder: Path, length: int) -> None:
+    """Later than its first bytes went out the association has to end; the rest goes over another one."""
+    big = write_file(folder / "2.dcm", "1.2.2", data=data_set("1.2.2") + bytes(600_000))
+
+    def spoil(instance: Instance, *_: Any) -> None:
+        if instance.sop_instance_uid == "1.2.2":
+            os.truncate(big, length)
+
+    report = sender.run(folder, on_request=spoil, max_send_pdu_length=4096)
+    assert [kind for _, kind in outcomes(report)] == [0, 0, InputFileError, 0, 0]
+    assert str(report.results[2].error).startswith(f"{big}: the file has become shorter")
+
+
+def test_a_file_that_shrinks_after_its_first_bytes_went_out(sender: Sender, folder: Path) -> None:
+    big = write_file(folder / "2.dcm", "1.2.2", data=data_set("1.2.2") + bytes(900_000))
+    begin = sender.store.begin
+
+    def spoil(core: AssociationCore, context: AcceptedContext, request: CStoreRQ) -> Any:
+        if request.affected_sop_instance_uid == "1.2.2":
+            os.truncate(big, 400_000)
+        return begin(core, context, request)
+
+    sender.store.begin = spoil  # type: ignore[method-assign]
+    report = sender.run(folder)
+    assert [kind for _, kind in outcomes(report)] == [0, 0, InputFileError, 0, 0]
+    assert [each.association for each in report.results] == [1, 1, 1, 2, 2]
+    assert report.associations == 2
+
+
+def test_no_presentation_context(sender: Sender, folder: Path) -> None:
+    write_file(folder / "2.dcm", "1.2.2", "1.9.9")
+    write_file(folder / "3.dcm", "1.2.3", transfer_syntax="1.2.840.10008.1.2.4.90")
+    report = sender.run(folder)
+    assert outcomes(report) == [
+        ("0.dcm", 0),
+        ("1.dcm", 0),
+        ("2.dcm", NoPresentationContext),
+        ("3.dcm", NoPresentationContext),
+        ("4.dcm", 0),
+    ]
+
+
+# ---------------------------------------------------------------------- peers that will not
+
+
+def test_statuses_are_results(sender: Sender, folder: Path) -> None:
+    sender.store.statuses = {"1.2.1": 0xA700, "1.2.3": 0xB000}
+    report = sender.run(folder)
+    assert [kind for _, kind in outcomes(report)] == [0, 0xA700, 0, 0xB000, 0]
+    assert (report.failed, report.warnings, report.results[1].comment) == (1, 1, "as the test says")
+
+
+def test_halt_stops_at_the_first_failure(sender: Sender, folder: Path) -> None:
+    sender.store.statuses = {"1.2.1": 0xA700}
+    report = sender.run(folder, halt=True)
+    assert outcomes(report) == [
+        ("0.dcm", 0),
+        ("1.dcm", 0xA700),
+        ("2.dcm", DcmnetError),
+        ("3.dcm", DcmnetError),
+        ("4.dcm", DcmnetError),
+    ]
+    why = f"not sent: the transfer stopped when {folder}/1.dcm was not stored"
+    assert str(report.results[2].error) == why
+    assert [each.association for each in report.results] == [1, 1, 0, 0, 0]
+    assert sender.peer.ends[0].result is True  # released, not aborted
+
+
+def test_halt_does_not_stop_at_a_warning(sender: Sender, folder: Path) -> None:
+    sender.store.statuses = {"1.2.1": 0xB000}
+    assert sender.run(folder, halt=True).ok
+
+
+def test_halt_before_the_first_association(sender: Sender, folder: Path) -> None:
+    report = sender.run(folder / "missing", folder / "0.dcm", halt=True, repeat=2)
+    assert outcomes(report) == [("missing", InputFileError), ("0.dcm", DcmnetError), ("0.dcm", DcmnetError)]
+    assert sender.peer.ends == []
+
+
+def test_halt_stops_the_associations_to_come(sender: Sender, tmp_path: Path) -> None:
+    for number in range(100):
+        write_file(tmp_path / f"{number:03}.dcm", f"1.3.{number}", f"1.2.{number}")
+    sender.store.statuses = {"1.3.10": 0xC000}
+    report = sender.run(tmp_path, halt=True)
+    assert (len(report.results), report.stored, report.associations) == (100, 10, 1)
+
+
+def test_halt_when_a_file_fails_in_the_middle(sender: Sender, folder: Path) -> None:
+    big = write_file(folder / "2.dcm", "1.2.2", data=data_set("1.2.2") + bytes(900_000))
+    begin = sender.store.begin
+
+    def spoil(core: AssociationCore, context: AcceptedContext, request: CStoreRQ) -> Any:
+        if request.affected_sop_instance_uid == "1.2.2":
+            os.truncate(big, 400_000)
+        return begin(core, context, request)
+
+    sender.store.begin = spoil  # type: ignore[method-assign]
+    report = sender.run(folder, halt=True)
+    assert [kind for _, kind in outcomes(report)] == [0, 0, InputFileError, DcmnetError, DcmnetError]
+    assert report.associations == 1
+
+
+@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("repeat", [1, 2])
+def test_an_association_that_is_lost(sender: Sender, folder: Path, number: int, repeat: int) -> None:
+    """Each object that is left has exactly one result for each time it should have been sent."""
+    sender.store.aborting = {f"1.2.{number}"}
+    report = sender.run(folder, repeat=repeat)
+    assert Counter(os.path.basename(each.name) for each in report.results) == {
+        f"{each}.dcm": repeat for each in range(5)
+    }
+    done = number * repeat
+    assert [each.status for each in report.results[:done]] == [0] * done
+    assert all(isinstance(each.error, AssociationError) for each in report.results[done:])
+    assert [each.association for each in report.results] == [1] * (done + 1) + [0] * (5 * repeat - done - 1)
+
+
+def test_the_first_association_is_refused(sender: Sender, folder: Path) -> None:
+    sender.peer.refuse = {1}
+    with pytest.raises(AssociationRejected):
+        sender.run(folder)
+
+
+def test_there_is_nobody(folder: Path) -> None:
+    end = Network().requestor(None, timeouts=TIMEOUTS)
+    end.server = type("Nobody", (), {"attach": _refuse})()
+    with pytest.raises(TransportClosed):
+        end.run(transfer(Transfer(host="peer", port=104, sources=[folder])))
+
+
+def _refuse(*_: Any) -> None:
+    raise TransportClosed("cannot connect to peer")
+
+
+def test_a_later_association_is_refused(sender: Sender, tmp_path: Path) -> None:
+    for number in range(100):
+        write_file(tmp_path / f"{number:03}.dcm", f"1.3.{number}", f"1.2.{number}")
+    sender.peer.refuse = {2}
+    report = sender.run(tmp_path, repeat=2)
+    assert (len(report.results), report.stored, report.associations) == (200, 128, 1)
+    assert all(isinstance(each.error, AssociationRejected) for each in report.results[128:])
+
+
+def test_an_ae_title_that_is_none(sender: Sender, folder: Path) -> None:
+    with pytest.raises(LocalProtocolError):
+        sender.run(folder, called="A" * 17)
+    assert sender.peer.ends == []
+
+
+def test_a_peer_that_does_not_release(sender: Sender, folder: Path) -> None:
+    """What has been answered for stays answered for."""
+
+    def stall(core: AssociationCore) -> None:
+        sender.peer.ends[0].interrupt(AssociationAborted(0, 0, locally=True))
+
+    report = sender.run(folder, on_end=stall)
+    assert report.ok
+    assert len(report.results) == 5
+    assert len(report.endings) == 1
+
+
+# ---------------------------------------------------------------------- callers that fail
+
+
+@pytest.mark.parametrize("name", ["on_association", "on_sending", "on_request", "on_result", "on_end"])
+def test_a_call_that_fails_ends_the_association(sender: Sender, folder: Path, name: str) -> None:
+    failure = RuntimeError("on purpose")
+
+    def fail(*_: Any) -> None:
+        raise failure
+
+    with pytest.raises(RuntimeError, match="on purpose"):
+        sender.run(folder, **{name: fail})
+    sender.network.settle()
+    assert isinstance(sender.peer.ends[0].error, AssociationAborted)
+
+
+def test_a_start_that_fails(sender: Sender, folder: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        sender.run(folder, on_start=lambda _: 1 // 0)
+    assert sender.peer.ends == []
+
+
+def test_a_transfer_that_is_dropped(folder: Path) -> None:
+    """Nobody is left to carry out effects: what is open goes with the last reference to it."""
+    job = Transfer(host="peer", port=104, sources=[folder])
+    procedure = transfer(job)
+    next(procedure)
+    procedure.close()
+
+
+# ---------------------------------------------------------------------- one source
+
+
+def established(sender: Sender) -> AssociationCore:
+    sender.end.run(establish(sender.end.core, "peer", 104, REQUEST))
+    return sender.end.core
+
+
+def test_store_source(sender: Sender, folder: Path) -> None:
+    core = established(sender)
+    before = len(sender.end.effects)
+    response = sender.end.run(store_source(core, folder / "0.dcm", Priority.LOW))
+    assert response.status == 0
+    assert sender.store.requests[0].priority is Priority.LOW
+    assert sum(isinstance(effect, Call) for effect in sender.end.effects[before:]) == 2
+    assert sender.store.kept == [data_set("1.2.0")]
+
+
+@pytest.mark.parametrize("source", ["missing.dcm", "mr.dcm"])
+def test_what_store_source_cannot_send_leaves_the_association(
+    sender: Sender, folder: Path, source: str
+) -> None:
+    write_file(folder / "mr.dcm", "1.2.9", MR)
+    core = established(sender)
+    with pytest.raises((InputFileError, NoPresentationContext)):
+        sender.end.run(store_source(core, folder / source))
+    assert sender.end.run(store_source(core, folder / "0.dcm")).status == 0
+
+
+def test_store_source_without_an_association(sender: Sender, folder: Path) -> None:
+    with pytest.raises(LocalProtocolError):
+        sender.end.run(store_source(sender.end.core, folder / "0.dcm"))
+
+
+def test_store_source_that_is_dropped_in_the_middle(sender: Sender, folder: Path) -> None:
+    write_file(folder / "0.dcm", "1.2.0", data=data_set("1.2.0") + bytes(900_000))
+    core = established(sender)
+    sender.peer.ends[0].reading = False
+    sender.end.start(store_source(core, folder / "0.dcm"))
+    sender.network.settle()
+    assert not sender.end.finished
+    before = open_descriptors()
+    sender.end.drop()
+    sender.end.effects.clear()
+    sender.end.error = sender.end._procedure = None
+    gc.collect()
+    assert open_descriptors() == before - 1
+
+
+def test_store_source_of_a_file_that_shrinks(sender: Sender, folder: Path) -> None:
+    path = write_file(folder / "0.dcm", "1.2.0", data=data_set("1.2.0") + bytes(900_000))
+    core = established(sender)
+    sender.peer.ends[0].reading = False
+    sender.end.start(store_source(core, path))
+    sender.network.settle()
+    os.truncate(path, 1000)
+    sender.peer.ends[0].reading = True
+    with pytest.raises(InputFileError, match=r"0\.dcm: the file has become shorter"):
+        sender.end.finish()
+
+
+def test_what_a_transfer_asks_for() -> None:
+    job = Transfer(host="peer", port=104, called="THEM", calling="ME", max_pdu_length=4096)
+    request = job.request(())
+    assert (request.called_ae_title, request.calling_ae_title, request.max_pdu_length) == ("THEM", "ME", 4096)
+    assert replace(job, timeouts=TIMEOUTS).new_core().timeouts is TIMEOUTS
+    assert Proposal() == job.proposal
