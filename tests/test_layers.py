@@ -231,5 +231,5 @@ def test_start_up_is_light() -> None:
 @pytest.mark.parametrize("tool", ["echoscu", "storescu", "storescp"])
 def test_the_tools_load_neither_pydicom_nor_asyncio(tool: str) -> None:
     loaded = loaded_by("dcmnet", tool, "--version")
-    assert "dcmnet.cli" in loaded
+    assert f"dcmnet.cli.{tool}" in loaded
     assert not loaded & {"pydicom", "asyncio"}

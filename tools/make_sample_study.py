@@ -1,5 +1,9 @@
 """Make the sample study that is part of the package: src/dcmnet/sample/*.dcm.
 
+One study of a fictitious patient, DEMO^DCMNET: three CT slices of a chest and an Enhanced SR that refers to
+one of them (Explicit VR Little Endian), an MR slice of a head (Implicit VR Little Endian), and a Secondary
+Capture in colour (JPEG Baseline). Nothing else may be in the folder: tools are pointed at it.
+
 Everything in it is drawn or written here; no patient, scanner or hospital is behind it. The same versions of
 numpy, Pillow and pydicom give the same files, byte for byte.
 

@@ -1,4 +1,4 @@
-"""DICOM networking for Python: the Upper Layer (PS3.8), DIMSE (PS3.7) and the services on top of them (PS3.4).
+"""DICOM networking for Python: the Upper Layer (PS3.8), DIMSE (PS3.7) and the services above them (PS3.4).
 
 ```python
 import dcmnet
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from dcmnet.services.defaults import storage_contexts
     from dcmnet.storage.files import Duplicates
     from dcmnet.storage.node import Hooks, Node
-    from dcmnet.storage.planning import Proposal
+    from dcmnet.storage.planning import Proposal, contexts_for
     from dcmnet.storage.report import Report, StoreResult
     from dcmnet.storage.scp import FileStore, StoreRequest
     from dcmnet.sync.association import Association, connect
@@ -72,6 +72,7 @@ __all__ = [
     # Storage
     "StorageSCU",
     "send",
+    "contexts_for",
     "Proposal",
     "Report",
     "StoreResult",
@@ -142,7 +143,7 @@ _HOMES = {
     "dcmnet.services.defaults": ("storage_contexts",),
     "dcmnet.storage.files": ("Duplicates",),
     "dcmnet.storage.node": ("Hooks", "Node"),
-    "dcmnet.storage.planning": ("Proposal",),
+    "dcmnet.storage.planning": ("Proposal", "contexts_for"),
     "dcmnet.storage.report": ("Report", "StoreResult"),
     "dcmnet.storage.scp": ("FileStore", "StoreRequest"),
     "dcmnet.sync.association": ("Association", "connect"),

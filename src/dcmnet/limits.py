@@ -12,7 +12,7 @@ MAX_ASSOCIATE_PDU_LENGTH = 1 << 20
 """A-ASSOCIATE-RQ/AC: 128 contexts with every transfer syntax need about 250 kB; more is an attack."""
 
 DEFAULT_MAX_PDU_LENGTH = 131072
-"""What we announce (PS3.8 D.1): large enough that the cost of a PDU no longer shows, and all peers take it."""
+"""What we announce (PS3.8 D.1): the cost of a PDU no longer shows, and all peers take it."""
 
 SMALLEST_MAX_PDU_LENGTH = 8
 """A peer's maximum below this cannot hold a PDV of two bytes: its header takes six."""

@@ -76,8 +76,11 @@ def data_set_bytes(path: Path) -> bytes:
 # ---------------------------------------------------------------------- sources
 
 
-def test_a_folder(face: Face, server: Server, sample: Path, received: Path) -> None:
-    report = face.send(server.port, sample)
+def test_a_folder(face: Face, server: Server, sample: Path, received: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(sample, folder / "deep")
+    (folder / "README.md").write_text("not DICOM")
+    report = face.send(server.port, folder)
     assert report.ok
     assert report.stored == 6
     assert [Path(name).name for name, _ in report.skipped] == ["README.md"]

@@ -537,10 +537,14 @@ def _read(part: FileRange) -> bytes:
 
 
 def parse(data: bytes | bytearray) -> list[PDU | Fragment]:
-    """The whole PDUs in `data`; fragments hold their own bytes."""
+    """The whole PDUs in `data`; fragments hold their own bytes.
+
+    Garbage collection in here may end a procedure that an earlier test dropped. Where its GeneratorExit is
+    kept, so are its traceback and, from Python 3.12 on, the frames that were running, and what they hold.
+    """
     reader = Reader(limits=Limits(receive_buffer_length=len(data) + 16), max_pdu_length=0)
     found: list[PDU | Fragment] = []
-    rest = memoryview(data)
+    rest = memoryview(bytes(data))  # `data` itself must be free to change afterwards
     while rest:
         room = reader.get_buffer()
         count = min(len(room), len(rest))

@@ -80,7 +80,8 @@ class Kept(Reception):
             if self.store.full_after is not None and len(self.data) > self.store.full_after:
                 raise OSError(errno.ENOSPC, "No space left on device")
 
-    def commit(self) -> Outcome:
+    def commit(self, views: Sequence[memoryview]) -> Outcome:
+        self.write(views)
         self.store.kept.append(bytes(self.data))
         return self.store.outcome
 

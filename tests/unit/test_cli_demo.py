@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from dcmnet import StorageSCP
 from dcmnet.cli import demo
 from dcmnet.storage.scp import FileStore, StoreRequest
-from tests.unit.cli_runs import HOST, run_cli
+from tests.unit.cli_runs import HOST, SAMPLE, run_cli
 from tests.unit.cli_tools import logs_put_back
 
 Capture = pytest.CaptureFixture[str]
@@ -38,14 +39,21 @@ def test_everything_arrives(capsys: Capture) -> None:
     assert "    dcmnet storescu -v +sd 127.0.0.1 " in out
 
 
+def test_the_folder_of_the_sample_study_has_nothing_else(capsys: Capture, tmp_path: Path) -> None:
+    """The hint sends the folder: every other file in it would be warned of."""
+    with StorageSCP(tmp_path, "DEMO").start(0) as server:
+        assert run_cli(capsys, "storescu", "+sd", HOST, server.port, SAMPLE) == (0, "", "")
+    assert len(list(tmp_path.iterdir())) == len(list(SAMPLE.iterdir())) == 6
+
+
 def test_a_changed_byte_shows(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     keep = FileStore.keep
 
-    def spoil(self: FileStore, request: StoreRequest, path: Path, duplicates: None = None) -> int:
+    def spoil(self: FileStore, request: StoreRequest, path: str, duplicates: None = None) -> int:
         status = keep(self, request, path, duplicates)
-        content = bytearray(path.read_bytes())
+        content = bytearray(Path(path).read_bytes())
         content[-1] ^= 1
-        path.write_bytes(content)
+        Path(path).write_bytes(content)
         return status
 
     monkeypatch.setattr(FileStore, "keep", spoil)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -19,10 +20,12 @@ from dcmnet import (
     SupportedContext,
     Timeouts,
 )
+from dcmnet._net import trace
 from dcmnet.cli import echoscu, networking
 from dcmnet.cli.parser import parse
 from dcmnet.registry.sop_classes import VERIFICATION
 from dcmnet.registry.transfer_syntaxes import EXPLICIT_VR_BIG_ENDIAN
+from dcmnet.sync import server as sync_server
 from tests.unit.cli_runs import HOST, run_cli
 from tests.unit.cli_tools import logs_put_back
 
@@ -36,7 +39,12 @@ def _logs_put_back() -> Iterator[None]:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """The peer. It runs in this process, but what it logs belongs on no tool's stderr."""
+    own = logging.Logger("peer")
+    own.addHandler(logging.NullHandler())
+    for module in (sync_server, trace):
+        monkeypatch.setattr(module, "logger", own)
     with Server("PEER") as made:
         yield made
 
@@ -145,11 +153,22 @@ def test_no_acceptable_context(capsys: Capture) -> None:
         assert run_cli(capsys, "echoscu", HOST, server.port, "-pts", 3)[0] == 0
 
 
-def test_an_abort_by_the_peer_is_a_failure(capsys: Capture, server: Server) -> None:
+def test_a_failure_of_the_peer_is_a_status(capsys: Capture, server: Server) -> None:
     def fail(core: object, context: object, request: object) -> None:
         raise ValueError("broken")
 
     server.on_echo(fail)
+    server.start(0)
+    code, _, err = run_cli(capsys, "echoscu", HOST, server.port)
+    assert code == echoscu.EXIT_BAD_STATUS
+    assert err == "E: Echo Failed: the peer answered with status 0x0110 (Processing failure)\n"
+
+
+def test_an_abort_by_the_peer_is_a_failure(capsys: Capture, server: Server) -> None:
+    def fail(core: object) -> None:
+        raise ValueError("broken")
+
+    server.node.hooks.accepted = fail  # a mistake there ends the association
     server.start(0)
     code, _, err = run_cli(capsys, "echoscu", "-v", HOST, server.port)
     assert code == echoscu.EXIT_ENDED_EARLY

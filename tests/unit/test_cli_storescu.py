@@ -140,8 +140,11 @@ def test_statuses_and_exit_codes(
     assert ("E: Store Failed" in err) is (code != 0)
 
 
-def test_json_lines(capsys: Capture, archive: StorageSCP) -> None:
-    code, out, err = run_cli(capsys, "storescu", "--json", "+sd", HOST, archive.port, SAMPLE)
+def test_json_lines(capsys: Capture, archive: StorageSCP, tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    shutil.copytree(SAMPLE, study)
+    (study / "README.md").write_text("not DICOM")
+    code, out, err = run_cli(capsys, "storescu", "--json", "+sd", HOST, archive.port, study)
     assert code == 0
     assert "W: ignoring " in err
     events = json_lines(out)

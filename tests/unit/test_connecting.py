@@ -83,7 +83,7 @@ async def test_the_first_answers() -> None:
     await loop.until("a")
     loop.waiting["a"].set_result(None)
     (await task).close()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 @pytest.mark.usefixtures("patient")
@@ -106,7 +106,7 @@ async def test_silence_brings_the_next_after_a_while() -> None:
     loop.waiting["b"].set_result(None)
     (await task).close()
     await settle()
-    assert open_descriptors() == before  # the others were dropped
+    assert open_descriptors() <= before  # the others were dropped
 
 
 @pytest.mark.usefixtures("impatient")
@@ -119,7 +119,7 @@ async def test_two_answer_at_once() -> None:
         future.set_result(None)
     (await task).close()
     await settle()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 @pytest.mark.usefixtures("impatient")
@@ -132,7 +132,7 @@ async def test_one_answers_while_another_is_refused() -> None:
     loop.waiting["b"].set_result(None)
     (await task).close()
     await settle()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 @pytest.mark.usefixtures("impatient")
@@ -158,7 +158,7 @@ async def test_nobody_answers() -> None:
     loop.waiting["b"].set_exception(ConnectionRefusedError("b"))
     with pytest.raises(ConnectionRefusedError, match="b"):
         await task
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 async def test_there_is_no_address() -> None:
@@ -176,7 +176,7 @@ async def test_another_error_ends_everything() -> None:
     with pytest.raises(ValueError, match="on purpose"):
         await task
     await settle()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 @pytest.mark.usefixtures("impatient")
@@ -189,7 +189,7 @@ async def test_cancellation() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     await settle()
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 async def test_a_real_connection() -> None:

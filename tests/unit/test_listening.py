@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import selectors
 import socket
 import threading
@@ -66,7 +67,49 @@ def test_all_or_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_: answer)
     with pytest.raises(OSError):
         open_listeners("here", 0)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
+
+
+@pytest.mark.parametrize("number", [errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL])
+def test_a_family_that_is_not_here_is_passed_over(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    without_ipv6(monkeypatch, number)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found("::", "127.0.0.1"))
+    (sock,) = open_listeners("", 0)
+    assert sock.getsockname()[0] == "127.0.0.1"
+    close([sock])
+    with pytest.raises(OSError) as caught:  # it was asked for
+        open_listeners("here", 0)
+    assert caught.value.errno == number
+
+
+def test_no_family_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_ipv6(monkeypatch, errno.EAFNOSUPPORT)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found("::", "::1"))
+    with pytest.raises(OSError) as caught:
+        open_listeners("", 0)
+    assert caught.value.errno == errno.EAFNOSUPPORT
+
+
+def test_another_error_is_one_for_every_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = open_descriptors()
+    without_ipv6(monkeypatch, errno.EADDRINUSE)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found("127.0.0.1", "::"))
+    with pytest.raises(OSError) as caught:
+        open_listeners("", 0)
+    assert caught.value.errno == errno.EADDRINUSE
+    assert open_descriptors() <= before
+
+
+def without_ipv6(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Every socket of IPv6 fails with this error."""
+    listener = listening._listener
+
+    def checked(family: int, address: tuple[object, ...]) -> socket.socket:
+        if family == socket.AF_INET6:
+            raise OSError(number, os.strerror(number))
+        return listener(family, address)
+
+    monkeypatch.setattr(listening, "_listener", checked)
 
 
 def test_a_port_that_is_taken() -> None:

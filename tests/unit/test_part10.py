@@ -305,7 +305,7 @@ def nested(depth: int, inner: bytes) -> bytes:
 
 
 class TestScanIdentifiers:
-    complete = Identifiers("1.2", "1.2.3", "1.4", True)
+    complete = Identifiers("1.2", "1.2.3", True)
 
     def test_explicit_little(self) -> None:
         assert scan_identifiers(CLASS_UID + INSTANCE_UID + STUDY_UID, LITTLE) == self.complete
@@ -465,7 +465,7 @@ class TestScanIdentifiers:
             stream, ds, implicit_vr=transfer_syntax == IMPLICIT, little_endian=transfer_syntax != BIG
         )
         found = scan_identifiers(stream.getvalue(), transfer_syntax)
-        assert found == Identifiers(sop_class, instance, study, True)
+        assert found == Identifiers(sop_class, instance, True)
 
 
 def ignoring(uid: str) -> pydicom.uid.UID:
@@ -489,7 +489,7 @@ class TestDataSetHead:
                 break
         else:
             pytest.fail("it took more than it needed")
-        assert head.identifiers == Identifiers("1.2", "1.2.3", "1.4", True)
+        assert head.identifiers == Identifiers("1.2", "1.2.3", True)
 
     def test_short_data_set(self) -> None:
         head = DataSetHead(LITTLE)
@@ -503,7 +503,7 @@ class TestDataSetHead:
         head = DataSetHead(LITTLE)
         assert not head.feed(memoryview(piece))
         piece[:] = bytes(len(piece))
-        assert head.identifiers == Identifiers("1.2", "1.2.3", "1.4", True)
+        assert head.identifiers == Identifiers("1.2", "1.2.3", True)
         assert not head.feed(b"more")
 
     def test_incomplete_data_set_may_go_on(self) -> None:

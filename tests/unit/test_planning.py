@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
+import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,11 +20,11 @@ from dcmnet.acse import (
     requestor_contexts,
 )
 from dcmnet.dataset import CONVERTIBLE
-from dcmnet.errors import NoPresentationContext
-from dcmnet.storage.planning import Plan, Proposal, choose_context, plan
-from dcmnet.storage.sources import Instance
+from dcmnet.errors import InputFileError, LocalProtocolError, NoPresentationContext
+from dcmnet.storage.planning import Plan, Proposal, choose_context, contexts_for, plan
+from dcmnet.storage.sources import ForeignFile, Instance
 from dcmnet.ul.pdu import AAssociateAC
-from tests.unit.objects import BIG_ENDIAN, CT, DEFLATED, EXPLICIT, IMPLICIT, JPEG, MR, RLE
+from tests.unit.objects import BIG_ENDIAN, CT, DEFLATED, EXPLICIT, IMPLICIT, JPEG, MR, RLE, write_file
 
 
 def instance(sop_class: str = CT, transfer_syntax: str = EXPLICIT, name: str = "a") -> Instance:
@@ -149,3 +153,55 @@ def test_none_serves(own: str, accepted: str) -> None:
         choose_context(agreed, one)
     with pytest.raises(NoPresentationContext):
         choose_context(agreed, instance(MR))
+
+
+# ---------------------------------------------------------------------- contexts for one association
+
+
+def proposed(*sources: object, **options: Proposal) -> list[tuple[str, tuple[str, ...]]]:
+    contexts = contexts_for(*sources, **options)
+    return [(context.abstract_syntax, context.transfer_syntaxes) for context in contexts]
+
+
+def test_contexts_for_each_kind_of_source(tmp_path: Path) -> None:
+    (tmp_path / "study" / "deep").mkdir(parents=True)
+    write_file(tmp_path / "study" / "deep" / "1.dcm", "1.2.1")
+    (tmp_path / "study" / "notes.txt").write_text("not DICOM")
+    mr = write_file(tmp_path / "2.dcm", "1.2.2", MR, JPEG)
+    with open(write_file(tmp_path / "3.dcm", "1.2.3", MR, RLE), "rb") as opened:
+        expected = [(CT, (EXPLICIT,)), (CT, (IMPLICIT,)), (MR, (JPEG,)), (MR, (RLE,))]
+        assert proposed(tmp_path / "study", str(mr), opened) == expected
+    data = io.BytesIO(mr.read_bytes())
+    assert proposed(data) == [(MR, (JPEG,))]
+    assert proposed(data) == [(MR, (JPEG,))]
+    made = pydicom.dcmread(write_file(tmp_path / "4.dcm", "1.2.4"))
+    assert proposed(made) == [(CT, (EXPLICIT,)), (CT, (IMPLICIT,))]
+
+
+def test_contexts_for_nothing() -> None:
+    assert contexts_for() == ()
+
+
+def test_contexts_for_a_proposal(tmp_path: Path) -> None:
+    path = write_file(tmp_path / "1.dcm")
+    assert proposed(path, proposal=Proposal(combine=True)) == [(CT, (EXPLICIT, IMPLICIT))]
+
+
+def test_contexts_for_what_cannot_be_sent(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not DICOM")
+    with pytest.raises(ForeignFile):
+        contexts_for(tmp_path / "notes.txt")
+    assert contexts_for(tmp_path) == ()
+    with pytest.raises(InputFileError):
+        contexts_for(tmp_path / "missing.dcm")
+    write_file(tmp_path / "broken.dcm").write_bytes(bytes(128) + b"DICM")
+    with pytest.raises(InputFileError, match=r"broken\.dcm"):
+        contexts_for(tmp_path)
+
+
+def test_contexts_for_more_than_an_association_can_have(tmp_path: Path) -> None:
+    for number in range(65):
+        write_file(tmp_path / f"{number}.dcm", f"1.2.{number}", f"{CT}.{number}")
+    assert len(contexts_for(tmp_path, proposal=Proposal(combine=True))) == 65
+    with pytest.raises(LocalProtocolError, match=r"need 130 .* at most 128: let dcmnet\.send spread them"):
+        contexts_for(tmp_path)

@@ -52,7 +52,7 @@ DICOMDIR = "1.2.840.10008.1.3.10"
 def _no_descriptor_is_lost() -> Iterator[None]:
     before = open_descriptors()
     yield
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def content(payload: Payload) -> bytes:
@@ -129,7 +129,7 @@ def test_a_dicomdir(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["missing.dcm", "nul\0.dcm"])
 def test_a_file_that_is_not_there(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputFileError, match=r"cannot be read: (No such file|embedded null)"):
+    with pytest.raises(InputFileError, match=r"cannot be read: (No such file|.*embedded null)"):
         describe(f"{tmp_path}/{name}")
 
 
@@ -396,9 +396,9 @@ def test_an_open_file_is_closed_once(tmp_path: Path) -> None:
 def test_an_open_file_that_is_dropped_closes_itself(tmp_path: Path) -> None:
     before = open_descriptors()
     opened = open_data_set(describe(write_file(tmp_path / "a.dcm")), EXPLICIT)
-    assert open_descriptors() == before + 1
+    assert len(open_descriptors() - before) == 1
     del opened
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
 
 
 def test_an_opener_closes_the_one_before(tmp_path: Path) -> None:
@@ -409,10 +409,10 @@ def test_an_opener_closes_the_one_before(tmp_path: Path) -> None:
     for instance in instances:
         opened = opener.open(instance, EXPLICIT)
         assert content(opened.payload) == data_set(instance.sop_instance_uid)
-        assert open_descriptors() == before + 1
+        assert len(open_descriptors() - before) == 1
     with pytest.raises(InputFileError):
         opener.open(Instance("gone", CT, "1.2", EXPLICIT, f"{tmp_path}/gone"), EXPLICIT)
-    assert open_descriptors() == before
+    assert open_descriptors() <= before
     opener.open(instances[0], EXPLICIT)
     opener.close()
     opener.close()

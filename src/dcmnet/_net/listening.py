@@ -18,6 +18,9 @@ BACKLOG = 1024
 PAUSE = 0.05
 """Seconds before the next try when there is no descriptor or memory left for another connection."""
 
+NOT_HERE = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)
+"""Errors of an address family that this machine does not have: IPv6 is often switched off."""
+
 OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 """Errors of `accept` that pass when somebody else closes something."""
 
@@ -26,21 +29,29 @@ def open_listeners(host: str, port: int, family: int = socket.AF_UNSPEC) -> list
     """Bind and listen on every address that `host` stands for, all on the same port.
 
     Args:
-        host: Name or address; "" for every address of this machine.
+        host: Name or address; "" for every address of this machine, of the families that it has.
         port: TCP port; 0 for a free one.
         family: `AF_INET`, `AF_INET6`, or `AF_UNSPEC` for both.
 
     Raises:
-        OSError: An address cannot be had.
+        OSError: An address cannot be had; for "", all of them.
     """
     sockets: list[socket.socket] = []
+    missing: OSError | None = None
     try:
         found = socket.getaddrinfo(host or None, port, family, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)
         for kind, _, _, _, address in dict.fromkeys(found):
             bound = (
                 (address[0], sockets[0].getsockname()[1], *address[2:]) if sockets and port == 0 else address
             )
-            sockets.append(_listener(kind, bound))
+            try:
+                sockets.append(_listener(kind, bound))
+            except OSError as error:
+                if host or error.errno not in NOT_HERE:
+                    raise
+                missing = error
+        if missing is not None and not sockets:
+            raise missing
     except BaseException:
         for sock in sockets:
             sock.close()

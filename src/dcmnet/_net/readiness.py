@@ -16,6 +16,9 @@ class Ready(NamedTuple):
     woken: bool
 
 
+_READABLE = Ready(True, False, False)
+
+
 class Wake:
     """Tells many threads at once to stop, whether they wait or not.
 
@@ -53,12 +56,14 @@ class Waiter:
         wake: Ends the waiting as well.
     """
 
-    __slots__ = ("_poll", "_registered", "_sock", "_wake")
+    __slots__ = ("_fd", "_poll", "_readable", "_registered", "_sock", "_wake")
 
     def __init__(self, sock: socket.socket, wake: Wake | None = None) -> None:
         self._sock = sock
+        self._fd = sock.fileno()
         self._wake = wake
         self._poll = select.poll() if hasattr(select, "poll") else None
+        self._readable = [(self._fd, select.POLLIN)] if self._poll is not None else []
         self._registered = 0
         if self._poll is not None and wake is not None:
             self._poll.register(wake, select.POLLIN)
@@ -77,11 +82,13 @@ class Waiter:
         if events != self._registered:
             self._poll.register(self._sock, events)
             self._registered = events
-        fd = self._sock.fileno()
         found = 0
         woken = False
-        for ready_fd, flags in self._poll.poll(None if timeout is None else max(0.0, timeout) * 1000):
-            if ready_fd == fd:
+        ready = self._poll.poll(None if timeout is None else max(0.0, timeout) * 1000)
+        if ready == self._readable:
+            return _READABLE  # what it nearly always is
+        for ready_fd, flags in ready:
+            if ready_fd == self._fd:
                 found = flags
             else:
                 woken = True
@@ -93,6 +100,7 @@ class Waiter:
     def _select(self, write: bool, read: bool, timeout: float | None) -> Ready:
         reading = ([self._sock] if read else []) + ([self._wake] if self._wake is not None else [])
         writing = [self._sock] if write else []
-        readable, writable, failed = select.select(reading, writing, [self._sock], timeout)
+        seconds = None if timeout is None else max(0.0, timeout)
+        readable, writable, failed = select.select(reading, writing, [self._sock], seconds)
         woken = self._wake is not None and self._wake in readable
         return Ready(self._sock in readable or bool(failed and read), bool(writable or failed), woken)

@@ -194,11 +194,10 @@ class Driver:
         limit = None if effect.seconds is None else self._loop.time() + effect.seconds
         wait_first, self._answer_due = self._answer_due, False
         while event is None and not upper_layer.closing:
-            if wait_first or not self._fill(upper_layer.get_buffer()):
-                wait_first = False
-                if not upper_layer.closing:
-                    await self._wait_to_receive(limit)
-            else:
+            if wait_first:
+                await self._wait_to_receive(limit)
+            wait_first = not self._fill(upper_layer.get_buffer())
+            if not wait_first:
                 await self._take_turns()
             event = upper_layer.next_event()
             if event is None and not upper_layer.closing and self._time_is_up(limit, effect):

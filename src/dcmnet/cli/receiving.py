@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from logging import Logger
+from logging import INFO, Logger
 from pathlib import Path
 
 from dcmnet.acse import AcceptedContext
@@ -73,6 +74,8 @@ class Reporter:
 
     def requested(self, core: AssociationCore, request: CStoreRQ) -> None:
         """A C-STORE-RQ has come."""
+        if not self.log.isEnabledFor(INFO):
+            return
         prefix = prefix_of(request.affected_sop_class_uid)
         prefix = "OT" if prefix == UNKNOWN_PREFIX else prefix
         self.log.info("Received Store Request (MsgID %d, %s)", request.message_id, prefix)
@@ -95,6 +98,8 @@ class Reporter:
     def stored(self, request: StoreRequest, status: int) -> None:
         """An object has been received, and kept or refused."""
         self._count(status, request.size)
+        if status == SUCCESS and self._json is None:
+            return
         text = text_of(status, "storage")
         if status != SUCCESS:
             self._refused(status, "", request.sop_instance_uid)
@@ -113,7 +118,7 @@ class Reporter:
             text=text,
         )
 
-    def kept(self, request: StoreRequest, path: Path, status: int, *, existed: bool) -> None:
+    def kept(self, request: StoreRequest, path: str, status: int, *, existed: bool) -> None:
         """A complete object has its name now, or has not got one because that was taken."""
         if request.saved_as is not None:
             self.log.info("storing DICOM file: %s", request.saved_as)
@@ -192,9 +197,9 @@ class ReportingStore(FileStore):
             self.reporter.answered(core, request, reception)
         return reception
 
-    def keep(self, request: StoreRequest, path: Path, duplicates: Duplicates | None = None) -> int:
+    def keep(self, request: StoreRequest, path: str, duplicates: Duplicates | None = None) -> int:
         """Give a complete object its name."""
-        existed = path.exists()
+        existed = os.path.exists(path)
         status = FileStore.keep(self, request, path, duplicates)
         replaced = existed and self.duplicates is Duplicates.REPLACE
         self.reporter.kept(request, path, status, existed=replaced)

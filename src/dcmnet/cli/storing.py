@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from logging import Logger
+from logging import INFO, Logger
 from typing import Any
 
 from dcmnet.acse import AcceptedContext
@@ -16,7 +16,7 @@ from dcmnet.cli.progress import NoBar, Progressing, is_wanted, progress, totals
 from dcmnet.errors import DcmnetError, NoPresentationContext
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.registry.sop_classes import UNKNOWN_PREFIX, prefix_of
-from dcmnet.registry.statuses import text_of
+from dcmnet.registry.statuses import SUCCESS, text_of
 from dcmnet.registry.uids import name_of
 from dcmnet.storage.report import Report, StoreResult
 from dcmnet.storage.sources import Instance
@@ -48,16 +48,17 @@ class Session:
         self._told: DcmnetError | None = None
 
     def hooks(self) -> dict[str, Callable[..., Any]]:
-        """What a `Transfer` calls."""
-        return {
+        """What a `Transfer` calls; for each object only what will be shown."""
+        hooks: dict[str, Callable[..., Any]] = {
             "on_start": self._start,
             "on_skipped": self._skipped,
             "on_association": self._associated,
-            "on_sending": self._sending,
-            "on_request": self._request,
             "on_result": self._result,
             "on_end": self._end,
         }
+        if self._log.isEnabledFor(INFO):
+            hooks |= {"on_sending": self._sending, "on_request": self._request}
+        return hooks
 
     def end_bar(self) -> None:
         """Take the bar away."""
@@ -160,13 +161,15 @@ class Session:
         self._log.info("Sending Store Request (MsgID %d, %s)", message_id, prefix)
 
     def _result(self, result: StoreResult) -> None:
+        self._bar.advance(objects=int(result.ok), length=result.size)
+        if result.status == SUCCESS and self._json is None and not self._log.isEnabledFor(INFO):
+            return
         text = "" if result.status is None else text_of(result.status, "storage")
         if text:
             self._log.info("Received Store Response (%s)", text)
         if not result.ok:
             self._failed += 1
             self._tell(result)
-        self._bar.advance(objects=int(result.ok), length=result.size)
         self._event(
             "object",
             file=result.name,

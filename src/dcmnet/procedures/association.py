@@ -309,13 +309,17 @@ def next_message(core: AssociationCore, wait: Receive) -> Procedure[MessageStart
             raise _cut_short(event)
 
 
-def receive_data(core: AssociationCore, sink: Sink | None) -> Procedure[OSError | None]:
+def receive_data(
+    core: AssociationCore, sink: Sink | None
+) -> Procedure[tuple[OSError | None, list[memoryview]]]:
     """Receive the data set of the message under way, as it comes, into `sink`.
 
     The data set is read to its end whatever the sink says, so that the association stays in step.
 
     Returns:
-        The error that writing ended with, None when all is written.
+        The error that writing ended with, None when there was none; and the last bytes, which are not written
+        yet: most data sets are small, and whoever concludes writes them as well. They are valid until more is
+        received.
     """
     failure: OSError | None = None
     views: list[memoryview] = []
@@ -337,9 +341,7 @@ def receive_data(core: AssociationCore, sink: Sink | None) -> Procedure[OSError 
         is_last = item.is_last
         views.append(item.data)
     upper_layer.message_ended()
-    if sink is not None:
-        failure = yield from _store(sink, views)
-    return failure
+    return failure, views
 
 
 def _store(sink: Sink, views: list[memoryview]) -> Procedure[OSError | None]:

@@ -47,6 +47,7 @@ def store(
     data_set: Payload,
     *,
     priority: Priority = Priority.MEDIUM,
+    meanwhile: Procedure[None] | None = None,
 ) -> Procedure[CStoreRSP]:
     """C-STORE (PS3.7 9.1.1) of a data set that is encoded as `context` demands.
 
@@ -56,24 +57,15 @@ def store(
         sop_instance_uid: The Affected SOP Instance UID.
         data_set: The encoded data set.
         priority: PS3.7 9.1.1.1.6.
+        meanwhile: What to do between the request and the response, while the peer works.
     """
-    return (yield from guarded(core, _store(core, context, sop_instance_uid, data_set, priority)))
-
-
-def _store(
-    core: AssociationCore,
-    context: AcceptedContext,
-    sop_instance_uid: str,
-    data_set: Payload,
-    priority: Priority,
-) -> Procedure[CStoreRSP]:
     request = CStoreRQ(
         message_id=core.message_ids.next(),
         affected_sop_class_uid=context.abstract_syntax,
         affected_sop_instance_uid=sop_instance_uid,
         priority=priority,
     )
-    return (yield from invoke(core, context, request, CStoreRSP, data_set))
+    return (yield from guarded(core, invoke(core, context, request, CStoreRSP, data_set, meanwhile)))
 
 
 def invoke(
@@ -82,6 +74,7 @@ def invoke(
     request: Request,
     response_type: type[R],
     data_set: Payload | None = None,
+    meanwhile: Procedure[None] | None = None,
 ) -> Procedure[R]:
     """Send a request that has one response, and wait for that.
 
@@ -98,6 +91,8 @@ def invoke(
         raise
     if not sent:
         yield from await_end(core)
+    if meanwhile is not None:
+        yield from meanwhile
     response = yield from _response(core)
     assert isinstance(response, response_type)  # the message ids match requests to responses
     core.busy = busy

@@ -18,14 +18,15 @@ Outcome = tuple[int, str]
 class Reception(Protocol):
     """One object on its way in.
 
-    `write` takes its bytes, as a `Sink`. Then `commit` is called or, where it cannot be or fails, `discard`.
+    `write` takes its bytes, as a `Sink`, and `commit` the last of them; where that cannot be called, or fails,
+    `discard` is.
     """
 
     def write(self, views: Sequence[memoryview]) -> None:
         """Take the next bytes of the data set."""
 
-    def commit(self) -> Outcome | Awaitable[Outcome]:
-        """The data set is complete: keep it safe, then say with which status to answer (PS3.4 B.2.3)."""
+    def commit(self, views: Sequence[memoryview]) -> Outcome | Awaitable[Outcome]:
+        """Take the last bytes; keep the object safe, then say with which status to answer (PS3.4 B.2.3)."""
 
     def discard(self, error: BaseException | None) -> Outcome:
         """The data set will not be complete, or could not be written: leave nothing visible behind.
@@ -41,14 +42,17 @@ class StoreTarget(Protocol):
     def begin(
         self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ
     ) -> Reception | Outcome:
-        """Prepare for one object, or refuse it with a status and a comment."""
+        """Decide on one object: how to receive it, or a status and a comment that refuse it.
+
+        It decides and touches nothing: it is called in place, where input and output would stall the others.
+        """
 
 
 def storage(target: StoreTarget) -> Service:
     """The service that performs C-STORE (PS3.7 9.1.1): receive, keep, and only then answer."""
 
     def serve_store(core: AssociationCore, context: AcceptedContext, request: CStoreRQ) -> Procedure[None]:
-        reception = yield Call(target.begin, (core, context, request))
+        reception = target.begin(core, context, request)
         if isinstance(reception, tuple):
             yield from receive_data(core, None)
             status, comment = reception
@@ -61,10 +65,12 @@ def storage(target: StoreTarget) -> Service:
 
 def _receive(core: AssociationCore, reception: Reception) -> Procedure[Outcome]:
     try:
-        failure = yield from receive_data(core, reception)
+        failure, views = yield from receive_data(core, reception)
         if failure is None:
-            outcome: Outcome = yield Call(reception.commit)
-            return outcome
+            outcome: Outcome | OSError = yield from _commit(reception, views)
+            if isinstance(outcome, tuple):
+                return outcome
+            failure = outcome
     except GeneratorExit as error:  # nobody is left to carry out an effect
         reception.discard(error)
         raise
@@ -73,3 +79,11 @@ def _receive(core: AssociationCore, reception: Reception) -> Procedure[Outcome]:
         raise
     refusal: Outcome = yield Call(reception.discard, (failure,))
     return refusal
+
+
+def _commit(reception: Reception, views: list[memoryview]) -> Procedure[Outcome | OSError]:
+    try:
+        outcome: Outcome = yield Call(reception.commit, (views,))
+    except OSError as error:  # the last bytes found no place
+        return error
+    return outcome

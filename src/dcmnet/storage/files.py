@@ -9,14 +9,28 @@ from __future__ import annotations
 import contextlib
 import enum
 import errno
+import itertools
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 PARTIAL_PREFIX = ".dcmnet-"
 PARTIAL_SUFFIX = ".part"
 IOV_MAX = 1024
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+_RUN = ""
+_NUMBERS = itertools.count()
+
+
+def _begin_run() -> None:
+    """Make hidden names unlike those of every other process, and of this one before."""
+    global _RUN
+    _RUN = os.urandom(8).hex()
+
+
+_begin_run()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_run)
 
 
 class Duplicates(enum.Enum):
@@ -35,39 +49,40 @@ class Duplicates(enum.Enum):
 class PartialFile:
     """A file that is being written and is not visible yet. One that is dropped removes itself.
 
+    It is made when its first bytes are written; until then there is nothing to clean up.
+
     Args:
         directory: Where it will be; must exist.
         header: Its first bytes, written together with the first data.
 
     Attributes:
-        path: Its hidden name.
+        name: Its hidden name, with the directory.
         size: Bytes written so far, the header among them.
-
-    Raises:
-        OSError: It cannot be created.
     """
 
-    __slots__ = ("_fd", "_gone", "_header", "path", "size")
+    __slots__ = ("_exists", "_fd", "_header", "name", "size")
 
-    def __init__(self, directory: Path, header: bytes) -> None:
-        self.path = directory / f"{PARTIAL_PREFIX}{os.urandom(8).hex()}{PARTIAL_SUFFIX}"
+    def __init__(self, directory: str | os.PathLike[str], header: bytes) -> None:
+        self.name = os.path.join(directory, f"{PARTIAL_PREFIX}{_RUN}-{next(_NUMBERS)}{PARTIAL_SUFFIX}")
         self.size = 0
         self._header: bytes | None = header
-        self._gone = True
-        self._fd: int | None = os.open(self.path, _FLAGS, 0o666)
-        self._gone = False
+        self._fd: int | None = None
+        self._exists = False
 
     def __del__(self) -> None:
-        with contextlib.suppress(OSError):
-            self.discard()
+        if self._exists:
+            with contextlib.suppress(OSError):
+                self.discard()
 
     def write(self, views: Sequence[bytes | memoryview]) -> None:
         """Append all the bytes of `views`.
 
         Raises:
-            OSError: They could not all be written.
+            OSError: The file could not be made, or they could not all be written.
         """
         if self._header is not None:
+            self._fd = os.open(self.name, _FLAGS, 0o666)
+            self._exists = True
             views = [self._header, *views]
             self._header = None
         assert self._fd is not None
@@ -76,14 +91,15 @@ class PartialFile:
 
     def finish(self, *, fsync: bool) -> None:
         """Close the file, all of whose bytes are written now; with `fsync` they are on the disk as well."""
+        if self._header is not None:
+            self.write(())
         if self._fd is None:
             return
-        self.write(())
         if fsync:
             os.fsync(self._fd)
         self._close()
 
-    def publish(self, path: Path, duplicates: Duplicates, *, fsync: bool = False) -> Path | None:
+    def publish(self, path: str, duplicates: Duplicates, *, fsync: bool = False) -> str | None:
         """Give the file its name.
 
         Returns:
@@ -96,13 +112,13 @@ class PartialFile:
         """
         self.finish(fsync=fsync)
         if duplicates is Duplicates.REPLACE:
-            os.replace(self.path, path)
-            published: Path | None = path
+            os.replace(self.name, path)
+            published: str | None = path
         else:
             published = self._publish_beside(path, duplicates)
-        self._gone = published is not None
+        self._exists = published is None
         if fsync:
-            _sync_directory(path.parent)
+            _sync_directory(os.path.dirname(path) or os.curdir)
         return published
 
     def discard(self) -> None:
@@ -111,20 +127,21 @@ class PartialFile:
         Raises:
             OSError: It cannot be removed.
         """
-        if self._gone:
+        if not self._exists:
             return
-        self._gone = True
+        self._exists = False
         try:
             self._close()
         finally:
-            self.path.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.name)
 
-    def _publish_beside(self, path: Path, duplicates: Duplicates) -> Path | None:
+    def _publish_beside(self, path: str, duplicates: Duplicates) -> str | None:
         number = 0
         while True:
-            target = path if number == 0 else path.with_name(f"{path.name}.{number}")
+            target = path if number == 0 else f"{path}.{number}"
             try:
-                _rename_exclusively(self.path, target)
+                _rename_exclusively(self.name, target)
                 return target
             except FileExistsError:
                 if duplicates is Duplicates.REFUSE:
@@ -158,7 +175,7 @@ def _write_all(fd: int, views: Sequence[bytes | memoryview]) -> int:
     return total
 
 
-def _rename_exclusively(source: Path, target: Path) -> None:
+def _rename_exclusively(source: str, target: str) -> None:
     """Rename without replacing: a hard link fails where the name is taken."""
     try:
         os.link(source, target)
@@ -171,7 +188,7 @@ def _rename_exclusively(source: Path, target: Path) -> None:
         os.unlink(source)
 
 
-def _take_and_replace(source: Path, target: Path) -> None:
+def _take_and_replace(source: str, target: str) -> None:
     """For a file system without hard links: take the name with an empty file, then replace that."""
     os.close(os.open(target, _FLAGS, 0o666))
     try:
@@ -181,7 +198,7 @@ def _take_and_replace(source: Path, target: Path) -> None:
         raise
 
 
-def _sync_directory(directory: Path) -> None:
+def _sync_directory(directory: str) -> None:
     if os.name != "posix":
         return
     fd = os.open(directory, os.O_RDONLY)

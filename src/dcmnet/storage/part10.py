@@ -45,8 +45,7 @@ _SOURCE_APPLICATION_ENTITY_TITLE = 0x00020016
 
 _SOP_CLASS_UID = 0x00080016
 _SOP_INSTANCE_UID = 0x00080018
-_STUDY_INSTANCE_UID = 0x0020000D
-_IDENTIFIERS = (_SOP_CLASS_UID, _SOP_INSTANCE_UID, _STUDY_INSTANCE_UID)
+_IDENTIFIERS = (_SOP_CLASS_UID, _SOP_INSTANCE_UID)
 
 _REQUIRED_NAMES = {
     _MEDIA_STORAGE_SOP_CLASS_UID: "Media Storage SOP Class UID",
@@ -124,14 +123,12 @@ class Identifiers:
     Attributes:
         sop_class_uid: SOP Class UID (0008,0016).
         sop_instance_uid: SOP Instance UID (0008,0018).
-        study_instance_uid: Study Instance UID (0020,000D).
-        complete: Whether this is final: all three were found, or an element behind the place of the last
-            one. False when the bytes ended before that, or are malformed.
+        complete: Whether this is final: both were found, or an element behind the place of the last one.
+            False when the bytes ended before that, or are malformed.
     """
 
     sop_class_uid: str = ""
     sop_instance_uid: str = ""
-    study_instance_uid: str = ""
     complete: bool = False
 
 
@@ -223,16 +220,32 @@ def _read_group(view: memoryview, name: str) -> tuple[dict[int, str], int]:
     """The texts of group 0002 by tag, and where the group ends."""
     values: dict[int, str] = {}
     offset = PREAMBLE_LENGTH + 4
-    while _is_file_meta_at(view, offset):
+    while True:
+        offset = _read_short(view, offset, values)
+        if not _is_file_meta_at(view, offset):
+            return values, offset
         try:
             element = _element_at(view, offset, _EXPLICIT_LITTLE)
             end = _end_of(view, element, _EXPLICIT_LITTLE)
         except ValueError as error:
             raise InputFileError(name, f"truncated within its File Meta Information: {error}") from None
-        if element.tag in _FILE_META_TEXTS:
-            values[element.tag] = _text(view[element.start : end])
         offset = end
-    return values, offset
+
+
+def _read_short(view: memoryview, offset: int, values: dict[int, str]) -> int:
+    """Read elements of group 0002 that have a short length, fast; where the first other one starts."""
+    unpack = _HEADER.unpack_from
+    last = len(view) - 8
+    while offset <= last:
+        group, number, vr, length = unpack(view, offset)
+        end = offset + 8 + length
+        if group != _FILE_META_GROUP or vr not in _SHORT_VRS or end > len(view):
+            break
+        tag = group << 16 | number
+        if tag in _FILE_META_TEXTS:
+            values[tag] = _text(view[offset + 8 : end])
+        offset = end
+    return offset
 
 
 def _is_file_meta_at(view: memoryview, offset: int) -> bool:
@@ -246,7 +259,7 @@ def _is_file_meta_at(view: memoryview, offset: int) -> bool:
 
 
 def scan_identifiers(head: Buffer, transfer_syntax: str) -> Identifiers:
-    """Look for the SOP Class, SOP Instance and Study Instance UIDs at the start of a data set.
+    """Look for the SOP Class and SOP Instance UIDs at the start of a data set.
 
     Sequences in front of them are passed over, of defined and undefined length, up to `MAX_SEQUENCE_DEPTH`
     deep. A deflated data set is inflated up to `HEAD_LENGTH` bytes. Malformed bytes are not an error: what
@@ -263,7 +276,6 @@ def scan_identifiers(head: Buffer, transfer_syntax: str) -> Identifiers:
     return Identifiers(
         sop_class_uid=found.get(_SOP_CLASS_UID, ""),
         sop_instance_uid=found.get(_SOP_INSTANCE_UID, ""),
-        study_instance_uid=found.get(_STUDY_INSTANCE_UID, ""),
         complete=complete,
     )
 
@@ -309,7 +321,7 @@ def _skip_short(view: memoryview, offset: int, encoding: _Encoding) -> int:
     while offset <= last:
         group, number, vr, length = unpack(view, offset)
         tag = group << 16 | number
-        if tag >= _STUDY_INSTANCE_UID or vr not in _SHORT_VRS or tag in _IDENTIFIERS:
+        if tag >= _SOP_INSTANCE_UID or vr not in _SHORT_VRS or tag in _IDENTIFIERS:
             break
         offset += 8 + length
     return offset

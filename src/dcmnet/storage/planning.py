@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from dcmnet.acse import AcceptedContext, Negotiated, ProposedContext
 from dcmnet.dataset import CONVERTIBLE
-from dcmnet.errors import NoPresentationContext
+from dcmnet.errors import LocalProtocolError, NoPresentationContext
 from dcmnet.limits import MAX_PRESENTATION_CONTEXTS
 from dcmnet.registry.transfer_syntaxes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
-from dcmnet.storage.sources import Instance
+from dcmnet.storage.sources import ForeignFile, Instance, Source, describe, find_files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,9 @@ class Proposal:
 
     transfer_syntaxes: tuple[str, ...] | None = None
     combine: bool = False
+
+
+_WORKED_OUT = Proposal()
 
 
 @dataclass(slots=True)
@@ -72,6 +75,41 @@ def plan(
     for instance in instances:
         plan_of[instance.sop_class_uid, instance.transfer_syntax].instances.append(instance)
     return plans
+
+
+def contexts_for(*sources: Source, proposal: Proposal = _WORKED_OUT) -> tuple[ProposedContext, ...]:
+    """The presentation contexts that these objects need, all on one association.
+
+    ```python
+    with dcmnet.connect("127.0.0.1", 11112, contexts=dcmnet.contexts_for("a-study/")) as assoc: ...
+    ```
+
+    Args:
+        sources: Paths, folders (searched to the bottom; files in them that are not DICOM are left out),
+            binary file objects that can go back to their start, and pydicom data sets.
+        proposal: How transfer syntaxes are proposed.
+
+    Raises:
+        InputFileError: A source cannot be sent.
+        LocalProtocolError: They need more contexts than an association can have (PS3.8 9.3.2.2).
+    """
+    plans = plan(list(_instances(sources)), proposal)
+    if len(plans) > 1:
+        count = sum(len(each.contexts) for each in plans)
+        raise LocalProtocolError(
+            f"these objects need {count} presentation contexts, and an association has at most "
+            f"{MAX_PRESENTATION_CONTEXTS}: let dcmnet.send spread them over several, or take fewer at a time"
+        )
+    return tuple(plans[0].contexts) if plans else ()
+
+
+def _instances(sources: Sequence[Source]) -> Iterator[Instance]:
+    for source, in_folder in find_files(sources):
+        try:
+            yield describe(source)
+        except ForeignFile:
+            if not in_folder:
+                raise
 
 
 def choose_context(negotiated: Negotiated, instance: Instance) -> AcceptedContext:

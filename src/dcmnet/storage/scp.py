@@ -44,8 +44,6 @@ class StoreRequest:
     """One received object, complete, in a file that nobody else can see yet.
 
     Attributes:
-        path: The file: a DICOM file with File Meta Information, readable until it is saved or the handler
-            returns; the null device where objects are not kept.
         size: Length of its data set in bytes.
         sop_class_uid: Affected SOP Class UID.
         sop_instance_uid: Affected SOP Instance UID.
@@ -55,11 +53,8 @@ class StoreRequest:
         peer: The sender's address.
         message: The C-STORE-RQ.
         state: A dictionary that belongs to the association; handlers may keep things in it.
-        saved_as: Where `save` has put it; None before, and when the name was taken and `Duplicates.KEEP` says
-            to keep what is there.
     """
 
-    path: Path
     size: int
     sop_class_uid: str
     sop_instance_uid: str
@@ -69,9 +64,25 @@ class StoreRequest:
     peer: str
     message: CStoreRQ
     state: dict[str, Any]
-    saved_as: Path | None = None
     _file: PartialFile | None = field(repr=False, kw_only=True)
     _store: FileStore = field(repr=False, kw_only=True)
+    _saved_as: str | None = field(default=None, repr=False, kw_only=True)
+
+    @property
+    def path(self) -> Path:
+        """The file: a DICOM file with File Meta Information, readable until it is saved or the handler returns.
+
+        The null device where objects are not kept.
+        """
+        return Path(os.devnull if self._file is None else self._file.name)
+
+    @property
+    def saved_as(self) -> Path | None:
+        """Where the object is kept.
+
+        None before it is, and when the name was taken and `Duplicates.KEEP` says to keep what is there.
+        """
+        return None if self._saved_as is None else Path(self._saved_as)
 
     @property
     def transfer_syntax(self) -> str:
@@ -102,12 +113,11 @@ class StoreRequest:
         Raises:
             OSError: It could not be kept; the server answers with A700 then.
         """
-        text = os.fspath(target)
-        path = Path(text)
-        if text.endswith(("/", os.sep)):
-            path.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            path = path / self.file_name
+        path = os.fspath(target)
+        if path.endswith(("/", os.sep)):
+            os.makedirs(path, exist_ok=True)
+        if os.path.isdir(path):
+            path = os.path.join(path, self.file_name)
         return self._store.keep(self, path, duplicates)
 
 
@@ -152,7 +162,7 @@ class FileStore:
     def begin(
         self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ
     ) -> Reception | Outcome:
-        """Prepare for one object, or refuse it."""
+        """Decide on one object; nothing is touched before its first bytes are written."""
         if not is_valid_uid(request.affected_sop_instance_uid, self.tolerance):
             return INVALID_SOP_INSTANCE, "SOP Instance UID is not valid"
         if request.affected_sop_class_uid != context.abstract_syntax:
@@ -161,11 +171,8 @@ class FileStore:
             return _Discarded(self, self.new_request(core, context, request, None))
         try:
             file = PartialFile(self.directory, self._file_meta(core, context, request))
-        except ValueError as error:  # a UID that was negotiated, but is none
-            self.report(f"cannot keep an object: {error}", None)
+        except ValueError:  # a UID that was negotiated, but is none
             return PROCESSING_FAILURE, "a UID is not valid"
-        except OSError as error:
-            return self.failed(error)
         return _Incoming(self, self.new_request(core, context, request, file), file)
 
     def _file_meta(self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ) -> bytes:
@@ -185,7 +192,6 @@ class FileStore:
         """The typed request that handlers see."""
         agreed = core.agreed
         return StoreRequest(
-            path=Path(os.devnull) if file is None else file.path,
             size=0,
             sop_class_uid=request.affected_sop_class_uid,
             sop_instance_uid=request.affected_sop_instance_uid,
@@ -199,28 +205,28 @@ class FileStore:
             _store=self,
         )
 
-    def keep(self, request: StoreRequest, path: Path, duplicates: Duplicates | None = None) -> int:
+    def keep(self, request: StoreRequest, path: str, duplicates: Duplicates | None = None) -> int:
         """Give a complete object its name."""
         file = request._file
         if file is None:  # it is not kept
             return SUCCESS
         ways = duplicates or self.duplicates
         try:
-            if request.saved_as is None:
-                request.saved_as = self._publish(file, path, ways)
+            if request._saved_as is None:
+                request._saved_as = self._publish(file, path, ways)
             else:
-                _copy(request.saved_as, path, ways, self.fsync)
+                _copy(request._saved_as, path, ways, self.fsync)
         except FileExistsError:
             return DUPLICATE_SOP_INSTANCE
         return SUCCESS
 
-    def _publish(self, file: PartialFile, path: Path, duplicates: Duplicates) -> Path | None:
+    def _publish(self, file: PartialFile, path: str, duplicates: Duplicates) -> str | None:
         try:
             return file.publish(path, duplicates, fsync=self.fsync)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-        return _copy(file.path, path, duplicates, self.fsync)
+        return _copy(file.name, path, duplicates, self.fsync)
 
     def failed(self, error: BaseException) -> Outcome:
         """The outcome for an object that could not be kept (PS3.4 Table B.2-1), after telling people why."""
@@ -265,8 +271,9 @@ class _Incoming:
             if self._looking:
                 self._looking = self._head.feed(view)
 
-    def commit(self) -> Outcome | Awaitable[Outcome]:
+    def commit(self, views: Sequence[memoryview]) -> Outcome | Awaitable[Outcome]:
         try:
+            self.write(views)
             outcome = self._contradiction() or self._keep()
         except Exception as error:  # a handler may raise anything, and the peer needs an answer
             outcome = self._store.failed(error)
@@ -301,12 +308,14 @@ class _Incoming:
         try:
             self._file.discard()
         except OSError as error:  # it stays behind, but nobody takes it for an object
-            self._store.report(f"cannot remove {self._file.path}: {error}", None)
+            self._store.report(f"cannot remove {self._file.name}: {error}", None)
 
     def _keep(self) -> Outcome | Awaitable[Any]:
         store, request = self._store, self._request
         if store.handler is None:
-            return _outcome(store.keep(request, store.directory / _file_name(store.namer(request))))
+            return _outcome(
+                store.keep(request, os.path.join(store.directory, _file_name(store.namer(request))))
+            )
         self._file.finish(fsync=store.fsync)
         answer = store.handler(request)
         return answer if inspect.isawaitable(answer) else _answered(answer)
@@ -338,7 +347,8 @@ class _Discarded:
     def write(self, views: Sequence[memoryview]) -> None:
         self._request.size += sum(map(len, views))
 
-    def commit(self) -> Outcome:
+    def commit(self, views: Sequence[memoryview]) -> Outcome:
+        self.write(views)
         self._store.stored(self._request, SUCCESS)
         return SUCCESS, ""
 
@@ -365,9 +375,9 @@ def _file_name(name: str) -> str:
     return name
 
 
-def _copy(complete: Path, path: Path, duplicates: Duplicates, fsync: bool) -> Path | None:
+def _copy(complete: str, path: str, duplicates: Duplicates, fsync: bool) -> str | None:
     """Copy a complete file, to another file system as well; it becomes visible in one step there too."""
-    copy = PartialFile(path.parent, b"")
+    copy = PartialFile(os.path.dirname(path), b"")
     try:
         with open(complete, "rb") as source:
             while chunk := source.read(_COPY_LENGTH):

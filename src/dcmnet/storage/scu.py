@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from dcmnet.acse import AcceptedContext, Negotiated, ProposedContext, RequestorPolicy, build_request
 from dcmnet.dimse.messages import CStoreRSP, Priority
@@ -174,7 +174,11 @@ def _store_source(
     core: AssociationCore, opener: DataSetOpener, source: Source, priority: Priority
 ) -> Procedure[CStoreRSP]:
     instance, context, opened = yield Call(_look_and_open, (core.agreed, opener, source))
-    return (yield from _store_opened(core, context, instance, opened, priority))
+    uid, payload = instance.sop_instance_uid, opened.payload
+    try:
+        return (yield from scu.store(core, context, uid, payload, priority=priority))
+    except InputFileError as error:
+        raise _named(error, instance.name) from error
 
 
 def _look_and_open(
@@ -185,19 +189,13 @@ def _look_and_open(
     return instance, context, opener.open(instance, context.transfer_syntax)
 
 
-def _store_opened(
-    core: AssociationCore,
-    context: AcceptedContext,
-    instance: Instance,
-    opened: OpenDataSet,
-    priority: Priority,
-) -> Procedure[CStoreRSP]:
-    try:
-        return (
-            yield from scu.store(core, context, instance.sop_instance_uid, opened.payload, priority=priority)
-        )
-    except InputFileError as error:  # who reads knows a descriptor, and no name
-        raise InputFileError(instance.name, error.why) from error
+def _named(error: DcmnetError, name: str) -> DcmnetError:
+    """The error with the file's name: who reads the file knows a descriptor, and no name."""
+    if not isinstance(error, InputFileError):
+        return error
+    named = InputFileError(name, error.why)
+    named.__cause__ = error
+    return named
 
 
 def _closing_files(opener: DataSetOpener, procedure: Procedure[T]) -> Procedure[T]:
@@ -256,18 +254,43 @@ def _send_plan(
 def _send_pending(
     core: AssociationCore, opener: DataSetOpener, pending: deque[Instance], job: Transfer, report: Report
 ) -> Procedure[None]:
+    ready: list[_Prepared] = []
     while pending:
-        result = yield from _send_one(core, opener, pending.popleft(), job, report.associations)
-        if job.on_result is not None:
+        result = yield from _send_one(core, opener, pending, ready, job, report.associations)
+        if job.on_result is not None and not (ready and ready[0].opened):
             yield Call(opener.close)  # so that the hook may move or delete the file
         yield from _record(job, report, result)
         if result.error is not None and not core.upper_layer.established:
             if not isinstance(result.error, InputFileError):
-                yield from _give_up(job, report, pending, result.error)
+                yield from _give_up(job, report, pending, result.error, opener)
             return
         if job.halt and not result.ok:
             why = f"not sent: the transfer stopped when {result.name} was not stored"
-            yield from _give_up(job, report, pending, DcmnetError(why))
+            yield from _give_up(job, report, pending, DcmnetError(why), opener)
+
+
+class _Prepared(NamedTuple):
+    """An object that can be sent at once, or why it cannot."""
+
+    context: AcceptedContext | None = None
+    opened: OpenDataSet | None = None
+    error: DcmnetError | None = None
+
+
+def _prepare(core: AssociationCore, opener: DataSetOpener, instance: Instance) -> Procedure[_Prepared]:
+    try:
+        context = choose_context(core.agreed, instance)
+        opened: OpenDataSet = yield Call(opener.open, (instance, context.transfer_syntax))
+    except HARMLESS as error:
+        return _Prepared(error=error)
+    return _Prepared(context, opened)
+
+
+def _prepare_ahead(
+    core: AssociationCore, opener: DataSetOpener, instance: Instance, ready: list[_Prepared]
+) -> Procedure[None]:
+    """Prepare the next object while the peer deals with the one before; that one's file is closed."""
+    ready.append((yield from _prepare(core, opener, instance)))
 
 
 def _end(core: AssociationCore, job: Transfer, report: Report) -> Procedure[None]:
@@ -280,29 +303,49 @@ def _end(core: AssociationCore, job: Transfer, report: Report) -> Procedure[None
 
 
 def _send_one(
-    core: AssociationCore, opener: DataSetOpener, instance: Instance, job: Transfer, number: int
+    core: AssociationCore,
+    opener: DataSetOpener,
+    pending: deque[Instance],
+    ready: list[_Prepared],
+    job: Transfer,
+    number: int,
 ) -> Procedure[StoreResult]:
+    """Send the first of what is pending; `ready` holds it where it is prepared, and then the one behind."""
+    instance = pending.popleft()
     if job.on_sending is not None:
         yield Call(job.on_sending, (instance,))
-    try:
-        context = choose_context(core.agreed, instance)
-        opened: OpenDataSet = yield Call(opener.open, (instance, context.transfer_syntax))
-        if job.on_request is not None:
-            yield Call(job.on_request, (instance, context, core.message_ids.upcoming))
-        response = yield from _store_opened(core, context, instance, opened, job.priority)
-    except (*HARMLESS, AssociationError, DeadlineExceeded, ProtocolError) as error:
+    context, opened, error = ready.pop() if ready else (yield from _prepare(core, opener, instance))
+    if context is None or opened is None:
         return _result_of(instance, association=number, error=error)
+    if job.on_request is not None:
+        yield Call(job.on_request, (instance, context, core.message_ids.upcoming))
+    uid, payload = instance.sop_instance_uid, opened.payload
+    following = _prepare_ahead(core, opener, pending[0], ready) if pending else None
+    try:
+        response = yield from scu.store(
+            core, context, uid, payload, priority=job.priority, meanwhile=following
+        )
+    except (*HARMLESS, AssociationError, DeadlineExceeded, ProtocolError) as failure:
+        return _result_of(instance, association=number, error=_named(failure, instance.name))
     return _result_of(
         instance,
         association=number,
         transfer_syntax=context.transfer_syntax,
-        size=len(opened.payload),
+        size=len(payload),
         status=response.status,
         comment=response.error_comment,
     )
 
 
-def _give_up(job: Transfer, report: Report, pending: deque[Instance], error: DcmnetError) -> Procedure[None]:
+def _give_up(
+    job: Transfer,
+    report: Report,
+    pending: deque[Instance],
+    error: DcmnetError,
+    opener: DataSetOpener | None = None,
+) -> Procedure[None]:
+    if opener is not None:
+        yield Call(opener.close)  # the first of them may be prepared
     while pending:
         yield from _record(job, report, _result_of(pending.popleft(), error=error))
 

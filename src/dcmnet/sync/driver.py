@@ -200,10 +200,9 @@ class Driver:
         limit = None if effect.seconds is None else time.monotonic() + effect.seconds
         wait_first, self._answer_due = self._answer_due, False
         while event is None and not upper_layer.closing:
-            if wait_first or not self._fill(upper_layer.get_buffer()):
-                wait_first = False
-                if not upper_layer.closing:
-                    self._wait_to_receive(limit)
+            if wait_first:
+                self._wait_to_receive(limit)
+            wait_first = not self._fill(upper_layer.get_buffer())
             event = upper_layer.next_event()
             if event is None and not upper_layer.closing and self._time_is_up(limit, effect):
                 event = upper_layer.next_event()
@@ -273,7 +272,7 @@ def _call(effect: Call) -> Any:
 def call(handler: Callable[..., Any], *args: Any) -> Any:
     """Call a handler, and wait for what it returns when that is awaitable."""
     outcome = handler(*args)
-    return _awaited(outcome) if inspect.isawaitable(outcome) else outcome
+    return _awaited(outcome) if hasattr(outcome, "__await__") else outcome
 
 
 def _awaited(outcome: Awaitable[T]) -> T:
