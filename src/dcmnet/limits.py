@@ -44,6 +44,9 @@ MAX_ASSOCIATIONS = 2000
 MAX_ASSOCIATIONS_BY_PEER = 1000
 """Associations from one address: half of them all, so that one peer never locks the others out."""
 
+MAX_HANDLER_THREADS = 256
+"""Handlers and writes to files that an asyncio server runs at once, each in a thread of its own."""
+
 MAX_IDENTIFIER_LENGTH = 16 << 20
 """A data set that has to be held in memory, as an Identifier is (PS3.4 C.4): far above any query."""
 

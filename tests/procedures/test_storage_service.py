@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -134,6 +135,39 @@ def test_a_reception_that_fails_is_discarded(
     peer.close()
     with pytest.raises(type(error)):
         peer.server.finish()
+
+
+@pytest.mark.parametrize("method", ["write", "commit"])
+@pytest.mark.parametrize("data", [b"", b"1", DATA])
+def test_a_disk_that_fails_is_no_reason_to_end(
+    method: str, data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the last bytes, or any before them, find no place: the object is refused, the next is taken."""
+    target = MemoryStore()
+    error = OSError(errno.EIO, "Input/output error")
+    with monkeypatch.context() as patch:
+        patch.setattr(f"tests.procedures.pairs.Kept.{method}", failing(error))
+        peer = RawClient(store=target).associate()
+        peer.send(message(CT_ID, store_request(), data))
+        assert statuses(peer) == [0xA700]
+    assert target.discarded == [error]
+    assert target.kept == []
+    next_store_works(peer, target)
+
+
+def test_the_last_bytes_come_with_the_commit() -> None:
+    """A small object takes one call; a large one is written as it arrives."""
+    target = MemoryStore()
+    peer = RawClient(store=target).associate()
+    before = len(peer.server.effects)
+    peer.send(message(CT_ID, store_request(), DATA[:500]))
+    assert [type(each) for each in peer.server.effects[before:] if isinstance(each, Store | Call)] == [Call]
+    data = message(CT_ID, store_request(2), DATA)
+    for start in range(0, len(data), 3000):
+        peer.send(data[start : start + 3000])
+    assert sum(isinstance(each, Store) for each in peer.server.effects[before:]) >= 2
+    assert statuses(peer) == [0, 0]
+    assert target.kept == [DATA[:500], DATA]
 
 
 BEFORE_LAST = message(CT_ID, store_request(), DATA)[:-300]

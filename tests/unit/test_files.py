@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -47,7 +49,7 @@ def test_nobody_sees_a_file_before_it_is_published(tmp_path: Path) -> None:
     file = written(tmp_path)
     assert visible(tmp_path) == {}
     assert len(hidden(tmp_path)) == 1
-    assert file.publish(tmp_path / "a", Duplicates.REPLACE) == tmp_path / "a"
+    assert file.publish(f"{tmp_path}/a", Duplicates.REPLACE) == f"{tmp_path}/a"
     assert visible(tmp_path) == {"a": b"head new"}
     assert hidden(tmp_path) == []
     file.discard()
@@ -65,7 +67,7 @@ def test_size_counts_everything(tmp_path: Path) -> None:
 
 
 def test_a_file_without_data_has_its_header(tmp_path: Path) -> None:
-    PartialFile(tmp_path, b"head").publish(tmp_path / "a", Duplicates.REPLACE)
+    PartialFile(tmp_path, b"head").publish(f"{tmp_path}/a", Duplicates.REPLACE)
     assert visible(tmp_path) == {"a": b"head"}
 
 
@@ -73,7 +75,7 @@ def test_more_views_than_one_call_takes(tmp_path: Path) -> None:
     file = PartialFile(tmp_path, b"")
     views = [memoryview(b"%06d" % number) for number in range(2 * IOV_MAX + 10)]
     file.write(views)
-    file.publish(tmp_path / "a", Duplicates.REPLACE)
+    file.publish(f"{tmp_path}/a", Duplicates.REPLACE)
     assert (tmp_path / "a").read_bytes() == b"".join(views)
 
 
@@ -89,14 +91,14 @@ def test_short_writes_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     file = PartialFile(tmp_path, b"01")
     file.write([b"234", b"", memoryview(b"56789"), b"a"])
     assert file.size == 11
-    file.publish(tmp_path / "a", Duplicates.REPLACE)
+    file.publish(f"{tmp_path}/a", Duplicates.REPLACE)
     assert visible(tmp_path) == {"a": b"0123456789a"}
 
 
 def test_without_writev(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "writev")
     file = written(tmp_path)
-    file.publish(tmp_path / "a", Duplicates.REPLACE)
+    file.publish(f"{tmp_path}/a", Duplicates.REPLACE)
     assert visible(tmp_path) == {"a": b"head new"}
 
 
@@ -115,8 +117,78 @@ def test_a_disk_that_is_full_after_a_short_write(
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    file = PartialFile(tmp_path / "missing", b"head")
     with pytest.raises(FileNotFoundError):
-        PartialFile(tmp_path / "missing", b"")
+        file.write([b"data"])
+    assert file.size == 0
+    file.discard()
+    with pytest.raises(FileNotFoundError):
+        PartialFile(tmp_path / "missing", b"head").publish(f"{tmp_path}/a", Duplicates.REPLACE)
+    assert os.listdir(tmp_path) == []
+
+
+def test_nothing_is_there_before_the_first_bytes(tmp_path: Path) -> None:
+    before = open_descriptors()
+    file = PartialFile(tmp_path, b"head")
+    assert os.listdir(tmp_path) == []
+    assert open_descriptors() <= before
+    file.discard()
+    file.write([b"data"])
+    assert hidden(tmp_path) == [os.path.basename(file.name)]
+    assert os.path.dirname(file.name) == str(tmp_path)
+    file.discard()
+    assert os.listdir(tmp_path) == []
+
+
+def test_hidden_names_differ(tmp_path: Path) -> None:
+    files = [written(tmp_path, b"%d" % number) for number in range(50)]
+    assert len({file.name for file in files}) == len(hidden(tmp_path)) == 50
+    for number, file in enumerate(files):
+        assert Path(file.name).read_bytes() == b"head %d" % number
+        file.discard()
+
+
+FORKING = """
+import os, sys
+from dcmnet.storage.files import PartialFile
+here, there = os.pipe()
+for _ in range(2):
+    if os.fork() == 0:
+        os.write(there, PartialFile(sys.argv[1], b"").name.encode() + b"\\n")
+        os._exit(0)
+    os.wait()
+print(PartialFile(sys.argv[1], b"").name)
+print(os.read(here, 10000).decode())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_hidden_names_differ_in_processes_that_have_forked(tmp_path: Path) -> None:
+    """They have the same memory at first, and may write into the same folder."""
+    command = [sys.executable, "-c", FORKING, str(tmp_path)]
+    names = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.split()
+    assert len(set(names)) == 3
+
+
+def test_a_name_that_is_taken(tmp_path: Path) -> None:
+    """What is there stays, whoever it belongs to."""
+    file = PartialFile(tmp_path, b"head")
+    Path(file.name).write_bytes(b"other")
+    with pytest.raises(FileExistsError):
+        file.write([b"data"])
+    file.discard()
+    assert Path(file.name).read_bytes() == b"other"
+
+
+def test_a_name_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+    file = PartialFile("", b"head")
+    assert file.publish("a", Duplicates.KEEP, fsync=True) == "a"
+    assert synced == [f"{tmp_path}/{file.name}", str(tmp_path)]
+    assert visible(tmp_path) == {"a": b"head"}
+    assert hidden(tmp_path) == []
 
 
 # ---------------------------------------------------------------------- duplicates
@@ -124,7 +196,7 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 
 def test_replace(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"old")
-    assert written(tmp_path).publish(tmp_path / "a", Duplicates.REPLACE) == tmp_path / "a"
+    assert written(tmp_path).publish(f"{tmp_path}/a", Duplicates.REPLACE) == f"{tmp_path}/a"
     assert visible(tmp_path) == {"a": b"head new"}
     assert hidden(tmp_path) == []
 
@@ -132,8 +204,8 @@ def test_replace(tmp_path: Path) -> None:
 def test_keep(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"old")
     file = written(tmp_path)
-    assert file.publish(tmp_path / "a", Duplicates.KEEP) is None
-    assert file.path.read_bytes() == b"head new"  # whoever has it may still look into it
+    assert file.publish(f"{tmp_path}/a", Duplicates.KEEP) is None
+    assert Path(file.name).read_bytes() == b"head new"  # whoever has it may still look into it
     file.discard()
     assert visible(tmp_path) == {"a": b"old"}
     assert hidden(tmp_path) == []
@@ -141,8 +213,8 @@ def test_keep(tmp_path: Path) -> None:
 
 def test_rename(tmp_path: Path) -> None:
     for number, name in enumerate(("a", "a.1", "a.2")):
-        path = written(tmp_path, b"%d" % number).publish(tmp_path / "a", Duplicates.RENAME)
-        assert path == tmp_path / name
+        path = written(tmp_path, b"%d" % number).publish(f"{tmp_path}/a", Duplicates.RENAME)
+        assert path == f"{tmp_path}/{name}"
     assert visible(tmp_path) == {"a": b"head 0", "a.1": b"head 1", "a.2": b"head 2"}
     assert hidden(tmp_path) == []
 
@@ -151,7 +223,7 @@ def test_refuse(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"old")
     file = written(tmp_path)
     with pytest.raises(FileExistsError):
-        file.publish(tmp_path / "a", Duplicates.REFUSE)
+        file.publish(f"{tmp_path}/a", Duplicates.REFUSE)
     file.discard()
     assert visible(tmp_path) == {"a": b"old"}
     assert hidden(tmp_path) == []
@@ -164,7 +236,7 @@ def test_a_name_that_is_free(
 ) -> None:
     if number is not None:
         monkeypatch.setattr(os, "link", failing(number))
-    assert written(tmp_path).publish(tmp_path / "a", ways) == tmp_path / "a"
+    assert written(tmp_path).publish(f"{tmp_path}/a", ways) == f"{tmp_path}/a"
     assert visible(tmp_path) == {"a": b"head new"}
     assert hidden(tmp_path) == []
 
@@ -181,9 +253,9 @@ def test_a_taken_name_without_hard_links(
     file = written(tmp_path)
     if ways is Duplicates.REFUSE:
         with pytest.raises(FileExistsError):
-            file.publish(tmp_path / "a", ways)
+            file.publish(f"{tmp_path}/a", ways)
     else:
-        file.publish(tmp_path / "a", ways)
+        file.publish(f"{tmp_path}/a", ways)
     file.discard()
     assert set(visible(tmp_path)) == names
     assert (tmp_path / "a").read_bytes() == b"old"
@@ -195,7 +267,7 @@ def test_a_failing_rename_gives_the_name_back(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(os, "replace", failing(errno.ENOSPC))
     file = written(tmp_path)
     with pytest.raises(OSError, match="No space"):
-        file.publish(tmp_path / "a", Duplicates.RENAME)
+        file.publish(f"{tmp_path}/a", Duplicates.RENAME)
     assert visible(tmp_path) == {}
     file.discard()
     assert os.listdir(tmp_path) == []
@@ -209,7 +281,7 @@ def test_other_failures_of_a_link_are_told(
     monkeypatch.setattr(os, "link", failing(number))
     file = written(tmp_path)
     with pytest.raises(OSError) as caught:
-        file.publish(tmp_path / "a", ways)
+        file.publish(f"{tmp_path}/a", ways)
     assert caught.value.errno == number
     file.discard()
     assert os.listdir(tmp_path) == []
@@ -217,7 +289,7 @@ def test_other_failures_of_a_link_are_told(
 
 def test_a_hidden_name_that_stays_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "unlink", failing(errno.EBUSY))
-    assert written(tmp_path).publish(tmp_path / "a", Duplicates.KEEP) == tmp_path / "a"
+    assert written(tmp_path).publish(f"{tmp_path}/a", Duplicates.KEEP) == f"{tmp_path}/a"
     assert visible(tmp_path) == {"a": b"head new"}
 
 
@@ -230,13 +302,13 @@ def test_many_threads_publish_one_name(
         monkeypatch.setattr(os, "link", failing(errno.EPERM))
     count = 8
     barrier = threading.Barrier(count)
-    outcomes: list[Path | str | None] = []
+    outcomes: list[str | None] = []
 
     def publish(number: int) -> None:
         file = written(tmp_path, b"%d" % number)
         barrier.wait(timeout=30)
         try:
-            outcomes.append(file.publish(tmp_path / "a", ways))
+            outcomes.append(file.publish(f"{tmp_path}/a", ways))
         except FileExistsError:
             outcomes.append("refused")
         file.discard()
@@ -254,7 +326,7 @@ def test_many_threads_publish_one_name(
         return
     assert set(found) == {"a"}
     if ways is not Duplicates.REPLACE:
-        assert outcomes.count(tmp_path / "a") == 1
+        assert outcomes.count(f"{tmp_path}/a") == 1
         assert outcomes.count(None if ways is Duplicates.KEEP else "refused") == count - 1
 
 
@@ -265,9 +337,9 @@ def test_fsync_of_the_file_and_of_its_folder(tmp_path: Path, monkeypatch: pytest
     synced: list[str] = []
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
     file = written(tmp_path)
-    file.publish(tmp_path / "a", Duplicates.REPLACE, fsync=True)
-    assert synced == [str(file.path), str(tmp_path)]
-    written(tmp_path).publish(tmp_path / "a", Duplicates.REPLACE)
+    file.publish(f"{tmp_path}/a", Duplicates.REPLACE, fsync=True)
+    assert synced == [file.name, str(tmp_path)]
+    written(tmp_path).publish(f"{tmp_path}/a", Duplicates.REPLACE)
     assert len(synced) == 2
 
 
@@ -276,7 +348,7 @@ def test_a_folder_is_not_synced_where_that_cannot_be(tmp_path: Path, monkeypatch
     file = written(tmp_path)
     monkeypatch.setattr(os, "fsync", synced.append)
     monkeypatch.setattr(os, "name", "nt")
-    file.publish(tmp_path / "a", Duplicates.REPLACE, fsync=True)
+    file.publish(f"{tmp_path}/a", Duplicates.REPLACE, fsync=True)
     monkeypatch.undo()
     assert len(synced) == 1
 
@@ -285,7 +357,7 @@ def test_a_failing_fsync_publishes_nothing(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "fsync", failing(errno.EIO))
     file = written(tmp_path)
     with pytest.raises(OSError, match="Input/output"):
-        file.publish(tmp_path / "a", Duplicates.REPLACE, fsync=True)
+        file.publish(f"{tmp_path}/a", Duplicates.REPLACE, fsync=True)
     assert visible(tmp_path) == {}
     file.discard()
     assert os.listdir(tmp_path) == []
@@ -295,7 +367,7 @@ def test_finishing_twice(tmp_path: Path) -> None:
     file = written(tmp_path)
     file.finish(fsync=False)
     file.finish(fsync=True)
-    assert file.path.read_bytes() == b"head new"
+    assert Path(file.name).read_bytes() == b"head new"
     file.discard()
 
 
@@ -338,6 +410,6 @@ def test_a_folder_takes_the_name(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     file = written(tmp_path)
     with pytest.raises(IsADirectoryError):
-        file.publish(tmp_path / "a", Duplicates.REPLACE)
+        file.publish(f"{tmp_path}/a", Duplicates.REPLACE)
     file.discard()
     assert os.listdir(tmp_path) == ["a"]

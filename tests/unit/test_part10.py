@@ -318,9 +318,9 @@ class TestScanIdentifiers:
         data = b"".join(
             (
                 element(0x00080005, "", b"ISO_IR 100"),
+                element(0x00080006, "", ITEM_OPEN + ITEM_END + SEQUENCE_END, length=UNDEFINED),
                 element(0x00080016, "", b"1.2\0"),
                 element(0x00080018, "", b"1.2.3\0"),
-                element(0x00081140, "", ITEM_OPEN + ITEM_END + SEQUENCE_END, length=UNDEFINED),
                 element(0x0020000D, "", b"1.4\0"),
             )
         )
@@ -330,15 +330,15 @@ class TestScanIdentifiers:
         item = element(0xFFFEE000, "", element(0x00080100, "SH", b"AB", order=">"), order=">")
         data = b"".join(
             (
-                element(0x00080016, "UI", b"1.2\0", order=">"),
-                element(0x00080018, "UI", b"1.2.3\0", order=">"),
                 element(
-                    0x00081032,
+                    0x00080006,
                     "SQ",
                     item + element(0xFFFEE0DD, "", b"", order=">"),
                     order=">",
                     length=UNDEFINED,
                 ),
+                element(0x00080016, "UI", b"1.2\0", order=">"),
+                element(0x00080018, "UI", b"1.2.3\0", order=">"),
                 element(0x0020000D, "UI", b"1.4\0", order=">"),
             )
         )
@@ -350,12 +350,22 @@ class TestScanIdentifiers:
             meta, offset = read_file_meta(head, path.name)
             expected = pydicom.dcmread(path, stop_before_pixels=True)
             assert scan_identifiers(head[offset:], meta.transfer_syntax) == Identifiers(
-                expected.SOPClassUID, expected.SOPInstanceUID, expected.StudyInstanceUID, True
+                expected.SOPClassUID, expected.SOPInstanceUID, True
             )
 
     def test_an_element_behind_them_ends_the_search(self) -> None:
-        data = CLASS_UID + INSTANCE_UID + element(0x00280010, "US", b"\0\0")
-        assert scan_identifiers(data, LITTLE) == Identifiers("1.2", "1.2.3", "", True)
+        behind = element(0x00280010, "US", b"\0\0")
+        assert scan_identifiers(CLASS_UID + behind, LITTLE) == Identifiers("1.2", "", True)
+        assert scan_identifiers(INSTANCE_UID + behind, LITTLE) == Identifiers("", "1.2.3", True)
+        assert scan_identifiers(behind + CLASS_UID + INSTANCE_UID, LITTLE) == Identifiers(complete=True)
+
+    @pytest.mark.parametrize("behind", [b"", b"\x08", ITEM_OPEN, element(0x00080020, "DA", b"2", length=99)])
+    def test_what_stands_behind_them_is_not_looked_at(self, behind: bytes) -> None:
+        assert scan_identifiers(CLASS_UID + INSTANCE_UID + behind, LITTLE) == self.complete
+
+    def test_only_one_of_them_is_not_all(self) -> None:
+        assert scan_identifiers(CLASS_UID, LITTLE) == Identifiers("1.2")
+        assert scan_identifiers(INSTANCE_UID, LITTLE) == Identifiers("", "1.2.3")
 
     def test_absent_ones_stay_empty(self) -> None:
         assert scan_identifiers(element(0x7FE00010, "OB", b"", length=UNDEFINED), LITTLE) == Identifiers(
@@ -364,7 +374,7 @@ class TestScanIdentifiers:
 
     def test_empty_value(self) -> None:
         data = CLASS_UID + element(0x00080018, "UI", b"") + STUDY_UID
-        assert scan_identifiers(data, LITTLE) == Identifiers("1.2", "", "1.4", True)
+        assert scan_identifiers(data, LITTLE) == Identifiers("1.2", "", True)
 
     @pytest.mark.parametrize(
         "front",
@@ -410,12 +420,12 @@ class TestScanIdentifiers:
             SEQUENCE_END,
             nested(MAX_SEQUENCE_DEPTH + 1, b"") + INSTANCE_UID,
             nested(2000, b"") + INSTANCE_UID,
-            element(0x00081140, "SQ", b"", length=UNDEFINED),
-            element(0x00081140, "SQ", ITEM_END, length=UNDEFINED) + INSTANCE_UID,
-            element(0x00081140, "SQ", INSTANCE_UID, length=UNDEFINED) + INSTANCE_UID,
-            element(0x00081140, "SQ", ITEM_OPEN + SEQUENCE_END, length=UNDEFINED) + INSTANCE_UID,
-            element(0x00081140, "SQ", ITEM_OPEN + ITEM_OPEN, length=UNDEFINED) + INSTANCE_UID,
-            element(0x00081140, "SQ", element(0xFFFEE000, "", b"", length=50), length=UNDEFINED),
+            element(0x00080017, "SQ", b"", length=UNDEFINED),
+            element(0x00080017, "SQ", ITEM_END, length=UNDEFINED) + INSTANCE_UID,
+            element(0x00080017, "SQ", INSTANCE_UID, length=UNDEFINED) + INSTANCE_UID,
+            element(0x00080017, "SQ", ITEM_OPEN + SEQUENCE_END, length=UNDEFINED) + INSTANCE_UID,
+            element(0x00080017, "SQ", ITEM_OPEN + ITEM_OPEN, length=UNDEFINED) + INSTANCE_UID,
+            element(0x00080017, "SQ", element(0xFFFEE000, "", b"", length=50), length=UNDEFINED),
         ],
     )
     def test_malformed_or_cut_off(self, rest: bytes) -> None:

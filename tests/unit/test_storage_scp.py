@@ -69,13 +69,14 @@ def begin(
 
 
 def receive(store: FileStore, data: bytes | None = None, **options: Any) -> Outcome:
-    """One object, in two pieces."""
+    """One object, in three pieces; the last are left to `commit`."""
     reception = begin(store, **options)
     whole = memoryview(data_set() if data is None else data)
     half = len(whole) // 2
-    reception.write([whole[:half]])
-    reception.write([whole[half:-1], whole[-1:]])
-    outcome: Outcome = reception.commit()
+    third = len(whole) // 3
+    reception.write([whole[:third]])
+    reception.write([whole[third:half]])
+    outcome: Outcome = reception.commit([whole[half:-1], whole[-1:]])
     return outcome
 
 
@@ -123,8 +124,28 @@ def test_nobody_sees_it_before_it_is_complete(folder: Path) -> None:
     reception = begin(FileStore(directory=folder))
     reception.write([memoryview(data_set())])
     assert visible(folder) == []
-    assert reception.commit() == (0, "")
+    assert reception.commit([]) == (0, "")
     assert visible(folder) == ["CT.1.2.3"]
+
+
+def test_all_of_it_may_come_with_the_commit(folder: Path) -> None:
+    stored: list[int] = []
+    reception = begin(FileStore(directory=folder, on_stored=lambda each, _: stored.append(each.size)))
+    assert reception.commit([memoryview(data_set())]) == (0, "")
+    assert (folder / "CT.1.2.3").read_bytes().endswith(data_set())
+    assert stored == [len(data_set())]
+    assert hidden(folder) == []
+
+
+def test_beginning_touches_nothing(folder: Path) -> None:
+    """It is called where others wait meanwhile."""
+    before = open_descriptors(), os.stat(folder).st_mtime_ns
+    reception = begin(FileStore(directory=folder))
+    assert os.listdir(folder) == []
+    assert open_descriptors() <= before[0]
+    assert os.stat(folder).st_mtime_ns == before[1]
+    assert reception.discard(None) == (0xA700, "")
+    assert os.stat(folder).st_mtime_ns == before[1]
 
 
 @pytest.mark.parametrize(
@@ -239,7 +260,7 @@ def test_the_uids_of_the_data_set(folder: Path, data: bytes, status: int) -> Non
 
 def test_an_empty_data_set(folder: Path) -> None:
     reception = begin(FileStore(directory=folder))
-    assert reception.commit()[0] == 0xC000
+    assert reception.commit([])[0] == 0xC000
     assert os.listdir(folder) == []
 
 
@@ -305,6 +326,26 @@ def test_a_disk_that_fails_in_the_middle(
     assert os.listdir(folder) == []
 
 
+def test_a_disk_that_is_full_for_the_last_bytes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors: Report = []
+    stored: list[int] = []
+    handled: list[StoreRequest] = []
+    store = FileStore(
+        directory=folder,
+        handler=handled.append,
+        on_error=lambda *error: errors.append(error),
+        on_stored=lambda _, status: stored.append(status),
+    )
+    reception = begin(store)
+    whole = memoryview(data_set())
+    reception.write([whole[:-100]])
+    monkeypatch.setattr(os, "writev", failing(errno.ENOSPC))
+    assert reception.commit([whole[-100:]]) == (0xA700, "no space left")
+    assert os.strerror(errno.ENOSPC) in errors[0][0]
+    assert (stored, handled) == ([0xA700], [])
+    assert os.listdir(folder) == []
+
+
 def test_a_disk_that_fails_at_the_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "replace", failing(errno.EDQUOT))
     assert receive(FileStore(directory=folder)) == (0xA700, "no space left")
@@ -312,7 +353,21 @@ def test_a_disk_that_fails_at_the_end(folder: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_folder_that_is_gone(folder: Path) -> None:
-    assert begin(FileStore(directory=folder / "missing")) == (0xA700, "the object could not be written")
+    errors: Report = []
+    stored: list[int] = []
+    store = FileStore(
+        directory=folder / "missing",
+        on_error=lambda *error: errors.append(error),
+        on_stored=lambda _, status: stored.append(status),
+    )
+    with pytest.raises(FileNotFoundError) as caught:
+        begin(store).write([memoryview(data_set())])
+    assert begin(store).discard(caught.value) == (0xA700, "the object could not be written")
+    assert begin(store).commit([memoryview(data_set())]) == (0xA700, "the object could not be written")
+    assert begin(store).commit([]) == (0xA700, "the object could not be written")
+    assert stored == [0xA700] * 3
+    assert all(text.startswith("cannot keep an object") for text, _ in errors)
+    assert os.listdir(folder) == []
 
 
 @pytest.mark.parametrize("error", [AssociationAborted(0, 0), DeadlineExceeded("DIMSE", 3.0), None])
@@ -335,12 +390,13 @@ def test_an_object_that_is_forgotten_removes_itself(folder: Path) -> None:
 def test_a_hidden_file_that_cannot_be_removed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on Windows, while a handler's data set still has it open."""
     errors: Report = []
-    monkeypatch.setattr(Path, "unlink", failing(errno.EACCES))
+    monkeypatch.setattr(os, "unlink", failing(errno.EACCES))
     store = FileStore(
         directory=folder, handler=lambda _: 0xA701, on_error=lambda *error: errors.append(error)
     )
     assert receive(store) == (0xA701, "refused by the storage handler")
     assert errors[0][0].startswith(f"cannot remove {folder}")
+    assert len(errors) == 1
     assert visible(folder) == []
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import gc
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,13 @@ from dcmnet.errors import (
     TransportClosed,
 )
 from dcmnet.procedures.association import AssociationCore, establish
-from dcmnet.procedures.effects import Call
+from dcmnet.procedures.effects import Call, Procedure
 from dcmnet.procedures.scp import Acceptor, serve
 from dcmnet.services.storage import Outcome, storage
+from dcmnet.storage import sources
 from dcmnet.storage.planning import Proposal
 from dcmnet.storage.report import Report, StoreResult
-from dcmnet.storage.scu import Transfer, store_source, transfer
+from dcmnet.storage.scu import Transfer, _closing_files, _send_pending, store_source, transfer
 from dcmnet.storage.sources import ForeignFile, Instance
 from tests.procedures.memory import End, Network, Pipe
 from tests.procedures.pairs import MAX_PDU_LENGTH, REQUEST, TIMEOUTS, MemoryStore
@@ -221,16 +223,22 @@ def test_the_calls_in_their_order(sender: Sender, folder: Path) -> None:
     assert sender.store.requests[0].priority is Priority.HIGH
 
 
+def inodes() -> set[int]:
+    return {number for _, _, number in open_descriptors()}
+
+
 def test_a_file_is_closed_before_its_result_is_told(sender: Sender, folder: Path) -> None:
     before = open_descriptors()
     counts: list[int] = []
 
     def moved(result: StoreResult) -> None:
+        assert os.stat(result.name).st_ino not in inodes()
         counts.append(len(open_descriptors() - before))
         os.unlink(result.name)
 
     assert sender.run(folder, on_result=moved).ok
-    assert counts == [0] * 5
+    assert counts == [1, 1, 1, 1, 0]  # the next one is open by then
+    assert os.listdir(folder) == []
 
 
 def test_files_are_closed_with_the_call_that_opens_the_next(sender: Sender, folder: Path) -> None:
@@ -277,6 +285,191 @@ def test_a_data_set_is_converted(sender: Sender) -> None:
     assert sender.store.kept == [
         element(0x0008, 0x0016, "UI", CT.encode()) + element(0x0008, 0x0018, "UI", b"1.2.3")
     ]
+
+
+# ---------------------------------------------------------------------- preparing ahead
+
+
+class Watch:
+    """Which calls come in which order, with the names of files; whose result is told has been closed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: list[tuple[str, str]] = []
+        self._before = open_descriptors()
+        self._open = sources.open_data_set
+        monkeypatch.setattr(sources, "open_data_set", self._opened)
+
+    def _opened(self, instance: Instance, transfer_syntax: str) -> sources.OpenDataSet:
+        self.calls.append(("open", os.path.basename(instance.name)))
+        return self._open(instance, transfer_syntax)
+
+    def note(self, what: str) -> Callable[..., None]:
+        return lambda instance, *_: self.calls.append((what, os.path.basename(instance.name)))
+
+    def told(self, result: StoreResult) -> None:
+        name = os.path.basename(result.name)
+        self.calls.append(("result", name))
+        prepared = self.of("open").count(name) > self.of("result").count(name)  # to be sent once more
+        if os.path.exists(result.name) and not prepared:
+            assert os.stat(result.name).st_ino not in inodes()
+        assert len(open_descriptors() - self._before) <= 1
+
+    def hooks(self) -> dict[str, Any]:
+        return {
+            "on_sending": self.note("sending"),
+            "on_request": self.note("request"),
+            "on_result": self.told,
+        }
+
+    def of(self, what: str) -> list[str]:
+        return [name for each, name in self.calls if each == what]
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
+    return Watch(monkeypatch)
+
+
+NAMES = [f"{number}.dcm" for number in range(5)]
+
+
+def test_the_next_is_prepared_before_the_answer(sender: Sender, folder: Path, watch: Watch) -> None:
+    assert sender.run(folder, **watch.hooks()).ok
+    order = [("sending", "0.dcm"), ("open", "0.dcm"), ("request", "0.dcm")]
+    for this, following in pairwise(NAMES):
+        order += [("open", following), ("result", this), ("sending", following), ("request", following)]
+    assert watch.calls == [*order, ("result", "4.dcm")]
+
+
+def test_what_is_told_before_the_first_is_opened(sender: Sender, folder: Path) -> None:
+    report = sender.run(folder, on_sending=lambda _: (folder / "0.dcm").unlink(missing_ok=True))
+    assert [kind for _, kind in outcomes(report)] == [InputFileError, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("halt", [False, True])
+@pytest.mark.parametrize("hooked", [False, True])
+@pytest.mark.parametrize("repeat", [1, 2])
+def test_the_next_cannot_be_prepared(
+    sender: Sender, folder: Path, watch: Watch, halt: bool, hooked: bool, repeat: int
+) -> None:
+    """It has its results in its turn, once for each time; the one before has not suffered."""
+
+    def spoil(instance: Instance, *_: Any) -> None:
+        if instance.sop_instance_uid == "1.2.1":
+            (folder / "2.dcm").unlink(missing_ok=True)
+        watch.calls.append(("request", os.path.basename(instance.name)))
+
+    hooks = watch.hooks() if hooked else {}
+    report = sender.run(folder, **{**hooks, "on_request": spoil}, halt=halt, repeat=repeat)
+    rest: list[Any] = [DcmnetError] * (3 * repeat - 1) if halt else [InputFileError, 0, 0] * repeat
+    kinds = [0] * (2 * repeat) + (
+        [InputFileError, *rest] if halt else sorted(rest, key=lambda kind: kind == 0)
+    )
+    assert outcomes(report) == [
+        (name, kind)
+        for name, kind in zip([each for each in NAMES for _ in range(repeat)], kinds, strict=True)
+    ]
+    assert report.associations == 1
+    assert sender.peer.ends[0].result is True  # released
+    sent = NAMES[:2] if halt else [*NAMES[:2], *NAMES[3:]]
+    assert watch.of("request") == [each for each in sent for _ in range(repeat)]
+    if hooked:
+        assert watch.of("result") == [name for name, _ in outcomes(report)]
+        reached = NAMES[:2] if halt else NAMES
+        expected = [each for each in reached for _ in range(repeat)] + (["2.dcm"] if halt else [])
+        assert watch.of("sending") == expected
+
+
+@pytest.mark.parametrize("halt", [False, True])
+def test_the_next_fits_no_context(sender: Sender, folder: Path, watch: Watch, halt: bool) -> None:
+    """Nothing is opened for it, and the file before is closed all the same when its result is told."""
+    write_file(folder / "2.dcm", "1.2.2", "1.9.9")
+    report = sender.run(folder, halt=halt, **watch.hooks())
+    rest = [DcmnetError] * 2 if halt else [0, 0]
+    assert [kind for _, kind in outcomes(report)] == [0, 0, NoPresentationContext, *rest]
+    assert watch.of("open") == (NAMES[:2] if halt else [*NAMES[:2], *NAMES[3:]])
+    assert watch.of("result") == NAMES
+
+
+@pytest.mark.parametrize("number", range(5))
+@pytest.mark.parametrize("hooked", [False, True])
+@pytest.mark.parametrize("repeat", [1, 2])
+def test_an_association_that_is_lost_while_the_next_is_prepared(
+    sender: Sender, folder: Path, watch: Watch, number: int, hooked: bool, repeat: int
+) -> None:
+    sender.store.aborting = {f"1.2.{number}"}
+    report = sender.run(folder, repeat=repeat, **(watch.hooks() if hooked else {}))
+    every = [each for each in NAMES for _ in range(repeat)]
+    done = number * repeat
+    assert [name for name, _ in outcomes(report)] == every
+    assert [each.status for each in report.results] == [0] * done + [None] * (len(every) - done)
+    assert watch.of("open") == every[: done + 2]
+    assert watch.of("result") == (every if hooked else [])
+    assert watch.of("sending") == (every[: done + 1] if hooked else [])
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+def test_halt_with_one_prepared(sender: Sender, folder: Path, watch: Watch, hooked: bool) -> None:
+    sender.store.statuses = {"1.2.1": 0xA700}
+    report = sender.run(folder, halt=True, repeat=2, **(watch.hooks() if hooked else {}))
+    every = [each for each in NAMES for _ in range(2)]
+    assert outcomes(report) == list(zip(every, [0, 0, 0xA700] + [DcmnetError] * 7, strict=True))
+    assert sender.store.uids == ["1.2.0", "1.2.0", "1.2.1"]
+    assert watch.of("open") == every[:4]
+    assert watch.of("result") == (every if hooked else [])
+    assert sender.peer.ends[0].result is True
+
+
+def test_the_next_shrinks_when_it_is_prepared(sender: Sender, folder: Path, watch: Watch) -> None:
+    """Nothing of it went out: the association stays."""
+
+    def told(result: StoreResult) -> None:
+        watch.told(result)
+        if result.sop_instance_uid == "1.2.1":
+            os.truncate(folder / "2.dcm", 300)
+
+    report = sender.run(folder, **{**watch.hooks(), "on_result": told})
+    assert [kind for _, kind in outcomes(report)] == [0, 0, InputFileError, 0, 0]
+    assert str(report.results[2].error).startswith(f"{folder}/2.dcm: ")
+    assert watch.of("result") == NAMES
+
+
+def pending(sender: Sender, folder: Path, **options: Any) -> tuple[Report, Procedure[None]]:
+    """What a transfer does on one association, on one that is there."""
+    core = established(sender)
+    job = Transfer(host="peer", port=104, timeouts=TIMEOUTS, **options)
+    report = Report(associations=1)
+    instances = deque(sources.describe(folder / name) for name in NAMES)
+    opener = sources.DataSetOpener()
+    return report, _closing_files(opener, _send_pending(core, opener, instances, job, report))
+
+
+def test_a_transfer_that_is_dropped_with_one_prepared(sender: Sender, folder: Path) -> None:
+    report, procedure = pending(sender, folder)
+    sender.peer.ends[0].reading = False
+    sender.end.start(procedure)
+    del procedure
+    sender.network.settle()
+    first, second = (os.stat(folder / name).st_ino for name in NAMES[:2])
+    assert first not in inodes()
+    assert second in inodes()
+    sender.end.drop()
+    sender.end.effects.clear()
+    sender.end.error = sender.end._procedure = None
+    gc.collect()
+    assert second not in inodes()
+    assert report.results == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ZeroDivisionError()])
+def test_preparing_that_is_interrupted(sender: Sender, folder: Path, error: BaseException) -> None:
+    report, procedure = pending(sender, folder)
+    sender.end.interrupt_at(Call, error, 2)
+    with pytest.raises(type(error)):
+        sender.end.run(procedure)
+    sender.network.settle()
+    assert isinstance(sender.peer.ends[0].error, AssociationAborted)
+    assert report.results == []
 
 
 # ---------------------------------------------------------------------- files that will not do

@@ -17,6 +17,7 @@ from dcmnet.acse import REJECT_LOCAL_LIMIT_EXCEEDED
 from dcmnet.aio.driver import Driver
 from dcmnet.aio.readiness import Waiter
 from dcmnet.errors import DcmnetError
+from dcmnet.limits import MAX_HANDLER_THREADS
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.scp import reject, serve
 from dcmnet.storage.node import Handlers
@@ -77,8 +78,8 @@ class Server(Handlers):
         self._tasks: set[asyncio.Task[None]] = set()
         self._by_peer: Counter[str] = Counter()
         self._ended = asyncio.Event()
-        # Threads are made as they are needed: as many as handlers and writes that are under way at once.
-        self._executor = ThreadPoolExecutor(self.node.max_associations, thread_name_prefix="dcmnet")
+        threads = min(MAX_HANDLER_THREADS, self.node.max_associations)
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="dcmnet")
         self._accepting = [asyncio.create_task(self._accept(sock)) for sock in self._sockets]
         return self
 

@@ -18,8 +18,8 @@ Outcome = tuple[int, str]
 class Reception(Protocol):
     """One object on its way in.
 
-    `write` takes its bytes, as a `Sink`, and `commit` the last of them; where that cannot be called, or fails,
-    `discard` is.
+    `write` takes its bytes, as a `Sink`, and `commit` the last of them; where that cannot be called, or
+    fails, `discard` is.
     """
 
     def write(self, views: Sequence[memoryview]) -> None:
@@ -67,10 +67,11 @@ def _receive(core: AssociationCore, reception: Reception) -> Procedure[Outcome]:
     try:
         failure, views = yield from receive_data(core, reception)
         if failure is None:
-            outcome: Outcome | OSError = yield from _commit(reception, views)
-            if isinstance(outcome, tuple):
+            try:
+                outcome: Outcome = yield Call(reception.commit, (views,))
                 return outcome
-            failure = outcome
+            except OSError as error:  # the last bytes found no place
+                failure = error
     except GeneratorExit as error:  # nobody is left to carry out an effect
         reception.discard(error)
         raise
@@ -79,11 +80,3 @@ def _receive(core: AssociationCore, reception: Reception) -> Procedure[Outcome]:
         raise
     refusal: Outcome = yield Call(reception.discard, (failure,))
     return refusal
-
-
-def _commit(reception: Reception, views: list[memoryview]) -> Procedure[Outcome | OSError]:
-    try:
-        outcome: Outcome = yield Call(reception.commit, (views,))
-    except OSError as error:  # the last bytes found no place
-        return error
-    return outcome

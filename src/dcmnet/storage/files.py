@@ -29,8 +29,7 @@ def _begin_run() -> None:
 
 
 _begin_run()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_run)
+getattr(os, "register_at_fork", lambda **_: None)(after_in_child=_begin_run)  # Windows cannot fork
 
 
 class Duplicates(enum.Enum):

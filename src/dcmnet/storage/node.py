@@ -155,7 +155,10 @@ class Handlers:
         return handler
 
     def on_echo(self, handler: H) -> H:
-        """Decorator: `handler(core, context, request)` answers each C-ECHO: with a status, or None."""
+        """Decorator: `handler(core, context, request)` answers each C-ECHO.
+
+        It returns a status, or None for success; an exception becomes 0110, processing failure.
+        """
         self.node.hooks.echo = handler
         return handler
 

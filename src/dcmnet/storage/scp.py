@@ -70,9 +70,9 @@ class StoreRequest:
 
     @property
     def path(self) -> Path:
-        """The file: a DICOM file with File Meta Information, readable until it is saved or the handler returns.
+        """The file: a DICOM file with File Meta Information.
 
-        The null device where objects are not kept.
+        It is readable until it is saved or the handler returns; the null device where objects are not kept.
         """
         return Path(os.devnull if self._file is None else self._file.name)
 
@@ -171,7 +171,8 @@ class FileStore:
             return _Discarded(self, self.new_request(core, context, request, None))
         try:
             file = PartialFile(self.directory, self._file_meta(core, context, request))
-        except ValueError:  # a UID that was negotiated, but is none
+        except ValueError as error:  # a UID that was negotiated, but is none
+            self.report(f"cannot keep an object: {error}", None)
             return PROCESSING_FAILURE, "a UID is not valid"
         return _Incoming(self, self.new_request(core, context, request, file), file)
 
