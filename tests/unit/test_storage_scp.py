@@ -530,6 +530,12 @@ def test_save_to_a_folder_that_is_there(folder: Path, tmp_path: Path) -> None:
     assert saving(folder, tmp_path)[1].saved_as == tmp_path / "CT.1.2.3.dcm"
 
 
+def test_save_without_a_folder(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert saving(folder, "")[0] == (0, "")
+    assert (tmp_path / "CT.1.2.3.dcm").exists()
+
+
 def test_save_to_a_path(folder: Path, tmp_path: Path) -> None:
     assert saving(folder, tmp_path / "x.dcm")[1].saved_as == tmp_path / "x.dcm"
 

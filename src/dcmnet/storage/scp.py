@@ -113,7 +113,7 @@ class StoreRequest:
         Raises:
             OSError: It could not be kept; the server answers with A700 then.
         """
-        path = os.fspath(target)
+        path = os.fspath(target) or os.curdir
         if path.endswith(("/", os.sep)):
             os.makedirs(path, exist_ok=True)
         if os.path.isdir(path):
