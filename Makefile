@@ -6,15 +6,17 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
 
-.PHONY: help run install test check lint types peers unit conformance fuzz bench format registry samples clean
+.PHONY: help run install test check lint types peers unit coverage conformance fuzz soak bench format registry samples clean
 
 help:
 	@echo "make run          set up, then the demonstration: a storage node, an echo, a study sent and compared"
 	@echo "make test         set up, then every check and test"
 	@echo "make check        ruff and mypy"
 	@echo "make unit         the tests that need no peer: seconds"
+	@echo "make coverage     the layers without I/O must be covered whole, every branch, by tests without sockets"
 	@echo "make conformance  the tests against DCMTK, pynetdicom, Orthanc and tshark"
 	@echo "make fuzz         fuzzing, DCMNET_FUZZ_SECONDS=60 by default here"
+	@echo "make soak         the tests of quantities at full size: 4 GiB over the wire, 100,000 odd associations"
 	@echo "make bench        the benchmarks against DCMTK and pynetdicom"
 	@echo "make format       let ruff rewrite the layout"
 	@echo "make registry     generate the UID registry again, from pydicom's dictionary"
@@ -47,11 +49,20 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
-test: check peers
-	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile
+# The rest of the tests; `coverage` runs those of tests/unit and tests/procedures.
+test: check peers coverage
+	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile tests/test_*.py tests/faces tests/conformance tests/fuzz
 
 unit: $(VENV)/.dev
 	$(BIN)/pytest tests/test_layers.py tests/unit tests/procedures tests/faces
+
+coverage: $(VENV)/.dev
+	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile tests/unit tests/procedures --cov-branch \
+		--cov=dcmnet.ul --cov=dcmnet.acse --cov=dcmnet.acse_contexts --cov=dcmnet.dimse \
+		--cov=dcmnet.procedures --cov=dcmnet.services --cov-report=term-missing:skip-covered --cov-fail-under=100
+
+soak: $(VENV)/.dev
+	DCMNET_HUGE_BYTES=4294971393 DCMNET_ODD_ROUNDS=9100 $(BIN)/pytest tests/faces/test_quantities.py
 
 conformance: $(VENV)/.dev peers
 	$(BIN)/pytest tests/conformance

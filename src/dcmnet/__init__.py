@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         AcceptorRole,
         Negotiated,
         ProposedContext,
+        RequestorPolicy,
         SupportedContext,
     )
     from dcmnet.dimse.messages import Priority, StatusClass, status_class
@@ -68,6 +69,7 @@ __all__ = [
     "AcceptedContext",
     "Negotiated",
     "ProposedContext",
+    "RequestorPolicy",
     "UserIdentityRQ",
     # Storage
     "StorageSCU",
@@ -120,6 +122,7 @@ _HOMES = {
         "AcceptorRole",
         "Negotiated",
         "ProposedContext",
+        "RequestorPolicy",
         "SupportedContext",
     ),
     "dcmnet.dimse.messages": ("Priority", "StatusClass", "status_class"),

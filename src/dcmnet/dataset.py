@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import array
 import copy
+import io
 import sys
 import zlib
 from os import PathLike
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dcmnet.errors import InputFileError
+from dcmnet.limits import MAX_INFLATE_RATIO, MAX_INFLATED_LENGTH
 from dcmnet.registry.transfer_syntaxes import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,
@@ -34,6 +36,7 @@ CONVERTIBLE = (
 
 _FIRST_TAG = 0x00010000
 _UNDEFINED_LENGTH = 0xFFFFFFFF
+_INFLATE_STEP = 1 << 18
 _PIXEL_DATA = 0x7FE00010
 _WORD_CODES = {"OW": "H", "OF": "I", "OL": "I", "OD": "Q", "OV": "Q"}
 
@@ -44,11 +47,71 @@ def is_data_set(source: object) -> bool:
     return module is not None and isinstance(source, module.Dataset)
 
 
-def read(source: str | PathLike[str] | BinaryIO, **options: Any) -> Dataset:
-    """The data set of a file; values stay in the file until they are asked for (pydicom's `dcmread`)."""
+def read(
+    source: str | PathLike[str] | BinaryIO,
+    *,
+    max_inflated_length: int | None = MAX_INFLATED_LENGTH,
+    **options: Any,
+) -> Dataset:
+    """The data set of a file (pydicom's `dcmread`).
+
+    Args:
+        source: A path, or a file object that can go back.
+        max_inflated_length: Longest deflated data set that is inflated, in bytes: all of them in memory. None
+            does not look, where it is known that the data set is not deflated, or trusted.
+        options: As for `dcmread`.
+
+    Raises:
+        InputFileError: A deflated data set is longer than that.
+    """
     from pydicom import dcmread
 
+    if max_inflated_length is None:
+        pass
+    elif isinstance(source, str | PathLike):
+        with open(source, "rb") as file:
+            _limit_inflating(file, str(source), max_inflated_length)
+    else:
+        _limit_inflating(source, str(getattr(source, "name", "file object")), max_inflated_length)
     return dcmread(source, **options)
+
+
+def _limit_inflating(file: BinaryIO, name: str, limit: int) -> None:
+    """Refuse a file whose deflated data set is longer than `limit`, which pydicom would inflate in one go.
+
+    The file is left where it is. Nothing that is inflated here is kept.
+    """
+    start = file.tell()
+    deflated = _deflated_length(file)
+    if deflated * MAX_INFLATE_RATIO > limit and _inflated_length(file, limit) > limit:
+        raise InputFileError(name, f"its deflated data set is longer than {limit} bytes when inflated")
+    file.seek(start)
+
+
+def _deflated_length(file: BinaryIO) -> int:
+    """How many deflated bytes there are, and leave the file where they begin; 0 when it is not deflated."""
+    from pydicom.filereader import _read_file_meta_info, read_preamble
+
+    read_preamble(file, force=True)
+    if _read_file_meta_info(file).get("TransferSyntaxUID") != DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
+        return 0
+    begin = file.tell()
+    end = file.seek(0, io.SEEK_END)
+    file.seek(begin)
+    return end - begin
+
+
+def _inflated_length(file: BinaryIO, limit: int) -> int:
+    """The length of what is inflated from here on; counting stops above the limit."""
+    inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+    length = 0
+    while length <= limit and not inflater.eof:
+        deflated = inflater.unconsumed_tail or file.read(_INFLATE_STEP)
+        inflated = inflater.decompress(deflated, _INFLATE_STEP)
+        if not (deflated or inflated):  # it is truncated, which pydicom complains about
+            break
+        length += len(inflated)
+    return length
 
 
 def transfer_syntax_of(data_set: Any) -> str:
@@ -110,6 +173,7 @@ def _read_whole(file: BinaryIO, name: str) -> Dataset:
     """Read a data set that must not be truncated: of one that is, pydicom drops or cuts the last element."""
     from pydicom.filereader import read_partial
 
+    _limit_inflating(file, name, MAX_INFLATED_LENGTH)
     last: list[tuple[Any, int]] = [(None, 0)]
 
     def look(tag: Any, _: str | None, length: int) -> bool:

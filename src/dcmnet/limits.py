@@ -47,9 +47,6 @@ MAX_ASSOCIATIONS_BY_PEER = 1000
 MAX_HANDLER_THREADS = 256
 """Handlers and writes to files that an asyncio server runs at once, each in a thread of its own."""
 
-MAX_IDENTIFIER_LENGTH = 16 << 20
-"""A data set that has to be held in memory, as an Identifier is (PS3.4 C.4): far above any query."""
-
 MINIMUM_RATE = 64
 """Bytes a second that a peer must deliver in the middle of a message; a slow modem did 5,000."""
 
@@ -65,8 +62,11 @@ SMALL_RECEIVE_BUFFER_LENGTH = 4096
 SEND_BATCH_LENGTH = 256 * 1024
 """Bytes of a data set handed to one system call."""
 
+MAX_INFLATED_LENGTH = 1 << 30
+"""A deflated data set, inflated: all of it is in memory then, and 1 MB of deflated bytes may become 1 GB."""
+
 MAX_INFLATE_RATIO = 1032
-"""Deflate cannot do better than 1032 to 1: whoever claims more is lying."""
+"""Deflate cannot do better than 1032 to 1: what is short enough need not be measured."""
 
 MAX_SEQUENCE_DEPTH = 64
 """Nested sequences that are followed when a data set has to be looked into."""
@@ -143,6 +143,5 @@ class Limits:
     max_user_items: int = MAX_USER_ITEMS
     max_command_set_length: int = MAX_COMMAND_SET_LENGTH
     max_command_fragments: int = MAX_COMMAND_FRAGMENTS
-    max_identifier_length: int = MAX_IDENTIFIER_LENGTH
     receive_buffer_length: int = RECEIVE_BUFFER_LENGTH
     tolerance: Tolerance = DEFAULT_TOLERANCE

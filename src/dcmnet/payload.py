@@ -27,10 +27,3 @@ class FileRange:
 
 
 Payload: TypeAlias = "Buffer | FileRange"
-
-
-def slice_payload(payload: Payload, start: int, count: int) -> Payload:
-    """The `count` bytes of `payload` from `start`, without copying them."""
-    if isinstance(payload, FileRange):
-        return FileRange(payload.fd, payload.offset + start, count)
-    return memoryview(payload)[start : start + count]

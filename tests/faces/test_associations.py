@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import signal
 import socket
 import struct
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import dcmnet
+import dcmnet.sync.driver
+from dcmnet import aio
+from dcmnet.acse import RequestorPolicy
 from dcmnet.limits import Timeouts
 from tests.faces.adapters import PATIENT, QUICK, Face, Server, running
 from tests.faces.wire import (
     ABORT,
+    DEADLINE,
+    EXPLICIT,
     IMPLICIT,
     RELEASE_RP,
     RELEASE_RQ,
@@ -32,12 +42,12 @@ CT = "1.2.840.10008.5.1.4.1.1.2"
 AC = associate_ac([(1, IMPLICIT)])
 
 
-def accepting(then: Callable[[RawPeer], None]) -> Callable[[RawPeer], None]:
+def accepting(then: Callable[[RawPeer], None], answer: bytes = AC) -> Callable[[RawPeer], None]:
     """A script that accepts the association and goes on with `then`."""
 
     def script(peer: RawPeer) -> None:
         assert peer.read_pdu()[:1] == b"\x01"
-        peer.send(AC)
+        peer.send(answer)
         then(peer)
 
     return script
@@ -106,6 +116,165 @@ def test_a_host_that_never_answers_the_connection(face: Face) -> None:
         finally:
             for sock in waiting:
                 sock.close()
+
+
+def test_an_abort_does_not_wait_for_a_peer_that_hangs(face: Face) -> None:
+    gone = threading.Event()
+
+    def hang(peer: RawPeer) -> None:
+        assert gone.wait(DEADLINE)
+        assert peer.read_abort() == (0, 0)
+
+    with Acceptor(accepting(hang)) as acceptor:
+        association = face.connect(acceptor.port, timeouts=Timeouts(artim=None))
+        association.abort()
+        gone.set()
+
+
+def test_an_abort_ends_what_another_is_at(face: Face) -> None:
+    asked, gone = threading.Event(), threading.Event()
+    errors: list[BaseException] = []
+
+    def silent(peer: RawPeer) -> None:
+        peer.read_pdu()
+        asked.set()
+        assert gone.wait(DEADLINE)
+        assert peer.read_abort() == (0, 0)
+
+    def echo() -> None:
+        try:
+            association.echo()
+        except dcmnet.AssociationAborted as error:
+            errors.append(error)
+
+    with Acceptor(accepting(silent)) as acceptor:
+        association = face.connect(acceptor.port, timeouts=Timeouts(artim=None, dimse=None))
+        other = threading.Thread(target=echo)
+        other.start()
+        assert asked.wait(DEADLINE)
+        association.abort()
+        gone.set()
+        other.join(DEADLINE)
+    assert [str(error) for error in errors] == ["association aborted by this side: service-user"]
+    assert not association.is_established
+
+
+def test_an_abort_ends_a_transfer_that_does_not_get_on(face: Face, big_ct: Path) -> None:
+    gone = threading.Event()
+    errors: list[BaseException] = []
+
+    def stalled(peer: RawPeer) -> None:
+        peer.read(100)
+        asked.set()
+        assert gone.wait(DEADLINE)
+
+    def send() -> None:
+        try:
+            association.store(big_ct)
+        except dcmnet.AssociationAborted as error:
+            errors.append(error)
+
+    asked = threading.Event()
+    proposed = dcmnet.ProposedContext(abstract_syntax=CT, transfer_syntaxes=(EXPLICIT,))
+    script = accepting(stalled, associate_ac([(1, EXPLICIT)]))
+    with Acceptor(script) as acceptor:
+        timeouts = Timeouts(artim=None, dimse=None, write=None)
+        association = face.connect(acceptor.port, contexts=(proposed,), timeouts=timeouts)
+        other = threading.Thread(target=send)
+        other.start()
+        assert asked.wait(DEADLINE)
+        association.abort()
+        gone.set()
+        other.join(DEADLINE)
+    assert len(errors) == 1
+    assert not association.is_established
+
+
+def test_no_operation_within_another() -> None:
+    """A signal handler, for example, that runs in the thread whose operation it interrupts."""
+
+    class Meddler:
+        error: Exception | None = None
+
+        def __call__(self, number: int, frame: object) -> None:
+            try:
+                association.abort()
+            except dcmnet.LocalProtocolError as error:
+                self.error = error
+
+    def late(peer: RawPeer) -> None:
+        peer.read_pdu()
+        signal.raise_signal(signal.SIGUSR1)
+        peer.send(ABORT)
+
+    meddler = Meddler()
+    before = signal.signal(signal.SIGUSR1, meddler)
+    try:
+        with Acceptor(accepting(late)) as acceptor:
+            association = dcmnet.connect("127.0.0.1", acceptor.port, timeouts=PATIENT)
+            with pytest.raises(dcmnet.AssociationAborted):
+                association.echo()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert "under way in this thread" in str(meddler.error)
+
+
+def test_a_policy_in_place_of_the_keywords(face: Face, server: Server) -> None:
+    proposed = dcmnet.ProposedContext(abstract_syntax="1.2.840.10008.1.1", transfer_syntaxes=(IMPLICIT,))
+    policy = RequestorPolicy(called_ae_title="DCMNET", calling_ae_title="POLICY", contexts=(proposed,))
+    with face.connect(server.port, policy=policy) as association:
+        assert association.negotiated.calling_ae_title == "POLICY"
+        assert association.echo().status == 0
+    with pytest.raises(ValueError, match="contexts are part of the policy"):
+        face.connect(server.port, policy=policy, contexts=(proposed,))
+
+
+# ---------------------------------------------------------------------- several addresses, blocking
+
+
+@pytest.fixture
+def blocking() -> Iterator[dcmnet.Server]:
+    with dcmnet.Server(timeouts=PATIENT).start(0) as server:
+        yield server
+
+
+def found(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[int, str, int]) -> None:
+    """What every name stands for."""
+    infos = [(family, socket.SOCK_STREAM, 0, "", (host, port)) for family, host, port in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: infos)
+
+
+def test_an_address_family_that_is_not_there(
+    blocking: dcmnet.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found(monkeypatch, (12345, "::", 1), (socket.AF_INET, "127.0.0.1", blocking.port))
+    with dcmnet.connect("two", blocking.port, timeouts=PATIENT) as association:
+        assert association.echo().status == 0
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(
+    blocking: dcmnet.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = dcmnet.sync.driver.Driver._connect_one
+    shares: list[float] = []
+
+    def silent_at_first(self: Any, sock: socket.socket, address: Any, seconds: float) -> None:
+        shares.append(seconds)
+        if len(shares) == 1:
+            sock.close()
+            raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+        connect(self, sock, address, seconds)
+
+    monkeypatch.setattr(dcmnet.sync.driver.Driver, "_connect_one", silent_at_first)
+    here = (socket.AF_INET, "127.0.0.1", blocking.port)
+    found(monkeypatch, here, here)
+    with dcmnet.connect("two", blocking.port, timeouts=PATIENT) as association:
+        assert association.echo().status == 0
+    assert shares[0] <= 5.0 < shares[1]
+    shares.clear()
+    found(monkeypatch, here)
+    with pytest.raises(dcmnet.TransportClosed, match="timed out"):
+        dcmnet.connect("one", blocking.port, timeouts=PATIENT)
 
 
 def test_rejection(face: Face) -> None:
@@ -308,3 +477,24 @@ def test_both_families(face: Face, received: Path) -> None:
             assert association.echo().status == 0
     finally:
         started.shutdown(0)
+
+
+async def test_an_abort_while_data_keep_coming() -> None:
+    """The asyncio driver lets other tasks run between receptions without waiting itself."""
+    stop = threading.Event()
+
+    def flood(peer: RawPeer) -> None:
+        peer.read_pdu()
+        while not stop.is_set():
+            peer.send_as_far_as_it_goes(pdu(4, struct.pack(">IBB", 4, 1, 1) + b"\0\0") * 10)
+
+    with Acceptor(accepting(flood)) as acceptor:
+        limits = dcmnet.Limits(max_command_fragments=1 << 30, max_command_set_length=1 << 30)
+        timeouts = Timeouts(artim=None, dimse=None)
+        association = await aio.connect("127.0.0.1", acceptor.port, timeouts=timeouts, limits=limits)
+        task = asyncio.ensure_future(association.echo())
+        await asyncio.sleep(0.05)
+        await association.abort()
+        stop.set()
+        with pytest.raises(dcmnet.AssociationAborted, match="by this side"):
+            await task

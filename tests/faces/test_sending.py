@@ -475,3 +475,15 @@ def test_ctrl_c_between_two_effects(ct: Path, monkeypatch: pytest.MonkeyPatch) -
         with pytest.raises(KeyboardInterrupt):
             association.store(ct)
         assert closed.wait(DEADLINE)
+
+
+def test_what_a_generator_yields_is_sent(face: Face, ct: Path, received: Path) -> None:
+    with running(face, face.new_storage_scp(received)) as server:
+        report = face.send(server.port, (path for path in [ct, ct.with_name("ct-2.dcm")]))
+    assert (report.ok, report.stored) == (True, 2)
+
+
+def test_nothing_to_send_is_no_success(face: Face, received: Path) -> None:
+    with running(face, face.new_storage_scp(received)) as server:
+        report = face.send(server.port, iter(()))
+    assert not report.ok

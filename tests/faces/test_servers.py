@@ -177,6 +177,25 @@ def test_too_many_associations_from_one_address(face: Face, received: Path) -> N
             assert peer.read_pdu()[:1] == b"\x02"
 
 
+def test_one_address_locks_nobody_out(face: Face, received: Path) -> None:
+    """What is over the limit of an address is rejected or closed, and fills no place of another's."""
+    node = face.new_storage_scp(received)
+    node.node.max_associations, node.node.max_associations_by_peer = 4, 2
+    with running(face, node) as server, ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(RawPeer.associated(server.port))
+        for _ in range(2):  # silent: they would have to ask before they can be rejected
+            stack.enter_context(RawPeer.connected(server.port))
+        until(lambda: server.associations == 4)
+        stack.enter_context(RawPeer.connected(server.port)).read_end()
+        address = ("127.0.0.1", server.port)
+        for _ in range(2):
+            other = socket.create_connection(address, DEADLINE, ("127.0.0.2", 0))
+            peer = stack.enter_context(RawPeer(other))
+            peer.send(associate_rq())
+            assert peer.read_pdu()[:1] == b"\x02"
+
+
 @pytest.fixture
 def few_descriptors() -> Iterator[int]:
     """A soft limit that can be reached."""
@@ -291,6 +310,40 @@ def test_shutdown_does_not_wait_for_a_peer_that_was_told_goodbye(face: Face, rec
         stopping.start()
         stopping.join(DEADLINE)
         assert not stopping.is_alive()
+
+
+def test_shutdown_does_not_wait_for_a_peer_that_hangs(face: Face, received: Path) -> None:
+    timeouts = dcmnet.Timeouts(artim=None, network=None, write=None)
+    server = face.start(face.new_storage_scp(received, timeouts=timeouts))
+    with RawPeer.associated(server.port) as peer:
+        server.shutdown(0.0)
+        assert peer.read_abort() == (0, 0)
+        peer.read_end()
+
+
+def test_shutdown_leaves_a_handler_behind_that_never_returns(
+    face: Face, received: Path, ct: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dcmnet.sync.server.ABORT_SECONDS", 0.1)
+    monkeypatch.setattr("dcmnet.aio.server.ABORT_SECONDS", 0.1)
+    node = face.new_server(spool=received)
+    entered, leave, ended = threading.Event(), threading.Event(), threading.Event()
+
+    @node.on_store
+    def hang(request: dcmnet.StoreRequest) -> None:
+        entered.set()
+        leave.wait(DEADLINE)
+
+    node.on_ended(lambda core, error: ended.set())
+    server = face.start(node)
+    with RawPeer.associated(server.port) as peer:
+        peer.send(store())
+        assert entered.wait(DEADLINE)
+        server.shutdown(0.0)
+        assert "left behind" in caplog.text
+        assert not ended.is_set()
+        leave.set()
+        assert ended.wait(DEADLINE)
 
 
 def test_shutdown_before_start_and_twice(face: Face, received: Path) -> None:

@@ -100,6 +100,7 @@ class MemoryStore:
         outcome: What `commit` answers.
         kept: The complete data sets.
         discarded: Why others were not kept.
+        refused_with: What `begin` answered, as told afterwards.
     """
 
     full_after: int | None = None
@@ -107,6 +108,7 @@ class MemoryStore:
     outcome: Outcome = (0, "")
     kept: list[bytes] = field(default_factory=list)
     discarded: list[BaseException | None] = field(default_factory=list)
+    refused_with: list[Outcome] = field(default_factory=list)
 
     def begin(
         self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ
@@ -115,6 +117,11 @@ class MemoryStore:
         if isinstance(self.refusal, Exception):
             raise self.refusal
         return Kept(self) if self.refusal is None else self.refusal
+
+    def refused(
+        self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ, outcome: Outcome
+    ) -> None:
+        self.refused_with.append(outcome)
 
 
 def acceptor(store: MemoryStore | None = None, **options: Any) -> Acceptor:

@@ -25,6 +25,7 @@ from dcmnet.errors import (
 )
 from dcmnet.limits import Timeouts
 from dcmnet.procedures.association import (
+    ABORT_LINGER,
     abort,
     await_end,
     closing,
@@ -482,8 +483,8 @@ def test_the_requestor_aborts(seed: int) -> None:
 def test_an_abort_that_a_stalled_peer_does_not_take() -> None:
     peer = RawServer(room=1000).associate()
     peer.incoming.data += bytes(1000)
-    with pytest.raises(DeadlineExceeded, match="write"):
-        peer.client.run(abort(peer.client.core))
+    peer.client.run(abort(peer.client.core))
+    assert peer.network.now == 1000 + ABORT_LINGER
     assert not peer.client.open
 
 
@@ -500,11 +501,27 @@ def test_an_abort_that_a_stalled_peer_does_not_take_after_it_broke_the_protocol(
 def test_an_abort_by_hand_while_the_peer_does_not_close() -> None:
     peer = RawServer().associate()
     peer.client.start(abort(peer.client.core, 2, 4))
-    peer.network.wait(4)
+    peer.network.wait(ABORT_LINGER / 2)
     assert not peer.client.finished
     assert peer.client.finish() is None
     assert aborts(peer.received()) == [(2, 4)]
-    assert peer.network.now == 1005
+    assert peer.network.now == 1000 + ABORT_LINGER
+    assert not peer.client.open
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), SystemExit(), AssociationAborted(0, 0, locally=True), RuntimeError()]
+)
+def test_whoever_wants_to_be_gone_does_not_wait_for_a_peer_that_hangs(error: BaseException) -> None:
+    peer = RawServer().associate()
+    peer.client.start(echo(peer.client.core))
+    peer.network.settle()
+    peer.client.interrupt(error)
+    with pytest.raises(type(error)):
+        peer.client.finish()
+    assert aborts(peer.received()) == [(0, 0)]
+    assert peer.network.now == 1000 + ABORT_LINGER
+    assert not peer.client.open
 
 
 def test_somebody_does_not_want_to_wait_for_the_peer_to_close() -> None:

@@ -17,6 +17,8 @@ from dcmnet.dimse.messages import (
     Message,
     NDeleteRQ,
     NDeleteRSP,
+    NEventReportRQ,
+    NEventReportRSP,
 )
 from dcmnet.errors import (
     AssociationAborted,
@@ -194,6 +196,36 @@ def test_an_interrupt_in_an_echo_handler_aborts(interrupt: type[BaseException]) 
         pair.client.run(echo(pair.client.core))
     with pytest.raises(interrupt):
         pair.server.finish()
+
+
+# ---------------------------------------------------------------------- roles
+
+
+@pytest.mark.parametrize("scu_role", [True, False])
+def test_who_was_not_made_scp_does_not_perform(scu_role: bool) -> None:
+    peer = RawClient(store=MemoryStore()).associate()
+    core = peer.server.core
+    contexts = {
+        number: replace(context, scp_role=False, scu_role=scu_role)
+        for number, context in core.agreed.contexts.items()
+    }
+    core.negotiated = replace(core.agreed, contexts=contexts)
+    peer.send(message(ECHO_ID, ECHO))
+    (answer,) = messages(peer.received())
+    assert isinstance(answer, CEchoRSP)
+    assert answer.status == 0x0124
+    peer.incoming.seen.clear()
+    # PS3.7 10.1.1: N-EVENT-REPORT is invoked by the SCP: who may be SCU may get it; nobody serves it here.
+    event = NEventReportRQ(
+        message_id=8,
+        affected_sop_class_uid=VERIFICATION,
+        affected_sop_instance_uid="1.2.3",
+        event_type_id=1,
+    )
+    peer.send(message(ECHO_ID, event))
+    (answer,) = messages(peer.received())
+    assert isinstance(answer, NEventReportRSP)
+    assert answer.status == (0x0211 if scu_role else 0x0124)
 
 
 # ---------------------------------------------------------------------- what is asked

@@ -316,3 +316,14 @@ def test_an_echo_between_two_objects() -> None:
     peer.send(one + message(ECHO_ID, ask) + one)
     assert [type(each) for each in messages(peer.received())] == [CStoreRSP, CEchoRSP, CStoreRSP]
     assert target.kept == [DATA, DATA]
+
+
+def test_a_refusal_is_told_through_an_effect() -> None:
+    target = MemoryStore(refusal=(0x0122, "not here"))
+    peer = RawClient(store=target).associate()
+    before = len(peer.server.effects)
+    peer.send(message(CT_ID, store_request(), DATA))
+    assert statuses(peer) == [0x0122]
+    assert target.refused_with == [(0x0122, "not here")]
+    calls = [each for each in peer.server.effects[before:] if isinstance(each, Call)]
+    assert [each.handler for each in calls] == [target.refused]

@@ -39,7 +39,7 @@ TOOL = Tool(
                     "--config-file",
                     ("filename", "profile"),
                     "negotiate a profile",
-                    conflicts_with=families.long_names(PROPOSED, without=("-x=",)),
+                    conflicts_with=tuple(each.long for each in PROPOSED if each.short != "-x="),
                 ),
                 Option("-r", "--no-recurse", (), "stay", dest="recurse", const=False, group="recurse"),
                 Option(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -26,7 +27,7 @@ from dcmnet.cli.parser import parse
 from dcmnet.registry.sop_classes import VERIFICATION
 from dcmnet.registry.transfer_syntaxes import EXPLICIT_VR_BIG_ENDIAN
 from dcmnet.sync import server as sync_server
-from tests.unit.cli_runs import HOST, run_cli
+from tests.unit.cli_runs import HOST, json_lines, run_cli
 from tests.unit.cli_tools import logs_put_back
 
 Capture = pytest.CaptureFixture[str]
@@ -54,13 +55,39 @@ def test_a_verification(capsys: Capture, server: Server) -> None:
     assert run_cli(capsys, "echoscu", HOST, server.port) == (0, "", "")
     code, out, err = run_cli(capsys, "echoscu", "-v", HOST, server.port)
     assert (code, out) == (0, "")
-    assert err.splitlines() == [
+    *lines, totals = err.splitlines()
+    assert lines == [
         "I: Requesting Association",
         "I: Association Accepted (Max Send PDV: 131066)",
         "I: Sending Echo Request (MsgID 1)",
         "I: Received Echo Response (Success)",
         "I: Releasing Association",
     ]
+    assert re.fullmatch(r"I: echoes: 1 in \d\.\d{3} s \(\d+\.\d echoes/s\)", totals)
+
+
+def test_json_lines(capsys: Capture, server: Server) -> None:
+    answers = iter([0, 0x0122])
+    server.on_echo(lambda core, context, request: next(answers))
+    server.start(0)
+    code, out, _ = run_cli(capsys, "echoscu", HOST, server.port, "--json", "--repeat", 2)
+    assert code == echoscu.EXIT_BAD_STATUS
+    first, second, summary = json_lines(out)
+    assert 0 < first.pop("seconds") <= summary["seconds"]
+    assert first == {"event": "echo", "message_id": 1, "status": "0x0000", "text": "Success"}
+    assert (second["message_id"], second["status"]) == (2, "0x0122")
+    assert (summary["event"], summary["echoes"], summary["failed"]) == ("summary", 2, 1)
+    assert summary["exit_code"] == code
+
+
+def test_json_lines_without_an_association(capsys: Capture, server: Server) -> None:
+    server.start(0)
+    port = server.port
+    server.shutdown()
+    code, out, _ = run_cli(capsys, "echoscu", HOST, port, "--json")
+    error, summary = json_lines(out)
+    assert (code, error["event"], bool(error["text"])) == (echoscu.EXIT_NO_ASSOCIATION, "error", True)
+    assert (summary["echoes"], summary["exit_code"]) == (0, code)
 
 
 def test_what_is_proposed(capsys: Capture, server: Server) -> None:

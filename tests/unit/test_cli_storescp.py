@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -15,10 +16,11 @@ from typing import Any
 
 import pytest
 
-from dcmnet import AssociationAborted, AssociationRejected, Server, connect, send
+from dcmnet import AcceptedContext, AssociationAborted, AssociationRejected, Server, connect, send
 from dcmnet.cli import logs, storescp
 from dcmnet.cli.parser import parse
-from dcmnet.cli.receiving import Reporter, TimeNames
+from dcmnet.cli.receiving import Reporter, TimeNames, new_store
+from dcmnet.dimse.messages import CStoreRQ
 from dcmnet.registry.sop_classes import VERIFICATION
 from dcmnet.registry.transfer_syntaxes import ALL, JPEG_BASELINE_8BIT, UNCOMPRESSED
 from dcmnet.storage.part10 import read_file_meta
@@ -29,6 +31,7 @@ from tests.unit.cli_tools import logs_put_back
 Capture = pytest.CaptureFixture[str]
 Client = Callable[[int], None]
 DEADLINE = 60
+CT_CLASS = "1.2.840.10008.5.1.4.1.1.2"
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +116,7 @@ def test_objects_become_files(serve: Callable[..., tuple[int, str, str]], tmp_pa
             "I: SIGTERM: serving what is under way, and nothing new",
         ]
     )
-    assert lines[-1] == "I: associations: 2, objects stored: 2 (83.3 kB), failed: 0"
+    assert lines[-1] == "I: associations: 2, objects stored: 2 (83.3 kB), not kept: 0, failed: 0"
     assert len(names(tmp_path)) == 2
 
 
@@ -143,12 +146,12 @@ def test_json_lines(serve: Callable[..., tuple[int, str, str]], tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("action", "files", "answer", "line"),
+    ("action", "files", "answer", "line", "totals"),
     [
-        ("replace", 1, 0, "W: DICOM file already exists, overwriting: "),
-        ("keep", 1, 0, "I: DICOM file already exists, keeping it: "),
-        ("rename", 2, 0, ".1\n"),
-        ("refuse", 1, 0x0111, "not stored: 0x0111 (Duplicate SOP Instance)"),
+        ("replace", 1, 0, "W: DICOM file already exists, overwriting: ", (2, 0, 0)),
+        ("keep", 1, 0, "I: DICOM file already exists, keeping it: ", (1, 1, 0)),
+        ("rename", 2, 0, ".1\n", (2, 0, 0)),
+        ("refuse", 1, 0x0111, "not stored: 0x0111 (Duplicate SOP Instance)", (1, 0, 1)),
     ],
 )
 def test_duplicates(
@@ -158,6 +161,7 @@ def test_duplicates(
     files: int,
     answer: int,
     line: str,
+    totals: tuple[int, int, int],
 ) -> None:
     statuses: list[int | None] = []
 
@@ -165,10 +169,16 @@ def test_duplicates(
         report = send(HOST, port, [CT, CT])
         statuses.extend(result.status for result in report.results)
 
-    _, _, err = serve(client, "-v", "--on-duplicate", action)
+    _, out, err = serve(client, "-v", "--json", "--on-duplicate", action)
     assert statuses == [0, answer]
     assert len(names(tmp_path)) == files
     assert line in err
+    events = json_lines(out)
+    summary = events[-1]
+    stored = [each for each in events if each["event"] == "object" and each["stored"]]
+    assert (summary["stored"], summary["not_kept"], summary["failed"]) == totals
+    assert len(stored) == totals[0]
+    assert summary["bytes"] == sum(each["bytes"] for each in stored)
 
 
 def test_nothing_is_stored_with_ignore(serve: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
@@ -177,7 +187,8 @@ def test_nothing_is_stored_with_ignore(serve: Callable[..., tuple[int, str, str]
 
     _, out, _ = serve(client, "--ignore", "--json")
     assert names(tmp_path) == []
-    assert json_lines(out)[-1]["objects"] == 2
+    totals = json_lines(out)[-1]
+    assert (totals["objects"], totals["stored"], totals["not_kept"], totals["bytes"]) == (2, 0, 2, 0)
 
 
 def test_file_names(serve: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
@@ -198,6 +209,32 @@ def test_files_named_by_time() -> None:
     assert namer(request) == "20260131235959123.MR.dcm"
     assert namer(request) == "20260131235959123_0001.MR.dcm"
     assert namer(request) == "20260201000000000.MR.dcm"
+
+
+def test_no_time_name_comes_twice_where_the_clock_is_put_back() -> None:
+    later, sooner = datetime(2026, 1, 31, 3, 0), datetime(2026, 1, 31, 2, 0)
+    moments = iter([later, sooner, sooner, later])
+    namer = TimeNames("", lambda: next(moments))
+    request: Any = SimpleNamespace(sop_class_uid="1.2.840.10008.5.1.4.1.1.4")
+    assert [namer(request) for _ in range(4)] == [
+        "20260131030000000.MR",
+        "20260131030000000_0001.MR",
+        "20260131030000000_0002.MR",
+        "20260131030000000_0003.MR",
+    ]
+
+
+@pytest.mark.parametrize(("options", "files"), [((), 2), (("--on-duplicate", "replace"), 1)])
+def test_a_time_name_that_is_taken(
+    serve: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    files: int,
+) -> None:
+    monkeypatch.setattr(TimeNames, "__call__", lambda *_: "as-in-another-run.CT")
+    serve(lambda port: send(HOST, port, [CT, CT]).raise_for_failures(), "-tn", *options)
+    assert len(names(tmp_path)) == files
 
 
 def test_time_names_are_used(serve: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
@@ -228,6 +265,23 @@ def test_too_many_associations(serve: Callable[..., tuple[int, str, str]]) -> No
             assert (caught.value.result, caught.value.reason) == (2, 2)
 
     assert serve(client, "--max-associations", 1)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "limits"),
+    [
+        ((), (2000, 1000)),
+        (("--max-associations", "1"), (1, 1)),
+        (("--max-associations", "1001"), (1001, 1000)),
+        (("--max-associations", "3000"), (3000, 1500)),
+    ],
+)
+def test_one_address_gets_all_of_a_few_associations_and_half_of_many(
+    options: tuple[str, ...], limits: tuple[int, int]
+) -> None:
+    arguments = parse(storescp.TOOL, ["0", *options])
+    node = storescp._new_node(arguments, Reporter(logs.logger("x"), json=False, verbose_pc=False))
+    assert (node.max_associations, node.max_associations_by_peer) == limits
 
 
 def test_transfer_syntaxes_that_are_not_accepted(serve: Callable[..., tuple[int, str, str]]) -> None:
@@ -355,3 +409,27 @@ def test_help_says_where_it_listens(capsys: Capture) -> None:
     assert "It listens on every address of this computer" in out
     assert "\nexit codes:\n" in out
     assert "* " in out
+
+
+def test_an_object_that_is_refused_at_once(capsys: Capture, tmp_path: Path) -> None:
+    arguments = parse(storescp.TOOL, ["0", "-od", str(tmp_path), "--ignore"])
+    log = logging.Logger("storescp", logging.INFO)
+    records: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: records.append(record.getMessage())  # type: ignore[method-assign]
+    log.addHandler(handler)
+    reporter = Reporter(log, json=True, verbose_pc=False)
+    store = new_store(arguments, reporter)
+    core: Any = SimpleNamespace(peer="192.0.2.7:4000")
+    request = CStoreRQ(message_id=1, affected_sop_class_uid=CT_CLASS, affected_sop_instance_uid="../x")
+    context = AcceptedContext(1, CT_CLASS, ALL[0], False, True)
+    outcome = store.begin(core, context, request)
+    assert isinstance(outcome, tuple)
+    assert (records, capsys.readouterr().out) == ([], "")
+    store.refused(core, context, request, outcome)
+    assert records[0] == "Received Store Request (MsgID 1, CT)"
+    assert records[1].startswith("object ../x not stored: 0x0117")
+    reporter.conclude()
+    event, summary = json_lines(capsys.readouterr().out)
+    assert (event["stored"], event["status"]) == (False, "0x0117")
+    assert (summary["objects"], summary["stored"], summary["failed"]) == (1, 0, 1)

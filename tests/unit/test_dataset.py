@@ -22,6 +22,7 @@ from pydicom.uid import UID
 from dcmnet import dataset
 from dcmnet.dataset import CONVERTIBLE, convert, encode, is_data_set, read, transfer_syntax_of
 from dcmnet.errors import InputFileError
+from dcmnet.storage.part10 import FileMeta, encode_file_meta
 from tests.unit.objects import (
     BIG_ENDIAN,
     CT,
@@ -346,3 +347,49 @@ def test_word_codes_have_the_size_of_their_words() -> None:
 
     sizes = {vr: array.array(code).itemsize for vr, code in dataset._WORD_CODES.items()}
     assert sizes == SIZES
+
+
+def deflated_file(path: Path, inflated: int, cut: int = 0) -> Path:
+    """A deflated file of an object and so many zeros."""
+    meta = FileMeta(
+        sop_class_uid="1.2.3",
+        sop_instance_uid="1.2.3.4",
+        transfer_syntax=DEFLATED,
+        implementation_class_uid="1.2",
+    )
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    head = b"\x28\x00\x00\x30OB\0\0" + inflated.to_bytes(4, "little")
+    data = compressor.compress(head + bytes(inflated)) + compressor.flush()
+    path.write_bytes(encode_file_meta(meta) + data[: len(data) - cut])
+    return path
+
+
+@pytest.mark.parametrize("inflated", [100, 3 << 20])
+def test_inflating_has_a_limit(tmp_path: Path, inflated: int) -> None:
+    path = deflated_file(tmp_path / "a", inflated)
+    assert len(dataset.read(path, max_inflated_length=inflated + 12)[0x0028_3000].value) == inflated
+    with pytest.raises(InputFileError, match=f"longer than {inflated + 11} bytes when inflated"):
+        dataset.read(path, max_inflated_length=inflated + 11)
+    with open(path, "rb") as file:
+        with pytest.raises(InputFileError, match="when inflated"):
+            dataset.read(file, max_inflated_length=inflated + 11)
+        file.seek(0)
+        assert len(dataset.read(file, max_inflated_length=inflated + 12)[0x0028_3000].value) == inflated
+
+
+def test_what_cannot_be_too_long_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset, "_inflated_length", lambda *_: pytest.fail("measured"))
+    assert dataset.read(deflated_file(tmp_path / "a", 1 << 20))
+    monkeypatch.setattr(dataset, "_limit_inflating", lambda *_: pytest.fail("looked at"))
+    assert dataset.read(tmp_path / "a", max_inflated_length=None)
+
+
+def test_a_truncated_stream_ends_the_measuring(tmp_path: Path) -> None:
+    with pytest.raises(zlib.error):
+        dataset.read(deflated_file(tmp_path / "a", 100, cut=4), max_inflated_length=1000)
+
+
+def test_converting_has_the_limit_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset, "MAX_INFLATED_LENGTH", 1000)
+    with pytest.raises(InputFileError, match="when inflated"):
+        dataset.convert(deflated_file(tmp_path / "a", 2000), EXPLICIT, name="a")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import stat
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from dcmnet.acse import AcceptorPolicy, SupportedContext
 from dcmnet.dimse.messages import CEchoRQ, CStoreRQ
@@ -100,11 +106,58 @@ def test_decorators_return_what_they_decorate(tmp_path: Path) -> None:
     assert handlers.node.store == FileStore(directory=tmp_path, handler=handler)
 
 
-def test_objects_wait_in_the_temporary_folder_unless_told_otherwise() -> None:
+def test_objects_wait_in_a_folder_that_is_private_and_removed_with_the_server() -> None:
     handlers = Handlers()
     handlers.on_store(lambda _: None)
     assert handlers.node.store is not None
-    assert handlers.node.store.directory == Path(tempfile.gettempdir())
+    spool = handlers.node.store.directory
+    assert spool.parent == Path(tempfile.gettempdir())
+    assert stat.S_IMODE(spool.stat().st_mode) == 0o700
+    handlers.on_store(lambda _: 0)
+    assert handlers.node.store.directory == spool
+    (spool / "left").touch()
+    del handlers
+    gc.collect()
+    assert not spool.exists()
+
+
+def test_the_folder_outlives_a_child_process_and_not_the_interpreter() -> None:
+    code = """
+import os
+from dcmnet.storage.node import Handlers
+handlers = Handlers()
+handlers.on_store(print)
+child = os.fork()
+if child:
+    os.waitpid(child, 0)
+    print(os.path.isdir(handlers.node.store.directory), handlers.node.store.directory)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    there, folder = ran.stdout.split()
+    assert there == "True"
+    assert not Path(folder).exists()
+
+
+def test_no_folder_is_made_without_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda **_: pytest.fail("made"))
+    Handlers()
+    Handlers(spool=tmp_path).on_store(lambda _: None)
+
+
+def test_how_many_associations() -> None:
+    standard = Handlers().node
+    assert (standard.max_associations, standard.max_associations_by_peer) == (2000, 1000)
+    node = Handlers(max_associations=7, max_associations_by_peer=3).node
+    assert (node.max_associations, node.max_associations_by_peer) == (7, 3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"ae_title": "A"}, {"max_associations": 1}, {"limits": Limits(max_user_items=1)}, {"max_pdu_length": 9}],
+)
+def test_a_node_has_everything(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="set them there"):
+        Handlers(node=Node(), **options)
 
 
 def test_a_handler_leaves_the_store_as_it_was_set_up(tmp_path: Path) -> None:

@@ -46,15 +46,10 @@ class TestUids:
     def test_registered(self) -> None:
         assert uids.name_of(CT) == "CT Image Storage"
         assert uids.keyword_of(CT) == "CTImageStorage"
-        assert uids.type_of(CT) == "SOP Class"
-        assert not uids.is_retired(CT)
-        assert uids.is_retired(transfer_syntaxes.EXPLICIT_VR_BIG_ENDIAN)
 
     def test_not_registered(self) -> None:
         assert uids.name_of(PRIVATE) == PRIVATE
         assert uids.keyword_of(PRIVATE) == PRIVATE
-        assert uids.type_of(PRIVATE) == ""
-        assert not uids.is_retired(PRIVATE)
         assert uids.dcmtk_name_of(PRIVATE) == PRIVATE
 
     @pytest.mark.parametrize("uid", UIDS)
@@ -286,7 +281,7 @@ class TestSopClasses:
         for name, uid in constants(sop_classes).items():
             if isinstance(uid, str) and name != "UNKNOWN_PREFIX":
                 expected = "Well-known SOP Instance" if name.endswith("_INSTANCE") else "SOP Class"
-                assert uids.type_of(uid).removeprefix("Meta ") == expected, name
+                assert UIDS[uid][2].removeprefix("Meta ") == expected, name
 
 
 class TestStatuses:

@@ -39,9 +39,20 @@ def test_the_comment_is_told() -> None:
 
 def test_a_transfer_without_objects() -> None:
     report = Report()
-    assert (report.ok, report.stored, report.failed, report.warnings, report.size) == (True, 0, 0, 0, 0)
+    assert (report.ok, report.stored, report.failed, report.warnings, report.size) == (False, 0, 0, 0, 0)
     assert report.statuses == {}
-    report.raise_for_failures()
+    with pytest.raises(StatusError, match=r"^nothing to send$"):
+        report.raise_for_failures()
+
+
+@pytest.mark.parametrize(
+    ("count", "names"), [(1, "f0"), (5, "f0, f1, f2, f3, f4"), (7, "f0, f1, f2, f3, f4 and 2 more")]
+)
+def test_a_transfer_of_nothing_but_other_files(count: int, names: str) -> None:
+    report = Report(skipped=[(f"f{number}", "is no DICOM file") for number in range(count)])
+    assert not report.ok
+    with pytest.raises(StatusError, match=f"^nothing to send; passed over: {names}$"):
+        report.raise_for_failures()
 
 
 def test_a_transfer_in_numbers() -> None:

@@ -27,6 +27,7 @@ from dcmnet.storage.sources import (
     ForeignFile,
     Instance,
     OpenDataSet,
+    as_sources,
     describe,
     find_files,
     open_data_set,
@@ -488,3 +489,14 @@ def test_a_folder_that_cannot_be_read_comes_up(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(os, "scandir", refuse)
     assert found([tmp_path])[-1] == (f"{tmp_path}/sub", False)
     assert found([tmp_path / "sub"]) == [(f"{tmp_path}/sub", False)]
+
+
+def test_one_source_or_many(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    data_set = pydicom.Dataset()
+    for one in ("a", b"a", tmp_path, file, data_set, 7):
+        assert list(as_sources(one)) == [one]
+    many = ["a", tmp_path, file]
+    for group in (many, tuple(many), iter(many), (each for each in many), dict.fromkeys(many)):
+        assert list(as_sources(group)) == many
+    assert list(as_sources([])) == []

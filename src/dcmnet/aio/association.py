@@ -12,6 +12,7 @@ from dcmnet._net.trace import log_trace
 from dcmnet.acse import AcceptedContext, Negotiated, ProposedContext, RequestorPolicy, build_request
 from dcmnet.aio.driver import Driver
 from dcmnet.dimse.messages import CEchoRSP, CStoreRSP, Priority
+from dcmnet.errors import LocalProtocolError
 from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, Limits, Timeouts
 from dcmnet.procedures import association as procedures
 from dcmnet.procedures import scu
@@ -29,13 +30,15 @@ class Association:
     """An established association, as its requestor has it. Made by `connect`.
 
     Leaving an `async with` block releases the association, or aborts it when an exception is on its way out.
-    One operation runs at a time; other tasks wait for their turn.
+    One operation runs at a time; other tasks wait for their turn, but for `abort`, which ends what is under
+    way.
     """
 
     def __init__(self, driver: Driver, core: AssociationCore) -> None:
         self._driver = driver
         self._core = core
         self._lock = asyncio.Lock()
+        self._owner: asyncio.Task[Any] | None = None
 
     async def __aenter__(self) -> Association:
         return self
@@ -98,12 +101,41 @@ class Association:
         return await self._run(procedures.release(self._core))
 
     async def abort(self) -> None:
-        """End the association at once with an A-ABORT."""
-        return await self._run(procedures.abort(self._core))
+        """End the association at once with an A-ABORT.
+
+        An operation under way in another task ends with AssociationAborted, by this side. A peer that hangs
+        is not waited for.
+
+        Raises:
+            LocalProtocolError: Called from within an operation of the same task.
+        """
+        self._refuse_reentry()
+        if self._lock.locked():
+            self._driver.interrupt()
+        async with self._lock:
+            self._driver.resume()
+            await self._perform(procedures.abort(self._core))
 
     async def _run(self, procedure: Procedure[T]) -> T:
+        self._refuse_reentry()
         async with self._lock:
+            return await self._perform(procedure)
+
+    async def _perform(self, procedure: Procedure[T]) -> T:
+        try:
+            self._owner = asyncio.current_task()
             return await self._driver.run(procedure)
+        finally:
+            self._owner = None
+
+    def _refuse_reentry(self) -> None:
+        """A callback may not begin an operation within another.
+
+        Raises:
+            LocalProtocolError: This task has one under way.
+        """
+        if self._owner is not None and self._owner is asyncio.current_task():
+            raise LocalProtocolError("an operation is under way in this task: raise an exception to end it")
 
 
 class connect:  # reads as a function: awaited, or the target of `async with`
@@ -119,6 +151,8 @@ class connect:  # reads as a function: awaited, or the target of `async with`
         contexts: Presentation contexts to propose; Verification when not given.
         max_pdu_length: Longest P-DATA-TF this side takes, in bytes.
         user_identity: Who is calling (PS3.7 D.3.3.7).
+        policy: All that is asked for, in place of `called`, `calling`, `contexts`, `max_pdu_length` and
+            `user_identity`: roles, extended negotiations and the rest.
         timeouts: Every timer.
         limits: What the peer may send.
         family: `socket.AF_INET`, `AF_INET6`, or `AF_UNSPEC` for whatever the name stands for.
@@ -128,6 +162,7 @@ class connect:  # reads as a function: awaited, or the target of `async with`
         AssociationRejected: The peer refused; result, source and reason say why.
         AssociationAborted: The peer aborted.
         DeadlineExceeded: It took too long.
+        ValueError: Both `policy` and `contexts` are given.
     """
 
     def __init__(  # noqa: PLR0913  # every one is a keyword
@@ -137,18 +172,21 @@ class connect:  # reads as a function: awaited, or the target of `async with`
         *,
         called: str = "ANY-SCP",
         calling: str = "DCMNET",
-        contexts: Sequence[ProposedContext] = DEFAULT_CONTEXTS,
+        contexts: Sequence[ProposedContext] | None = None,
         max_pdu_length: int = DEFAULT_MAX_PDU_LENGTH,
         user_identity: UserIdentityRQ | None = None,
+        policy: RequestorPolicy | None = None,
         timeouts: Timeouts | None = None,
         limits: Limits | None = None,
         family: int = socket.AF_UNSPEC,
     ) -> None:
         self._address = (host, port)
-        self._policy = RequestorPolicy(
+        if policy is not None and contexts is not None:
+            raise ValueError("contexts are part of the policy: give one of the two")
+        self._policy = policy or RequestorPolicy(
             called_ae_title=called,
             calling_ae_title=calling,
-            contexts=tuple(contexts),
+            contexts=DEFAULT_CONTEXTS if contexts is None else tuple(contexts),
             max_pdu_length=max_pdu_length,
             user_identity=user_identity,
         )

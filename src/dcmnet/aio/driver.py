@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from dcmnet._net.connecting import happy_eyeballs
 from dcmnet._net.transfer import Gatherer, address_text, prepare, reason_text, rest_after, send_some
 from dcmnet.aio.readiness import Waiter
-from dcmnet.errors import DeadlineExceeded, TransportClosed
+from dcmnet.errors import AssociationAborted, DeadlineExceeded, TransportClosed
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.effects import (
     Call,
@@ -101,6 +101,20 @@ class Driver:
         except StopIteration as stop:
             value: T = stop.value
             return value
+
+    def interrupt(self) -> None:
+        """From another task: the procedure under way gets AssociationAborted where it sends or receives."""
+        error = AssociationAborted(0, 0, locally=True)
+        if self._waiter is None or not self._waiter.fail(error):
+            self._actions[Send] = self._actions[Receive] = self._interrupted
+
+    async def _interrupted(self, _: Send | Receive | None = None) -> Any:
+        self.resume()
+        raise AssociationAborted(0, 0, locally=True)
+
+    def resume(self) -> None:
+        """Forget an interruption that nothing was under way for."""
+        self._actions[Send], self._actions[Receive] = self._send, self._receive
 
     async def _spawn(self, effect: Spawn) -> Any:
         return await Driver(effect.core, family=self._family, executor=self._executor).run(effect.procedure)
@@ -229,6 +243,8 @@ class Driver:
         if self._in_a_row >= TURN:
             self._in_a_row = 0
             await asyncio.sleep(0)
+            if self._actions[Receive] != self._receive:  # `interrupt` found nobody waiting
+                await self._interrupted()
 
     async def _wait_to_receive(self, limit: float | None) -> None:
         assert self._waiter is not None

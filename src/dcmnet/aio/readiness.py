@@ -49,6 +49,13 @@ class Waiter:
             self._loop.remove_reader(self._sock)
             self._reading = False
 
+    def fail(self, error: BaseException) -> bool:
+        """Make who waits get `error`; False when nobody waits."""
+        if self._future is None or self._future.done():
+            return False
+        self._future.set_exception(error)
+        return True
+
     async def _wait(self, write: bool, read: bool, deadline: float | None) -> Ready:
         future: asyncio.Future[Ready] = self._loop.create_future()
         self._future = future

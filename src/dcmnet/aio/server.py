@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import socket
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
+from dcmnet._net.admission import Admission, Verdict
 from dcmnet._net.listening import OUT_OF_RESOURCES, PAUSE, open_listeners
 from dcmnet._net.trace import log_failure, log_trace, logger
 from dcmnet._net.transfer import address_text
@@ -24,6 +24,9 @@ from dcmnet.storage.node import Handlers
 
 LOOPBACK = "127.0.0.1"
 DRAIN_SECONDS = 10.0
+
+ABORT_SECONDS = 5.0
+"""How long aborted associations may take to end; a handler that never returns does not hold `shutdown`."""
 
 
 class Server(Handlers):
@@ -76,7 +79,7 @@ class Server(Handlers):
         self._sockets = tuple(open_listeners(host, port, family))
         self._acceptor = self.node.acceptor(log_failure)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._by_peer: Counter[str] = Counter()
+        self._admission = Admission(self.node.max_associations, self.node.max_associations_by_peer)
         self._ended = asyncio.Event()
         threads = min(MAX_HANDLER_THREADS, self.node.max_associations)
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="dcmnet")
@@ -91,7 +94,10 @@ class Server(Handlers):
         return not pending
 
     async def shutdown(self, drain: float = DRAIN_SECONDS) -> None:
-        """Stop accepting, let associations finish for `drain` seconds, abort those that are left."""
+        """Stop accepting, let associations finish for `drain` seconds, abort those that are left.
+
+        One whose handler does not return within a few seconds more is logged and left behind.
+        """
         sockets, self._sockets = self._sockets, ()
         if self._ended is None:  # it never ran
             return
@@ -120,7 +126,8 @@ class Server(Handlers):
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            if tasks:
+                await _wait_for_aborted(tasks)
 
     def hasten_shutdown(self) -> None:
         """While `shutdown` waits: abort what is left at once."""
@@ -159,31 +166,27 @@ class Server(Handlers):
             waiter.close()
 
     def _begin(self, connection: socket.socket, peer: str) -> None:
-        full = len(self._tasks) >= self.node.max_associations
-        full = full or self._by_peer[peer] >= self.node.max_associations_by_peer
-        if len(self._tasks) >= 2 * self.node.max_associations:
-            connection.close()  # too many even to be told so
+        verdict = self._admission.decide(peer)
+        if verdict is Verdict.CLOSE:
+            connection.close()
             return
-        self._by_peer[peer] += 1
-        task = asyncio.create_task(self._serve(connection, peer, full))
+        task = asyncio.create_task(self._serve(connection, peer, verdict), name=f"dcmnet-{peer}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, connection: socket.socket, peer: str, full: bool) -> None:
+    async def _serve(self, connection: socket.socket, peer: str, verdict: Verdict) -> None:
         try:
             with connection:
-                await self._serve_one(connection, full)
+                await self._serve_one(connection, verdict)
         finally:
-            self._by_peer[peer] -= 1
-            if self._by_peer[peer] <= 0:
-                del self._by_peer[peer]
+            self._admission.done(peer, verdict)
 
-    async def _serve_one(self, connection: socket.socket, full: bool) -> None:
+    async def _serve_one(self, connection: socket.socket, verdict: Verdict) -> None:
         core = self.node.new_core(log_trace())
         error: BaseException | None = None
         try:
             driver = Driver(core, connection, executor=self._executor)
-            if full:
+            if verdict is Verdict.REJECT:
                 logger.warning("%s: rejected, too many associations", core.peer)
                 await driver.run(reject(core, REJECT_LOCAL_LIMIT_EXCEEDED))
             else:
@@ -210,3 +213,10 @@ class Server(Handlers):
                 await outcome
         except Exception:
             logger.exception("%s: a hook failed", core.peer)
+
+
+async def _wait_for_aborted(tasks: set[asyncio.Task[None]]) -> None:
+    ended, left = await asyncio.wait(tasks, timeout=ABORT_SECONDS)
+    await asyncio.gather(*ended, return_exceptions=True)  # whatever they ended with has been logged
+    for task in left:
+        logger.error("%s: left behind, a handler has not returned", task.get_name())

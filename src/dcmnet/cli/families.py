@@ -214,32 +214,18 @@ def preferred_transfer_syntaxes(
 
 def reporting() -> Section:
     """`--json` and `--no-progress`; attributes `json`, `no_progress`."""
-    return Section(
-        "report options",
-        (
-            Option(
-                "",
-                "--json",
-                (),
-                "print every event and a summary on stdout, as JSON lines",
-                beyond_dcmtk=True,
-            ),
-            Option("", "--no-progress", (), "show no progress bar on a terminal", beyond_dcmtk=True),
-        ),
-    )
+    no_progress = Option("", "--no-progress", (), "show no progress bar on a terminal", beyond_dcmtk=True)
+    return Section("report options", (_JSON, no_progress))
 
 
-def long_names(options: Iterable[Option], *, without: Iterable[str] = ()) -> tuple[str, ...]:
-    """The long spellings of `options`, for `conflicts_with` and `requires`.
+def json_reporting() -> Section:
+    """`--json`, for a tool without a progress bar; attribute `json`."""
+    return Section("report options", (_JSON,))
 
-    Args:
-        options: The rows.
-        without: Short or long spellings to leave out.
-    """
-    left_out = frozenset(without)
-    return tuple(
-        option.long for option in options if option.long not in left_out and option.short not in left_out
-    )
+
+_JSON = Option(
+    "", "--json", (), "print every event and a summary on stdout, as JSON lines", beyond_dcmtk=True
+)
 
 
 _PDU_LENGTH = Integer(SMALLEST_MAX_PDU, LARGEST_MAX_PDU)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from logging import INFO, Logger
@@ -42,7 +42,7 @@ class Reporter:
         self._json = JsonLines() if json else None
         self._verbose_pc = verbose_pc
         self._lock = threading.Lock()
-        self._counts = {"associations": 0, "objects": 0, "stored": 0, "failed": 0, "bytes": 0}
+        self._counts = dict.fromkeys(("associations", "objects", "stored", "not_kept", "failed", "bytes"), 0)
 
     def hooks(self) -> Hooks:
         """What the server calls."""
@@ -63,16 +63,17 @@ class Reporter:
         """Show the totals."""
         counts = self._counts
         self.log.info(
-            "associations: %d, objects stored: %d (%s), failed: %d",
+            "associations: %d, objects stored: %d (%s), not kept: %d, failed: %d",
             counts["associations"],
             counts["stored"],
             readable_length(counts["bytes"]),
+            counts["not_kept"],
             counts["failed"],
         )
         if self._json is not None:
             self._json.summary(**counts)
 
-    def requested(self, core: AssociationCore, request: CStoreRQ) -> None:
+    def requested(self, request: CStoreRQ) -> None:
         """A C-STORE-RQ has come."""
         if not self.log.isEnabledFor(INFO):
             return
@@ -82,7 +83,7 @@ class Reporter:
 
     def answered(self, core: AssociationCore, request: CStoreRQ, outcome: Outcome) -> None:
         """A C-STORE-RQ has been refused before its object was looked at."""
-        self._count(outcome[0], 0)
+        self._count("failed")
         text = self._refused(outcome[0], outcome[1], request.affected_sop_instance_uid)
         self.event(
             "object",
@@ -97,7 +98,10 @@ class Reporter:
 
     def stored(self, request: StoreRequest, status: int) -> None:
         """An object has been received, and kept or refused."""
-        self._count(status, request.size)
+        if request.saved_as is not None:
+            self._count("stored", request.size)
+        else:
+            self._count("not_kept" if status == SUCCESS else "failed")
         if status == SUCCESS and self._json is None:
             return
         text = text_of(status, "storage")
@@ -133,10 +137,10 @@ class Reporter:
         self.log.error("object %s not stored: 0x%04X (%s)", sop_instance_uid, status, detail)
         return text
 
-    def _count(self, status: int, length: int) -> None:
+    def _count(self, outcome: str, length: int = 0) -> None:
         with self._lock:
             self._counts["objects"] += 1
-            self._counts["stored" if status == SUCCESS else "failed"] += 1
+            self._counts[outcome] += 1
             self._counts["bytes"] += length
 
     # ------------------------------------------------------------------ the life of an association
@@ -191,11 +195,17 @@ class ReportingStore(FileStore):
         self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ
     ) -> Reception | Outcome:
         """Prepare for one object, or refuse it."""
-        self.reporter.requested(core, request)
         reception = FileStore.begin(self, core, context, request)
-        if isinstance(reception, tuple):
-            self.reporter.answered(core, request, reception)
-        return reception
+        if isinstance(reception, tuple) or not self.reporter.log.isEnabledFor(INFO):
+            return reception
+        return _Announced(reception, self.reporter, request)
+
+    def refused(
+        self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ, outcome: Outcome
+    ) -> None:
+        """Tell that an object was refused before it was looked at."""
+        self.reporter.requested(request)
+        self.reporter.answered(core, request, outcome)
 
     def keep(self, request: StoreRequest, path: str, duplicates: Duplicates | None = None) -> int:
         """Give a complete object its name."""
@@ -206,17 +216,50 @@ class ReportingStore(FileStore):
         return status
 
 
+class _Announced:
+    """An object on its way in, of which the first bytes are announced: files and logs are not for `begin`."""
+
+    __slots__ = ("_reception", "_reporter", "_request")
+
+    def __init__(self, reception: Reception, reporter: Reporter, request: CStoreRQ) -> None:
+        self._reception = reception
+        self._reporter = reporter
+        self._request: CStoreRQ | None = request
+
+    def write(self, views: Sequence[memoryview]) -> None:
+        self._announce()
+        self._reception.write(views)
+
+    def commit(self, views: Sequence[memoryview]) -> Outcome | Awaitable[Outcome]:
+        self._announce()
+        return self._reception.commit(views)
+
+    def discard(self, error: BaseException | None) -> Outcome:
+        return self._reception.discard(error)
+
+    def _announce(self) -> None:
+        if self._request is not None:
+            self._reporter.requested(self._request)
+            self._request = None
+
+
 def new_store(arguments: Arguments, reporter: Reporter) -> ReportingStore:
     """The store that the output options ask for."""
     return ReportingStore(
         directory=Path(arguments.output_directory),
         namer=_namer(arguments),
-        duplicates=Duplicates(arguments.on_duplicate),
+        duplicates=_duplicates(arguments),
         fsync=arguments.fsync,
         discard=arguments.ignore,
         on_stored=reporter.stored,
         reporter=reporter,
     )
+
+
+def _duplicates(arguments: Arguments) -> Duplicates:
+    if arguments.timenames and "--on-duplicate" not in arguments:
+        return Duplicates.RENAME  # such a name says nothing about the object: it must not replace another one
+    return Duplicates(arguments.on_duplicate)
 
 
 def _namer(arguments: Arguments) -> Namer:
@@ -230,6 +273,8 @@ def _namer(arguments: Arguments) -> Namer:
 
 class TimeNames:
     """File names from the time of reception: `20260131235959123.CT`, `20260131235959123_0001.CT`.
+
+    None is given twice: where the clock is put back, the last time stays until it has come again.
 
     Args:
         extension: Put behind.
@@ -248,7 +293,8 @@ class TimeNames:
         with self._lock:
             now = self._now()
             stamp = f"{now:%Y%m%d%H%M%S}{now.microsecond // 1000:03d}"
-            self._number = self._number + 1 if stamp == self._last else 0
-            self._last = stamp
+            self._number = self._number + 1 if stamp <= self._last else 0
+            self._last = max(stamp, self._last)
             number = f"_{self._number:04d}" if self._number else ""
-        return f"{stamp}{number}.{prefix_of(request.sop_class_uid)}{self._extension}"
+            name = f"{self._last}{number}"
+        return f"{name}.{prefix_of(request.sop_class_uid)}{self._extension}"

@@ -29,6 +29,7 @@ from dcmnet.cli.options import (
     Tool,
 )
 from dcmnet.cli.running import EXIT_SUCCESS, EXIT_USAGE, run_tool
+from dcmnet.limits import MAX_ASSOCIATIONS, MAX_ASSOCIATIONS_BY_PEER
 
 if TYPE_CHECKING:
     from dcmnet.storage.node import Node
@@ -93,8 +94,9 @@ TOOL = Tool(
                     "",
                     "--max-associations",
                     ("number",),
-                    "serve so many at once, reject the others for the time being",
+                    "serve so many at once, and reject the others for now",
                     kind=Integer(1),
+                    default=MAX_ASSOCIATIONS,
                 ),
                 Option("-pm", "--promiscuous", (), "accept SOP classes that are not known as well"),
                 families.socket_timeout(),
@@ -169,9 +171,7 @@ TOOL = Tool(
                 ),
             ),
         ),
-        Section(
-            "report options", tuple(each for each in families.reporting().options if each.long == "--json")
-        ),
+        families.json_reporting(),
     ),
     exit_codes=(
         ("0", "ended by SIGINT (Ctrl-C) or SIGTERM"),
@@ -237,7 +237,6 @@ def _new_server(arguments: Arguments, reporter: Any) -> Server:
 def _new_node(arguments: Arguments, reporter: Any) -> Node:
     from dcmnet.acse import AcceptorPolicy, SupportedContext
     from dcmnet.cli.receiving import new_store
-    from dcmnet.limits import MAX_ASSOCIATIONS
     from dcmnet.registry.sop_classes import VERIFICATION
     from dcmnet.registry.transfer_syntaxes import ALL, accepted
     from dcmnet.services.defaults import storage_contexts
@@ -259,10 +258,16 @@ def _new_node(arguments: Arguments, reporter: Any) -> Node:
     return Node(
         policy=policy,
         timeouts=networking.timeouts(arguments),
-        max_associations=arguments.max_associations or MAX_ASSOCIATIONS,
+        max_associations=arguments.max_associations,
+        max_associations_by_peer=_from_one_address(arguments.max_associations),
         store=new_store(arguments, reporter),
         hooks=reporter.hooks(),
     )
+
+
+def _from_one_address(number: int) -> int:
+    """How many of so many associations one address may have: all of a few, half of a great many."""
+    return max(min(number, MAX_ASSOCIATIONS_BY_PEER), number // 2)
 
 
 def _listen(server: Server, arguments: Arguments) -> None:

@@ -15,6 +15,7 @@ from dcmnet.dimse.stream import Assembler, DataFragment, MessageIDs, MessageStar
 from dcmnet.errors import (
     ABORT_SOURCE_USER,
     ABORT_UNEXPECTED_PDU,
+    AssociationAborted,
     AssociationRejected,
     AssociationReleased,
     DcmnetError,
@@ -34,6 +35,9 @@ from dcmnet.ul.provider import Event, Trace, UpperLayer
 from dcmnet.ul.reader import Fragment
 
 T = TypeVar("T")
+
+ABORT_LINGER = 1.0
+"""Seconds that a peer gets to take an A-ABORT and to close, where this side wants to be gone at once."""
 
 HARMLESS = (LocalProtocolError, NoPresentationContext, InputFileError)
 """Errors that end an operation and, when nothing of it has been sent, leave the association as it was."""
@@ -188,15 +192,26 @@ def answer_release(core: AssociationCore) -> Procedure[None]:
 
 
 def abort(core: AssociationCore, source: int = ABORT_SOURCE_USER, reason: int = 0) -> Procedure[None]:
-    """End the association at once with an A-ABORT PDU (PS3.8 7.3)."""
+    """End the association at once with an A-ABORT PDU (PS3.8 7.3); a peer that hangs is not waited for."""
     core.upper_layer.abort(source, reason)
-    yield from closing(core, finish(core))
+    yield from closing(core, _leave(core))
 
 
-def finish(core: AssociationCore) -> Procedure[None]:
+def _leave(core: AssociationCore) -> Procedure[None]:
+    """Send the A-ABORT if the peer takes it, give it a moment to close, then close."""
+    write = core.timeouts.write
+    soon = ABORT_LINGER if write is None else min(write, ABORT_LINGER)
+    core.timeouts = replace(core.timeouts, write=soon)  # nothing else will be sent
+    try:
+        yield from finish(core, Receive("abort", ABORT_LINGER))
+    except DeadlineExceeded:
+        yield Close()
+
+
+def finish(core: AssociationCore, wait: Receive | None = None) -> Procedure[None]:
     """Send what is left, wait for the peer to close as long as ARTIM allows, then close (Sta13)."""
     sent = yield from flush(core)
-    wait = Receive()
+    wait = wait or Receive()
     while sent and not core.upper_layer.closing:
         yield wait
     yield Close()
@@ -242,7 +257,7 @@ def _end_after(core: AssociationCore, error: BaseException) -> Procedure[None]:
         yield Close()
         return
     try:
-        yield from finish(core)
+        yield from _leave(core) if _is_ours(error) else finish(core)
     except GeneratorExit:
         raise
     except DcmnetError:
@@ -250,6 +265,11 @@ def _end_after(core: AssociationCore, error: BaseException) -> Procedure[None]:
     except BaseException:
         yield Close()
         raise
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether this side wants to be gone: interrupted, cancelled, stopped, a handler that failed."""
+    return not isinstance(error, DcmnetError) or (isinstance(error, AssociationAborted) and error.locally)
 
 
 # ---------------------------------------------------------------------- messages

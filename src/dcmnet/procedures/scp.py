@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from dcmnet.acse import AcceptedContext, AcceptorPolicy, acceptor_contexts, negotiate
-from dcmnet.dimse.messages import CCancelRQ, Message, Request, Response, response_to
+from dcmnet.dimse.messages import (
+    CCancelRQ,
+    Message,
+    NEventReportRQ,
+    Request,
+    Response,
+    response_to,
+)
 from dcmnet.errors import ABORT_SOURCE_USER, AssociationRejected, RemoteProtocolError
 from dcmnet.procedures.association import (
     AssociationCore,
@@ -21,7 +28,7 @@ from dcmnet.procedures.association import (
     send_message,
 )
 from dcmnet.procedures.effects import Call, Procedure, Receive
-from dcmnet.registry.statuses import UNRECOGNIZED_OPERATION
+from dcmnet.registry.statuses import NOT_AUTHORIZED, UNRECOGNIZED_OPERATION
 from dcmnet.ul.items import UserIdentityAC, UserIdentityRQ
 from dcmnet.ul.pdu import AAssociateRJ, AAssociateRQ, AReleaseRQ
 
@@ -151,7 +158,9 @@ def _serve_one(
     core: AssociationCore, acceptor: Acceptor, context: AcceptedContext, message: Message
 ) -> Procedure[None]:
     service = acceptor.services.get(type(message))
-    if service is not None:
+    if isinstance(message, Request) and not _may_perform(context, message):
+        yield from refuse(core, context, message, NOT_AUTHORIZED, "the role was not negotiated")
+    elif service is not None:
         yield from service(core, context, message)
     elif isinstance(message, Request):
         yield from refuse(core, context, message, UNRECOGNIZED_OPERATION)
@@ -160,6 +169,11 @@ def _serve_one(
     else:
         kind = type(message).__name__
         raise RemoteProtocolError(f"{kind} came, but nothing was asked", source=ABORT_SOURCE_USER, reason=0)
+
+
+def _may_perform(context: AcceptedContext, request: Request) -> bool:
+    # PS3.7 D.3.3.4: who performs is the SCP, except for N-EVENT-REPORT, which the SCP invokes (PS3.7 10.1.1).
+    return context.scu_role if isinstance(request, NEventReportRQ) else context.scp_role
 
 
 def refuse(

@@ -29,18 +29,6 @@ def keyword_of(uid: str) -> str:
     return entry[1] if entry else uid
 
 
-def type_of(uid: str) -> str:
-    """The type of a UID in PS3.6 ("SOP Class", "Transfer Syntax", ...), empty when it is not registered."""
-    entry = UIDS.get(uid)
-    return entry[2] if entry else ""
-
-
-def is_retired(uid: str) -> bool:
-    """Whether PS3.6 lists the UID as retired; False when it is not registered."""
-    entry = UIDS.get(uid)
-    return entry is not None and entry[3]
-
-
 def dcmtk_name_of(uid: str) -> str:
     """What DCMTK prints for a UID: its own name, else the keyword, else the UID itself."""
     return DCMTK_NAMES.get(uid) or keyword_of(uid)

@@ -47,6 +47,11 @@ class StoreTarget(Protocol):
         It decides and touches nothing: it is called in place, where input and output would stall the others.
         """
 
+    def refused(
+        self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ, outcome: Outcome
+    ) -> None:
+        """`begin` has refused an object, whose data set is passed over: tell who wants to know."""
+
 
 def storage(target: StoreTarget) -> Service:
     """The service that performs C-STORE (PS3.7 9.1.1): receive, keep, and only then answer."""
@@ -55,6 +60,7 @@ def storage(target: StoreTarget) -> Service:
         reception = target.begin(core, context, request)
         if isinstance(reception, tuple):
             yield from receive_data(core, None)
+            yield Call(target.refused, (core, context, request, reception))
             status, comment = reception
         else:
             status, comment = yield from _receive(core, reception)

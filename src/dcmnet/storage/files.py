@@ -107,7 +107,8 @@ class PartialFile:
 
         Raises:
             FileExistsError: The name was taken and `duplicates` says to refuse.
-            OSError: The disk refused; nothing has that name that was not there before.
+            OSError: The disk refused; nothing has that name that was not there before. One exception: with
+                `fsync` the folder goes to the disk after the file has its name, which it keeps if that fails.
         """
         self.finish(fsync=fsync)
         if duplicates is Duplicates.REPLACE:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +20,8 @@ from dcmnet.services.verification import verification
 from dcmnet.storage.scp import FileStore, StoreHandler
 from dcmnet.ul.provider import Trace
 
+_AE_TITLE = "DCMNET"
+
 H = TypeVar("H", bound=Callable[..., Any])
 
 
@@ -32,8 +36,8 @@ class Hooks:
         released: `hook(core)` after an orderly release.
         ended: `hook(core, error)` when it has ended, with what ended it before its time, or None.
         echo: `hook(core, context, request)` for each C-ECHO; returns a status, or None for success.
-        failed: `hook(text, error)` when a handler raised or an object could not be kept; a log record is
-            written when it is None.
+        failed: `hook(text, error)` when a handler raised, or an object was refused or could not be kept; a
+            log record is written when it is None.
     """
 
     request: Callable[[AssociationRequest], Any] | None = None
@@ -111,15 +115,21 @@ class Handlers:
         require_called_ae_title: Reject who calls another title.
         calling_ae_titles: Titles that may call; None for all.
         spool: Folder for objects on their way in; handlers that `save` to the same file system pay nothing.
+            A private one, made for this server and removed with it, unless given.
         max_pdu_length: Longest P-DATA-TF this side takes, in bytes.
         timeouts: Every timer.
         limits: What peers may send.
-        node: All of this at once, for those who need more.
+        max_associations: At most so many at once; more are rejected as transient (2/3/2).
+        max_associations_by_peer: At most so many at once from one address.
+        node: All of this but `spool` at once, for those who need more.
+
+    Raises:
+        ValueError: There is a `node`, and something else that belongs into it.
     """
 
     def __init__(  # noqa: PLR0913  # each is an option of its own
         self,
-        ae_title: str = "DCMNET",
+        ae_title: str = _AE_TITLE,
         *,
         contexts: Sequence[SupportedContext] = (),
         require_called_ae_title: bool = False,
@@ -128,9 +138,11 @@ class Handlers:
         max_pdu_length: int = DEFAULT_MAX_PDU_LENGTH,
         timeouts: Timeouts | None = None,
         limits: Limits | None = None,
+        max_associations: int = MAX_ASSOCIATIONS,
+        max_associations_by_peer: int = MAX_ASSOCIATIONS_BY_PEER,
         node: Node | None = None,
     ) -> None:
-        self.node = node or Node(
+        own = Node(
             policy=AcceptorPolicy(
                 ae_title=ae_title,
                 contexts=tuple(contexts),
@@ -140,7 +152,12 @@ class Handlers:
             ),
             timeouts=timeouts or Timeouts(),
             limits=limits or Limits(),
+            max_associations=max_associations,
+            max_associations_by_peer=max_associations_by_peer,
         )
+        if node is not None and own != Node(policy=AcceptorPolicy(ae_title=_AE_TITLE)):
+            raise ValueError("a node has all the other arguments but spool: set them there")
+        self.node = own if node is None else node
         self._spool = spool
 
     def on_store(self, handler: H) -> H:
@@ -176,9 +193,20 @@ class Handlers:
         return handler
 
     def _spool_folder(self) -> Path:
-        import tempfile
+        if self._spool is None:
+            import tempfile
 
-        return Path(self._spool if self._spool is not None else tempfile.gettempdir())
+            self._spool = tempfile.mkdtemp(prefix="dcmnet-")  # nobody else may read it
+            weakref.finalize(self, _remove_folder, self._spool, os.getpid())
+        return Path(self._spool)
+
+
+def _remove_folder(folder: str, owner: int) -> None:
+    """Remove a folder, but not in a child process, which is not the one to end its parent's work."""
+    import shutil
+
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 __all__ = ["Handlers", "Hooks", "Node", "StoreHandler"]

@@ -10,6 +10,8 @@ from dcmnet.dimse.messages import StatusClass, status_class
 from dcmnet.errors import DcmnetError, StatusError
 from dcmnet.registry.statuses import text_of
 
+_MOST_NAMES = 5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreResult:
@@ -73,8 +75,8 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """True when the peer has kept every object."""
-        return all(result.ok for result in self.results)
+        """True when the peer has kept every object, and there was one."""
+        return bool(self.results) and all(result.ok for result in self.results)
 
     @property
     def stored(self) -> int:
@@ -102,14 +104,23 @@ class Report:
         return dict(Counter(each.status for each in self.results if each.status is not None))
 
     def raise_for_failures(self) -> None:
-        """Raise when an object was not kept.
+        """Raise when an object was not kept, or there was nothing to send.
 
         Raises:
-            StatusError: It names the first such object and how many there are.
+            StatusError: It names the first such object and how many there are, or the files passed over.
         """
+        if not self.results:
+            raise StatusError(self._why_nothing(), status=0)
         failures: Iterable[StoreResult] = [result for result in self.results if not result.ok]
         for first in failures:
             message = (
                 f"{self.failed} of {len(self.results)} objects not stored; {first.name}: {first.describe()}"
             )
             raise StatusError(message, status=first.status or 0, comment=first.comment) from first.error
+
+    def _why_nothing(self) -> str:
+        if not self.skipped:
+            return "nothing to send"
+        names = ", ".join(name for name, _ in self.skipped[:_MOST_NAMES])
+        more = len(self.skipped) - _MOST_NAMES
+        return f"nothing to send; passed over: {names}" + (f" and {more} more" if more > 0 else "")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dcmnet.acse import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, AcceptedContext
 from dcmnet.dimse.messages import CStoreRQ, StatusClass, status_class
 from dcmnet.errors import DcmnetError
-from dcmnet.limits import Tolerance
+from dcmnet.limits import MAX_INFLATED_LENGTH, Tolerance
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.registry.sop_classes import prefix_of
 from dcmnet.registry.statuses import (
@@ -27,6 +27,7 @@ from dcmnet.registry.statuses import (
     SOP_CLASS_NOT_SUPPORTED,
     SUCCESS,
 )
+from dcmnet.registry.transfer_syntaxes import is_deflated
 from dcmnet.registry.uids import is_valid_uid
 from dcmnet.services.storage import Outcome, Reception
 from dcmnet.storage.files import Duplicates, PartialFile
@@ -92,13 +93,23 @@ class StoreRequest:
     @property
     def file_name(self) -> str:
         """A safe name: modality, SOP Instance UID and `.dcm`."""
-        return default_name(self) + ".dcm"
+        return named_dcm(self)
 
-    def dataset(self, **options: Any) -> Dataset:
-        """The object as a pydicom data set; `options` go to pydicom's `dcmread`."""
+    def dataset(self, *, max_inflated_length: int = MAX_INFLATED_LENGTH, **options: Any) -> Dataset:
+        """The object as a pydicom data set.
+
+        Args:
+            max_inflated_length: Longest deflated data set that is inflated, in bytes.
+            options: As for pydicom's `dcmread`.
+
+        Raises:
+            InputFileError: A deflated data set is longer than that.
+        """
         from dcmnet import dataset
 
-        return dataset.read(self.path if self.saved_as is None else self.saved_as, **options)
+        path = self.path if self.saved_as is None else self.saved_as
+        limit = max_inflated_length if is_deflated(self.transfer_syntax) else None
+        return dataset.read(path, max_inflated_length=limit, **options)
 
     def save(self, target: str | PathLike[str], *, duplicates: Duplicates | None = None) -> int:
         """Keep the file; once more for a copy.
@@ -128,6 +139,11 @@ Namer = Callable[[StoreRequest], str]
 def default_name(request: StoreRequest) -> str:
     """`CT.1.2.3`: the modality's short code and the SOP Instance UID."""
     return f"{prefix_of(request.sop_class_uid)}.{request.sop_instance_uid}"
+
+
+def named_dcm(request: StoreRequest) -> str:
+    """The default name with `.dcm` behind it."""
+    return default_name(request) + ".dcm"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -171,10 +187,15 @@ class FileStore:
             return _Discarded(self, self.new_request(core, context, request, None))
         try:
             file = PartialFile(self.directory, self._file_meta(core, context, request))
-        except ValueError as error:  # a UID that was negotiated, but is none
-            self.report(f"cannot keep an object: {error}", None)
+        except ValueError:  # a UID that was negotiated, but is none
             return PROCESSING_FAILURE, "a UID is not valid"
         return _Incoming(self, self.new_request(core, context, request, file), file)
+
+    def refused(
+        self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ, outcome: Outcome
+    ) -> None:
+        """Tell that an object was refused before it was looked at."""
+        self.report(f"object {request.affected_sop_instance_uid!r} refused: {outcome[1]}", None)
 
     def _file_meta(self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ) -> bytes:
         meta = FileMeta(

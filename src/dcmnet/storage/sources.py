@@ -37,6 +37,14 @@ _READ_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC"
 _READ_FLAGS |= getattr(os, "O_NONBLOCK", 0)  # a named pipe that nobody writes to must not hold us up
 
 
+def as_sources(sources: Source | Iterable[Source]) -> Iterable[Source]:
+    """One source or many, as many."""
+    one = isinstance(sources, str | bytes | os.PathLike) or hasattr(sources, "read")
+    if one or dataset.is_data_set(sources) or not isinstance(sources, Iterable):
+        return (sources,)
+    return sources
+
+
 class ForeignFile(InputFileError):
     """A file that is no DICOM object to be stored: one that is found in a folder is passed over."""
 

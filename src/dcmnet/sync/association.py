@@ -11,6 +11,7 @@ from typing import TypeVar
 from dcmnet._net.trace import log_trace
 from dcmnet.acse import AcceptedContext, Negotiated, ProposedContext, RequestorPolicy, build_request
 from dcmnet.dimse.messages import CEchoRSP, CStoreRSP, Priority
+from dcmnet.errors import LocalProtocolError
 from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, Limits, Timeouts
 from dcmnet.procedures import association as procedures
 from dcmnet.procedures import scu
@@ -29,13 +30,15 @@ class Association:
     """An established association, as its requestor has it. Made by `connect`.
 
     Leaving a `with` block releases the association, or aborts it when an exception is on its way out. One
-    operation runs at a time; other threads wait for their turn.
+    operation runs at a time; other threads wait for their turn, but for `abort`, which ends what is under
+    way.
     """
 
     def __init__(self, driver: Driver, core: AssociationCore) -> None:
         self._driver = driver
         self._core = core
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
+        self._owner: int | None = None
 
     def __enter__(self) -> Association:
         return self
@@ -98,12 +101,44 @@ class Association:
         return self._run(procedures.release(self._core))
 
     def abort(self) -> None:
-        """End the association at once with an A-ABORT."""
-        return self._run(procedures.abort(self._core))
+        """End the association at once with an A-ABORT.
+
+        An operation under way in another thread ends with AssociationAborted, by this side. A peer that hangs
+        is not waited for.
+
+        Raises:
+            LocalProtocolError: Called from within an operation of the same thread, as by a signal handler.
+        """
+        self._refuse_reentry()
+        if not self._lock.acquire(blocking=False):
+            self._driver.interrupt()
+            self._lock.acquire()
+        try:
+            self._driver.resume()
+            self._perform(procedures.abort(self._core))
+        finally:
+            self._lock.release()
 
     def _run(self, procedure: Procedure[T]) -> T:
+        self._refuse_reentry()
         with self._lock:
+            return self._perform(procedure)
+
+    def _perform(self, procedure: Procedure[T]) -> T:
+        try:
+            self._owner = threading.get_ident()
             return self._driver.run(procedure)
+        finally:
+            self._owner = None
+
+    def _refuse_reentry(self) -> None:
+        """A signal handler, or a callback, may not begin an operation within another.
+
+        Raises:
+            LocalProtocolError: This thread has one under way.
+        """
+        if self._owner == threading.get_ident():
+            raise LocalProtocolError("an operation is under way in this thread: raise an exception to end it")
 
 
 def connect(  # noqa: PLR0913  # every one is a keyword
@@ -112,9 +147,10 @@ def connect(  # noqa: PLR0913  # every one is a keyword
     *,
     called: str = "ANY-SCP",
     calling: str = "DCMNET",
-    contexts: Sequence[ProposedContext] = DEFAULT_CONTEXTS,
+    contexts: Sequence[ProposedContext] | None = None,
     max_pdu_length: int = DEFAULT_MAX_PDU_LENGTH,
     user_identity: UserIdentityRQ | None = None,
+    policy: RequestorPolicy | None = None,
     timeouts: Timeouts | None = None,
     limits: Limits | None = None,
     family: int = socket.AF_UNSPEC,
@@ -129,6 +165,8 @@ def connect(  # noqa: PLR0913  # every one is a keyword
         contexts: Presentation contexts to propose; Verification when not given.
         max_pdu_length: Longest P-DATA-TF this side takes, in bytes.
         user_identity: Who is calling (PS3.7 D.3.3.7).
+        policy: All that is asked for, in place of `called`, `calling`, `contexts`, `max_pdu_length` and
+            `user_identity`: roles, extended negotiations and the rest.
         timeouts: Every timer.
         limits: What the peer may send.
         family: `socket.AF_INET`, `AF_INET6`, or `AF_UNSPEC` for whatever the name stands for.
@@ -138,11 +176,14 @@ def connect(  # noqa: PLR0913  # every one is a keyword
         AssociationRejected: The peer refused; result, source and reason say why.
         AssociationAborted: The peer aborted.
         DeadlineExceeded: It took too long.
+        ValueError: Both `policy` and `contexts` are given.
     """
-    policy = RequestorPolicy(
+    if policy is not None and contexts is not None:
+        raise ValueError("contexts are part of the policy: give one of the two")
+    policy = policy or RequestorPolicy(
         called_ae_title=called,
         calling_ae_title=calling,
-        contexts=tuple(contexts),
+        contexts=DEFAULT_CONTEXTS if contexts is None else tuple(contexts),
         max_pdu_length=max_pdu_length,
         user_identity=user_identity,
     )
@@ -150,7 +191,7 @@ def connect(  # noqa: PLR0913  # every one is a keyword
         requestor=True,
         timeouts=timeouts or Timeouts(),
         limits=limits or Limits(),
-        max_pdu_length=max_pdu_length,
+        max_pdu_length=policy.max_pdu_length,
         trace=log_trace(),
     )
     driver = Driver(core, family=family)

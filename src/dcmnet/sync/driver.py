@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import socket
 import time
@@ -93,6 +94,21 @@ class Driver:
                 self._abandon(procedure)  # Ctrl-C between two effects: the procedure knows nothing of it
             raise
 
+    def interrupt(self) -> None:
+        """From another thread: the procedure under way gets AssociationAborted where it sends or receives."""
+        self._actions[Send] = self._actions[Receive] = self._interrupted
+        if (sock := self._sock) is not None:
+            with contextlib.suppress(OSError):  # closed already
+                sock.shutdown(socket.SHUT_RD)  # wakes who waits for the peer
+
+    def _interrupted(self, _: Send | Receive | None = None) -> Any:
+        self.resume()
+        raise AssociationAborted(0, 0, locally=True)
+
+    def resume(self) -> None:
+        """Forget an interruption that nothing was under way for."""
+        self._actions[Send], self._actions[Receive] = self._send, self._receive
+
     def _abandon(self, procedure: Procedure[Any]) -> None:
         """Give up where no effect can be thrown into: the peer sees the connection close."""
         self._out_of_step = True
@@ -119,23 +135,25 @@ class Driver:
         except OSError as error:
             raise TransportClosed(f"cannot find the host {effect.host}: {error.strerror or error}") from error
         last: OSError | None = None
-        for family, kind, protocol, _, address in found:
-            sock = socket.socket(family, kind, protocol)
+        for index, (family, kind, protocol, _, address) in enumerate(found):
             try:
-                sock.settimeout(_left(deadline, "connect", effect.timeout))
-                sock.connect(address)
-                self._attach(sock)
+                seconds = _share(deadline, len(found) - index)
+                self._connect_one(socket.socket(family, kind, protocol), address, seconds)
                 return
-            except TimeoutError as error:
-                sock.close()
-                raise DeadlineExceeded("connect", effect.timeout) from error
-            except OSError as error:
-                sock.close()
+            except OSError as error:  # TimeoutError is one of them
                 last = error
-            except BaseException:
-                sock.close()
-                raise
+        if isinstance(last, TimeoutError) and deadline is not None and time.monotonic() >= deadline:
+            raise DeadlineExceeded("connect", effect.timeout) from last
         raise TransportClosed(f"cannot connect to {where}: {reason_text(last)}") from last
+
+    def _connect_one(self, sock: socket.socket, address: Any, seconds: float | None) -> None:
+        try:
+            sock.settimeout(seconds)
+            sock.connect(address)
+            self._attach(sock)
+        except BaseException:
+            sock.close()
+            raise
 
     def _close(self, _: Close) -> None:
         if self._sock is not None:
@@ -219,13 +237,18 @@ class Driver:
         except BlockingIOError:
             return False
         except OSError as error:
-            self._upper_layer.transport_lost(time.monotonic(), error)
+            self._lost(error)
             return False
         if count == 0:
-            self._upper_layer.transport_lost(time.monotonic())
+            self._lost()
             return False
         self._upper_layer.bytes_received(count, time.monotonic())
         return True
+
+    def _lost(self, error: OSError | None = None) -> None:
+        if self._actions[Receive] != self._receive:  # `interrupt` has shut the connection down
+            self._interrupted()
+        self._upper_layer.transport_lost(time.monotonic(), error)
 
     def _wait_to_receive(self, limit: float | None) -> None:
         assert self._waiter is not None
@@ -295,10 +318,11 @@ def _earliest(first: float | None, second: float | None) -> float | None:
     return min(first, second)
 
 
-def _left(deadline: float | None, timer: str, seconds: float | None) -> float | None:
+def _share(deadline: float | None, addresses: int) -> float | None:
+    """How long one of the addresses that are left may take."""
     if deadline is None:
         return None
     left = deadline - time.monotonic()
     if left <= 0:
-        raise DeadlineExceeded(timer, seconds)
-    return left
+        raise TimeoutError("no time is left")
+    return left / addresses

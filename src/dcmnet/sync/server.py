@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
+from dcmnet._net.admission import Admission, Verdict
 from dcmnet._net.listening import Listener
 from dcmnet._net.readiness import Wake
 from dcmnet._net.trace import log_failure, log_trace, logger
@@ -22,6 +22,9 @@ from dcmnet.sync.driver import Driver, call
 
 LOOPBACK = "127.0.0.1"
 DRAIN_SECONDS = 10.0
+
+ABORT_SECONDS = 5.0
+"""How long aborted associations may take to end; a handler that never returns does not hold `shutdown`."""
 
 
 class Server(Handlers):
@@ -94,7 +97,10 @@ class Server(Handlers):
         return not thread.is_alive()
 
     def shutdown(self, drain: float = DRAIN_SECONDS) -> None:
-        """Stop accepting, let associations finish for `drain` seconds, abort those that are left."""
+        """Stop accepting, let associations finish for `drain` seconds, abort those that are left.
+
+        One whose handler does not return within a few seconds more is logged and left behind.
+        """
         listener, self._listener = self._listener, None
         if self._ended is None or self._thread is None:  # it never ran
             return
@@ -142,7 +148,7 @@ class _Associations:
         self._node = server.node
         self._acceptor = server.node.acceptor(log_failure)
         self._lock = threading.Condition()
-        self._by_peer: Counter[str] = Counter()
+        self._admission = Admission(self._node.max_associations, self._node.max_associations_by_peer)
         self._wake = Wake()
         self._over = False
         self.threads: set[threading.Thread] = set()
@@ -155,31 +161,28 @@ class _Associations:
             connection.close()
             return
         with self._lock:
-            full = len(self.threads) >= self._node.max_associations
-            full = full or self._by_peer[peer] >= self._node.max_associations_by_peer
-            if len(self.threads) >= 2 * self._node.max_associations:
-                connection.close()  # too many even to be told so
+            verdict = self._admission.decide(peer)
+            if verdict is Verdict.CLOSE:
+                connection.close()
                 return
-            thread = threading.Thread(target=self._serve, args=(connection, peer, full), daemon=True)
+            arguments = (connection, peer, verdict)
+            thread = threading.Thread(target=self._serve, args=arguments, name=f"dcmnet-{peer}", daemon=True)
             self.threads.add(thread)
-            self._by_peer[peer] += 1
         try:
             thread.start()
         except RuntimeError as error:  # no more threads to be had
             logger.error("cannot serve %s: %s", peer, error)
             connection.close()
-            self._forget(thread, peer)
+            self._forget(thread, peer, verdict)
 
     def end(self, drain: float) -> None:
         """Wait for the threads to end; after `drain` seconds wake them, which aborts their associations."""
         with self._lock:
-            self._lock.wait_for(lambda: not self._others(), drain)
-            left = self._others()
-        if left:
-            self._wake.set()
-            for thread in left:
-                thread.join()
-        with self._lock:
+            if not self._lock.wait_for(lambda: not self._others(), drain):
+                self._wake.set()
+                self._lock.wait_for(lambda: not self._others(), ABORT_SECONDS)
+            for thread in self._others():
+                logger.error("%s: left behind, a handler has not returned", thread.name)
             self._over = True
             self._give_back()
 
@@ -199,19 +202,19 @@ class _Associations:
         """The threads but for this one: a handler may stop its own server."""
         return self.threads - {threading.current_thread()}
 
-    def _serve(self, connection: socket.socket, peer: str, full: bool) -> None:
+    def _serve(self, connection: socket.socket, peer: str, verdict: Verdict) -> None:
         try:
             with connection:
-                self._run(connection, full)
+                self._run(connection, verdict)
         finally:
-            self._forget(threading.current_thread(), peer)
+            self._forget(threading.current_thread(), peer, verdict)
 
-    def _run(self, connection: socket.socket, full: bool) -> None:
+    def _run(self, connection: socket.socket, verdict: Verdict) -> None:
         core = self._node.new_core(log_trace())
         error: BaseException | None = None
         try:
             driver = Driver(core, connection, wake=self._wake)
-            if full:
+            if verdict is Verdict.REJECT:
                 logger.warning("%s: rejected, too many associations", core.peer)
                 driver.run(reject(core, REJECT_LOCAL_LIMIT_EXCEEDED))
             else:
@@ -236,11 +239,9 @@ class _Associations:
         except Exception:
             logger.exception("%s: a hook failed", core.peer)
 
-    def _forget(self, thread: threading.Thread, peer: str) -> None:
+    def _forget(self, thread: threading.Thread, peer: str, verdict: Verdict) -> None:
         with self._lock:
             self.threads.discard(thread)
-            self._by_peer[peer] -= 1
-            if self._by_peer[peer] <= 0:
-                del self._by_peer[peer]
+            self._admission.done(peer, verdict)
             self._give_back()
             self._lock.notify_all()

@@ -10,9 +10,9 @@ from typing import Any, Self
 from dcmnet._net.trace import log_trace
 from dcmnet.storage.files import Duplicates
 from dcmnet.storage.report import Report
-from dcmnet.storage.scp import FileStore, Namer, default_name
+from dcmnet.storage.scp import FileStore, Namer, named_dcm
 from dcmnet.storage.scu import Transfer, transfer
-from dcmnet.storage.sources import Source
+from dcmnet.storage.sources import Source, as_sources
 from dcmnet.sync.driver import Driver
 from dcmnet.sync.server import Server
 
@@ -56,7 +56,7 @@ def send(host: str, port: int, sources: Source | Iterable[Source], **options: An
     Args:
         host: Name or address of the peer.
         port: TCP port.
-        sources: Paths, folders, binary file objects, pydicom data sets: one or many.
+        sources: Paths, folders, binary file objects, pydicom data sets: one, or any iterable of them.
         options: As for `StorageSCU`.
 
     Returns:
@@ -68,11 +68,6 @@ def send(host: str, port: int, sources: Source | Iterable[Source], **options: An
         DeadlineExceeded: The peer did not answer in time.
     """
     return StorageSCU(host, port, **options).add(*as_sources(sources)).send()
-
-
-def as_sources(sources: Source | Iterable[Source]) -> Iterable[Source]:
-    """One source or many, as many."""
-    return sources if isinstance(sources, list | tuple | set | frozenset) else (sources,)
 
 
 class StorageSCP(Server):
@@ -101,8 +96,3 @@ class StorageSCP(Server):
         self.node.store = FileStore(
             directory=Path(directory), namer=namer or named_dcm, duplicates=duplicates, fsync=fsync
         )
-
-
-def named_dcm(request: Any) -> str:
-    """The default name with `.dcm` behind it."""
-    return default_name(request) + ".dcm"
