@@ -59,6 +59,9 @@ RECEIVE_BUFFER_LENGTH = 256 * 1024
 SMALL_RECEIVE_BUFFER_LENGTH = 4096
 """The receive buffer until the first data set arrives: an idle association stays small."""
 
+READ_AHEAD_LENGTH = 1 << 20
+"""Up to this length the next data set is read whole while the response is due; most are not longer."""
+
 SEND_BATCH_LENGTH = 256 * 1024
 """Bytes of a data set handed to one system call."""
 

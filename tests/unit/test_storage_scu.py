@@ -420,6 +420,48 @@ def test_halt_with_one_prepared(sender: Sender, folder: Path, watch: Watch, hook
     assert sender.peer.ends[0].result is True
 
 
+@pytest.fixture
+def nothing_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for data sets that are too long to be read before they may leave."""
+    monkeypatch.setattr(sources, "READ_AHEAD_LENGTH", -1)
+
+
+def test_what_was_read_ahead_is_sent(sender: Sender, folder: Path, watch: Watch) -> None:
+    """It was read when the file was as it had been looked at: what happens to the file then is no matter."""
+    whole = sources.describe(folder / "2.dcm")
+    expected = (folder / "2.dcm").read_bytes()[whole.offset :]
+
+    def told(result: StoreResult) -> None:
+        if result.sop_instance_uid == "1.2.1":
+            os.truncate(folder / "2.dcm", 300)
+
+    report = sender.run(folder, on_result=told)
+    assert [kind for _, kind in outcomes(report)] == [0] * 5
+    assert expected in sender.peer.store.kept
+
+
+@pytest.mark.parametrize("failure", ["short", "error"])
+def test_what_cannot_be_read_ahead_is_read_when_it_leaves(
+    sender: Sender, folder: Path, failure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.preadv
+
+    def preadv(fd: int, buffers: Any, offset: int) -> int:
+        if len(buffers) == 1 and offset != 0 and not failed:
+            failed.append(fd)
+            if failure == "error":
+                raise OSError(5, "Input/output error")
+            return real(fd, [buffers[0][:1]], offset)
+        return real(fd, buffers, offset)
+
+    failed: list[int] = []
+    monkeypatch.setattr(os, "preadv", preadv)
+    report = sender.run(folder)
+    assert failed
+    assert [kind for _, kind in outcomes(report)] == [0] * 5
+
+
+@pytest.mark.usefixtures("nothing_read_ahead")
 def test_the_next_shrinks_when_it_is_prepared(sender: Sender, folder: Path, watch: Watch) -> None:
     """Nothing of it went out: the association stays."""
 
@@ -519,6 +561,7 @@ def test_files_that_vanish_or_change(sender: Sender, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [700, 60_000])
+@pytest.mark.usefixtures("nothing_read_ahead")
 def test_a_file_that_shrinks_while_it_is_sent(sender: Sender, folder: Path, length: int) -> None:
     """Later than its first bytes went out the association has to end; the rest goes over another one."""
     big = write_file(folder / "2.dcm", "1.2.2", data=data_set("1.2.2") + bytes(600_000))
@@ -532,6 +575,7 @@ def test_a_file_that_shrinks_while_it_is_sent(sender: Sender, folder: Path, leng
     assert str(report.results[2].error).startswith(f"{big}: the file has become shorter")
 
 
+@pytest.mark.usefixtures("nothing_read_ahead")
 def test_a_file_that_shrinks_after_its_first_bytes_went_out(sender: Sender, folder: Path) -> None:
     big = write_file(folder / "2.dcm", "1.2.2", data=data_set("1.2.2") + bytes(900_000))
     begin = sender.store.begin
@@ -606,6 +650,7 @@ def test_halt_stops_the_associations_to_come(sender: Sender, tmp_path: Path) -> 
     assert (len(report.results), report.stored, report.associations) == (100, 10, 1)
 
 
+@pytest.mark.usefixtures("nothing_read_ahead")
 def test_halt_when_a_file_fails_in_the_middle(sender: Sender, folder: Path) -> None:
     big = write_file(folder / "2.dcm", "1.2.2", data=data_set("1.2.2") + bytes(900_000))
     begin = sender.store.begin

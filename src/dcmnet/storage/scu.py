@@ -277,10 +277,12 @@ class _Prepared(NamedTuple):
     error: DcmnetError | None = None
 
 
-def _prepare(core: AssociationCore, opener: DataSetOpener, instance: Instance) -> Procedure[_Prepared]:
+def _prepare(
+    core: AssociationCore, instance: Instance, open_data_set: Callable[[Instance, str], OpenDataSet]
+) -> Procedure[_Prepared]:
     try:
         context = choose_context(core.agreed, instance)
-        opened: OpenDataSet = yield Call(opener.open, (instance, context.transfer_syntax))
+        opened: OpenDataSet = yield Call(open_data_set, (instance, context.transfer_syntax))
     except HARMLESS as error:
         return _Prepared(error=error)
     return _Prepared(context, opened)
@@ -290,7 +292,7 @@ def _prepare_ahead(
     core: AssociationCore, opener: DataSetOpener, instance: Instance, ready: list[_Prepared]
 ) -> Procedure[None]:
     """Prepare the next object while the peer deals with the one before; that one's file is closed."""
-    ready.append((yield from _prepare(core, opener, instance)))
+    ready.append((yield from _prepare(core, instance, opener.open_ahead)))
 
 
 def _end(core: AssociationCore, job: Transfer, report: Report) -> Procedure[None]:
@@ -314,7 +316,7 @@ def _send_one(
     instance = pending.popleft()
     if job.on_sending is not None:
         yield Call(job.on_sending, (instance,))
-    context, opened, error = ready.pop() if ready else (yield from _prepare(core, opener, instance))
+    context, opened, error = ready.pop() if ready else (yield from _prepare(core, instance, opener.open))
     if context is None or opened is None:
         return _result_of(instance, association=number, error=error)
     if job.on_request is not None:

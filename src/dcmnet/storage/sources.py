@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 from dcmnet import dataset
 from dcmnet.errors import InputFileError
-from dcmnet.limits import Tolerance
+from dcmnet.limits import READ_AHEAD_LENGTH, Tolerance
 from dcmnet.payload import FileRange, Payload
 from dcmnet.registry.transfer_syntaxes import is_transfer_syntax
 from dcmnet.registry.uids import is_valid_uid
@@ -103,16 +103,32 @@ class DataSetOpener:
     What opens and closes files runs in a thread of its own where a face is asynchronous: one turn does both.
     """
 
-    __slots__ = ("_opened",)
+    __slots__ = ("_buffer", "_opened")
 
     def __init__(self) -> None:
         self._opened: OpenDataSet | None = None
+        self._buffer = bytearray()
 
     def open(self, instance: Instance, transfer_syntax: str) -> OpenDataSet:
         """Close the data set before, and open this one; arguments and errors as for `open_data_set`."""
         self.close()
         self._opened = open_data_set(instance, transfer_syntax)
         return self._opened
+
+    def open_ahead(self, instance: Instance, transfer_syntax: str) -> OpenDataSet:
+        """Open as `open` does, and read what is not too large: its bytes can leave as soon as they may."""
+        opened = self.open(instance, transfer_syntax)
+        payload = opened.payload
+        if isinstance(payload, FileRange) and payload.count <= READ_AHEAD_LENGTH and hasattr(os, "preadv"):
+            if len(self._buffer) < payload.count:
+                self._buffer = bytearray(payload.count)
+            view = memoryview(self._buffer)[: payload.count]
+            with contextlib.suppress(
+                OSError
+            ):  # who sends it will say what is wrong, as of a file that is short
+                if os.preadv(payload.fd, [view], payload.offset) == payload.count:
+                    opened.payload = view
+        return opened
 
     def close(self) -> None:
         """Close the last data set; nothing happens when there is none."""
