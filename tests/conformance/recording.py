@@ -87,9 +87,6 @@ def _converse(requestor: socket.socket, port: int, conversation: Conversation, c
         back = threading.Thread(target=_pass_on, args=(acceptor, requestor, False, conversation))
         back.start()
         _pass_on(requestor, acceptor, True, conversation, cut_after)
-        if cut_after is not None:
-            with contextlib.suppress(OSError):
-                requestor.shutdown(socket.SHUT_RDWR)
         back.join()
     conversation.finished.set()
 
@@ -107,6 +104,9 @@ def _pass_on(
             total += len(data)
             conversation.pieces.append((sent, data))
             target.sendall(data)
+    if cut_after is not None:  # this side first: what the other one says when it notices must not pass
+        with contextlib.suppress(OSError):
+            source.shutdown(socket.SHUT_RDWR)
     with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_WR)
 
