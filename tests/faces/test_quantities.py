@@ -123,7 +123,7 @@ def test_thousands_of_odd_associations(
     until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors)
     gc.collect()
     assert _resident() - memory < 8 << 20
-    until(lambda: not any(received.iterdir()))  # connections that were still to be accepted are served by then
+    until(lambda: not any(received.iterdir()))  # connections accepted late are served by then
     assert_served(server)
 
 
