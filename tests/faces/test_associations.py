@@ -481,19 +481,20 @@ def test_both_families(face: Face, received: Path) -> None:
 
 async def test_an_abort_while_data_keep_coming() -> None:
     """The asyncio driver lets other tasks run between receptions without waiting itself."""
-    stop = threading.Event()
+    stop, flowing = threading.Event(), threading.Event()
 
     def flood(peer: RawPeer) -> None:
         peer.read_pdu()
         while not stop.is_set():
             peer.send_as_far_as_it_goes(pdu(4, struct.pack(">IBB", 4, 1, 1) + b"\0\0") * 10)
+            flowing.set()
 
     with Acceptor(accepting(flood)) as acceptor:
         limits = dcmnet.Limits(max_command_fragments=1 << 30, max_command_set_length=1 << 30)
         timeouts = Timeouts(artim=None, dimse=None)
         association = await aio.connect("127.0.0.1", acceptor.port, timeouts=timeouts, limits=limits)
         task = asyncio.ensure_future(association.echo())
-        await asyncio.sleep(0.05)
+        assert await asyncio.to_thread(flowing.wait, 10)
         await association.abort()
         stop.set()
         with pytest.raises(dcmnet.AssociationAborted, match="by this side"):
