@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import struct
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from dcmnet._net import readiness
 from dcmnet._net.readiness import Ready, Waiter, Wake
 
 NOTHING = Ready(False, False, False)
@@ -128,3 +131,77 @@ def test_waking_up_what_is_closed() -> None:
     wake.close()
     wake.set()
     assert wake.is_set
+
+
+class Counted:
+    """A poll object that counts how it is asked."""
+
+    def __init__(self, poll: Any) -> None:
+        self._poll = poll
+        self.timeouts: list[float | None] = []
+
+    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        self.timeouts.append(timeout)
+        found: list[tuple[int, int]] = self._poll.poll(timeout)
+        return found
+
+
+def busy_waiter(sock: socket.socket, monkeypatch: pytest.MonkeyPatch, processors: int = 2) -> Any:
+    monkeypatch.setattr(readiness, "_processors", lambda: processors)
+    waiter: Any = Waiter(sock, busy_wait=0.05)
+    if waiter._poll is None:  # `select` never looks without sleeping
+        return None
+    waiter._poll.register(sock, select.POLLIN)
+    waiter._registered = select.POLLIN
+    waiter._poll = Counted(waiter._poll)
+    return waiter
+
+
+def test_a_short_wait_is_followed_by_looking(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiter = busy_waiter(pair[0], monkeypatch)
+    if waiter is None:
+        return
+    pair[1].send(b"x")
+    assert waiter.wait(timeout=5).readable
+    assert waiter._poll.timeouts == [5000]  # nothing is known of the peer yet: sleep
+    assert waiter.wait(timeout=5).readable
+    assert waiter._poll.timeouts == [5000, 0]
+    pair[0].recv(10)
+    assert not any(waiter.wait(timeout=0.1))
+    assert set(waiter._poll.timeouts[1:-1]) == {0}
+    assert waiter._poll.timeouts[-1] == 100  # looked long enough
+    del waiter._poll.timeouts[:]
+    assert not any(waiter.wait(timeout=0.1))
+    assert waiter._poll.timeouts == [100]  # the wait before was long
+
+
+def test_one_thread_looks_at_a_time(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiter = busy_waiter(pair[0], monkeypatch)
+    if waiter is None:
+        return
+    waiter._was_short = True
+    with readiness._BUSY:
+        assert not any(waiter.wait(timeout=0.1))
+    assert waiter._poll.timeouts == [100]
+
+
+def test_one_processor_is_left_to_the_peer(
+    pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiter = busy_waiter(pair[0], monkeypatch, processors=1)
+    if waiter is None:
+        return
+    pair[1].send(b"x")
+    assert waiter.wait(timeout=5).readable
+    assert waiter.wait(timeout=5).readable
+    assert waiter._poll.timeouts == [5000, 5000]
+
+
+def test_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert readiness._processors() >= 1
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert readiness._processors() == (os.cpu_count() or 1)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
+import threading
+from time import monotonic
 from typing import NamedTuple
 
 
@@ -17,6 +20,16 @@ class Ready(NamedTuple):
 
 
 _READABLE = Ready(True, False, False)
+
+_BUSY = threading.Lock()
+"""Held by the one thread of this process that waits without sleeping."""
+
+
+def _processors() -> int:
+    """How many processors this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class Wake:
@@ -54,17 +67,22 @@ class Waiter:
     Args:
         sock: The socket.
         wake: Ends the waiting as well.
+        busy_wait: After a wait of less than so many seconds, look again and again for as long before the next
+            one sleeps: to be woken takes longer than most answers. One thread of a process does so at a time,
+            and none where there is one processor only.
     """
 
-    __slots__ = ("_fd", "_poll", "_readable", "_registered", "_sock", "_wake")
+    __slots__ = ("_busy_wait", "_fd", "_poll", "_readable", "_registered", "_sock", "_wake", "_was_short")
 
-    def __init__(self, sock: socket.socket, wake: Wake | None = None) -> None:
+    def __init__(self, sock: socket.socket, wake: Wake | None = None, *, busy_wait: float = 0.0) -> None:
         self._sock = sock
         self._fd = sock.fileno()
         self._wake = wake
         self._poll = select.poll() if hasattr(select, "poll") else None
         self._readable = [(self._fd, select.POLLIN)] if self._poll is not None else []
         self._registered = 0
+        self._busy_wait = busy_wait if _processors() > 1 else 0.0
+        self._was_short = False
         if self._poll is not None and wake is not None:
             self._poll.register(wake, select.POLLIN)
 
@@ -84,7 +102,13 @@ class Waiter:
             self._registered = events
         found = 0
         woken = False
-        ready = self._poll.poll(None if timeout is None else max(0.0, timeout) * 1000)
+        begun = monotonic()
+        ready = (
+            self._look(begun) if self._was_short and (timeout is None or timeout > self._busy_wait) else []
+        )
+        if not ready:
+            ready = self._poll.poll(None if timeout is None else max(0.0, timeout) * 1000)
+        self._was_short = monotonic() - begun < self._busy_wait
         if ready == self._readable:
             return _READABLE  # what it nearly always is
         for ready_fd, flags in ready:
@@ -96,6 +120,19 @@ class Waiter:
         return Ready(
             bool(found & select.POLLIN) or (read and ended), bool(found & select.POLLOUT) or ended, woken
         )
+
+    def _look(self, begun: float) -> list[tuple[int, int]]:
+        """Look again and again, for a short time, without sleeping."""
+        assert self._poll is not None
+        if not _BUSY.acquire(blocking=False):
+            return []
+        try:
+            poll, end = self._poll.poll, begun + self._busy_wait
+            while not (ready := poll(0)) and monotonic() < end:
+                pass
+            return ready
+        finally:
+            _BUSY.release()
 
     def _select(self, write: bool, read: bool, timeout: float | None) -> Ready:
         reading = ([self._sock] if read else []) + ([self._wake] if self._wake is not None else [])

@@ -123,7 +123,7 @@ class Driver:
     def _attach(self, sock: socket.socket) -> None:
         self._sock = sock
         prepare(sock)
-        self._waiter = Waiter(sock, self._wake)
+        self._waiter = Waiter(sock, self._wake, busy_wait=self._core.timeouts.busy_wait)
         self._core.peer = address_text(sock.getpeername())
         self._upper_layer.transport_connected(time.monotonic())
 
