@@ -20,7 +20,7 @@ SOURCE = Path(dcmnet.__file__).parent
 
 # From left to right: a module imports from its own layer and from those to the left of it.
 LAYERS = (
-    ("_version", "errors", "payload", "limits", "registry"),
+    ("_records", "_version", "errors", "payload", "limits", "registry"),
     ("ul",),
     ("acse", "acse_contexts", "asconfig", "dimse"),
     ("procedures",),
@@ -130,6 +130,13 @@ def test_rule_3_the_faces_are_apart(path: Path) -> None:
 def test_rule_4_pydicom_is_behind_its_bridge(path: Path) -> None:
     if relative(path) != "dataset.py":
         assert not [name for name in imports(path) if name.split(".")[0] == "pydicom"]
+
+
+@PATHS
+def test_data_classes_are_those_that_are_quick_to_load(path: Path) -> None:
+    if relative(path) != "_records.py":
+        wrong = "dataclasses" in set(imports(path))
+        assert not wrong, f"{relative(path)}: dcmnet._records has dataclass, field, fields and replace"
 
 
 @PATHS

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
+from dcmnet._records import dataclass
 from dcmnet._version import __version__
 from dcmnet.acse_contexts import (
     ASSUMED_MAX_PDU_LENGTH,

@@ -7,9 +7,9 @@ I/O and no clock. `dcmnet.acse` makes the two PDUs and re-exports the names of t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
+from dcmnet._records import dataclass
 from dcmnet.errors import LocalProtocolError, NoPresentationContext, RemoteProtocolError
 from dcmnet.limits import SMALLEST_MAX_PDU_LENGTH
 from dcmnet.registry.transfer_syntaxes import EXPLICIT_VR_LITTLE_ENDIAN

@@ -6,7 +6,8 @@ Lengths are in bytes, times in seconds. A limit is checked before anything is al
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from dcmnet._records import dataclass
 
 MAX_ASSOCIATE_PDU_LENGTH = 1 << 20
 """A-ASSOCIATE-RQ/AC: 128 contexts with every transfer syntax need about 250 kB; more is an attack."""

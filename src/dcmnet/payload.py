@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from dcmnet._records import dataclass
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview"
 

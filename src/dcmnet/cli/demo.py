@@ -12,11 +12,11 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dcmnet._records import dataclass
 from dcmnet.cli import families
 from dcmnet.cli.options import Arguments, Tool
 from dcmnet.cli.progress import readable_length, totals

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from logging import Logger
 
+from dcmnet._records import replace
 from dcmnet.acse import ProposedContext
 from dcmnet.cli import families, logs, networking
 from dcmnet.cli.json_output import JsonLines

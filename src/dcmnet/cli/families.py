@@ -7,8 +7,8 @@ otherwise they are those of DCMTK's tools.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from dcmnet._records import dataclass
 from dcmnet.cli.options import Arguments, Choice, Integer, InvalidValue, Option, Section, UsageError
 
 LOG_LEVELS = ("fatal", "error", "warn", "info", "debug", "trace")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import KW_ONLY, dataclass
 from typing import Any, Protocol
+
+from dcmnet._records import KW_ONLY, dataclass
 
 _LARGEST_INTEGER = (1 << 63) - 1
 

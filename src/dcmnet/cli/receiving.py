@@ -6,11 +6,11 @@ import os
 import threading
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from logging import INFO, Logger
 from pathlib import Path
 
+from dcmnet._records import dataclass
 from dcmnet.acse import AcceptedContext
 from dcmnet.cli import networking
 from dcmnet.cli.json_output import JsonLines

@@ -13,10 +13,10 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from logging import Logger
 from typing import TYPE_CHECKING, Any
 
+from dcmnet._records import replace
 from dcmnet.cli import families, logs, networking
 from dcmnet.cli.options import (
     Arguments,

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from logging import Logger
 from typing import TYPE_CHECKING, Any
 
+from dcmnet._records import replace
 from dcmnet.cli import families, logs, networking
 from dcmnet.cli.options import PORT, Arguments, Integer, Option, Parameter, Section, Tool
 from dcmnet.cli.running import EXIT_SUCCESS, EXIT_USAGE, run_tool

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
 from operator import attrgetter
 from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
 
+from dcmnet._records import MISSING, dataclass, fields
 from dcmnet.dimse.command import (
     ELEMENTS,
     Value,

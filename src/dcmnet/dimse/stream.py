@@ -7,10 +7,10 @@ the caller has. Only Command Sets are ever gathered.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
+from dcmnet._records import dataclass
 from dcmnet.dimse.command import command_error
 from dcmnet.dimse.messages import (
     RESPONSE_TO,

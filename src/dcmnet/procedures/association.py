@@ -6,9 +6,9 @@ messages under way. The procedures here and in `scu` and `scp` work on it; a dri
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from dcmnet._records import dataclass, field, replace
 from dcmnet.acse import AcceptedContext, Negotiated, requestor_contexts
 from dcmnet.dimse.messages import Message
 from dcmnet.dimse.stream import Assembler, DataFragment, MessageIDs, MessageStart, fragment_message

@@ -7,9 +7,9 @@ outcome back in, or throws the exception it ended with. Nothing else passes betw
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
+from dcmnet._records import dataclass
 from dcmnet.payload import Payload
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from dcmnet._records import dataclass, field
 from dcmnet.acse import AcceptedContext, AcceptorPolicy, acceptor_contexts, negotiate
 from dcmnet.dimse.messages import (
     CCancelRQ,

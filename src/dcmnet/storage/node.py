@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dcmnet._records import dataclass, field, replace
 from dcmnet.acse import AcceptorPolicy, SupportedContext
 from dcmnet.dimse.messages import CEchoRQ, CStoreRQ, Message
 from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, MAX_ASSOCIATIONS, MAX_ASSOCIATIONS_BY_PEER, Limits, Timeouts

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from dcmnet._records import dataclass
 from dcmnet.errors import InputFileError
 from dcmnet.limits import MAX_SEQUENCE_DEPTH, Tolerance
 from dcmnet.payload import Buffer

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
+from dcmnet._records import dataclass, field
 from dcmnet.acse import AcceptedContext, Negotiated, ProposedContext
 from dcmnet.dataset import CONVERTIBLE
 from dcmnet.errors import LocalProtocolError, NoPresentationContext

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
+from dcmnet._records import dataclass, field
 from dcmnet.dimse.messages import StatusClass, status_class
 from dcmnet.errors import DcmnetError, StatusError
 from dcmnet.registry.statuses import text_of

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
+from dcmnet._records import dataclass, field
 from dcmnet.acse import AcceptedContext, Negotiated, ProposedContext, RequestorPolicy, build_request
 from dcmnet.dimse.messages import CStoreRSP, Priority
 from dcmnet.errors import AssociationError, DcmnetError, DeadlineExceeded, InputFileError, ProtocolError

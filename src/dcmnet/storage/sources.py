@@ -14,10 +14,10 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeAlias
 
 from dcmnet import dataset
+from dcmnet._records import dataclass
 from dcmnet.errors import InputFileError
 from dcmnet.limits import READ_AHEAD_LENGTH, Tolerance
 from dcmnet.payload import FileRange, Payload

@@ -7,8 +7,8 @@ imported. `StateMachine` is the only place in the library where a state is assig
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
+from dcmnet._records import dataclass
 from dcmnet.errors import LocalProtocolError
 
 

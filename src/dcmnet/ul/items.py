@@ -13,9 +13,9 @@ import enum
 import re
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from dcmnet._records import dataclass
 from dcmnet.errors import LocalProtocolError, RemoteProtocolError
 from dcmnet.limits import MAX_UID_LENGTH, Limits, Tolerance
 

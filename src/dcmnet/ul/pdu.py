@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import ClassVar, Self, TypeAlias, TypeVar
 
+from dcmnet._records import dataclass, field
 from dcmnet.errors import LocalProtocolError, RemoteProtocolError
 from dcmnet.limits import MAX_ASSOCIATE_PDU_LENGTH, MAX_PRESENTATION_CONTEXTS, Limits, Tolerance
 from dcmnet.payload import FileRange, Payload

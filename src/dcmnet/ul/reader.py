@@ -7,9 +7,9 @@ it, and memory grows with bytes that arrived, not with lengths that were claimed
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from dcmnet._records import dataclass
 from dcmnet.errors import ABORT_UNRECOGNIZED_PDU, RemoteProtocolError
 from dcmnet.limits import OVERSIZED_PDU_MARGIN, SMALL_RECEIVE_BUFFER_LENGTH, Limits, Tolerance
 from dcmnet.ul.pdu import (
