@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dcmnet import StorageSCP
-from dcmnet.cli import demo
+from dcmnet.cli import demonstration
 from dcmnet.storage.scp import FileStore, StoreRequest
 from tests.unit.cli_runs import HOST, SAMPLE, run_cli
 from tests.unit.cli_tools import logs_put_back
@@ -74,7 +74,7 @@ def test_a_failure_is_told(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> 
     def fail(*_: object) -> int:
         raise OSError("no network")
 
-    monkeypatch.setattr(demo, "_demonstrate", fail)
+    monkeypatch.setattr(demonstration, "_demonstrate", fail)
     assert run_cli(capsys, "demo") == (1, "", "the demonstration failed: no network\n")
 
 
@@ -83,8 +83,8 @@ def test_a_port_that_is_taken_is_not_suggested(monkeypatch: pytest.MonkeyPatch) 
         taken.bind((HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        monkeypatch.setattr(demo, "_FIRST_PORT_TO_TRY", port)
-        assert demo._free_port() not in (0, port)
+        monkeypatch.setattr(demonstration, "_FIRST_PORT_TO_TRY", port)
+        assert demonstration._free_port() not in (0, port)
 
 
 def test_as_a_process() -> None:

@@ -22,7 +22,7 @@ from dcmnet import (
     Timeouts,
 )
 from dcmnet._net import trace
-from dcmnet.cli import echoscu, networking
+from dcmnet.cli import echoscu, networking, verifying
 from dcmnet.cli.parser import parse
 from dcmnet.registry.sop_classes import VERIFICATION
 from dcmnet.registry.transfer_syntaxes import EXPLICIT_VR_BIG_ENDIAN
@@ -116,11 +116,11 @@ def test_what_is_proposed(capsys: Capture, server: Server) -> None:
     assert pdu.user_information.max_length == 4096
     assert len(pdu.presentation_contexts) == 128
     assert all(each.abstract_syntax == VERIFICATION for each in pdu.presentation_contexts)
-    assert pdu.presentation_contexts[0].transfer_syntaxes == echoscu.TRANSFER_SYNTAXES[:3]
+    assert pdu.presentation_contexts[0].transfer_syntaxes == verifying.TRANSFER_SYNTAXES[:3]
 
 
 def test_the_most_that_can_be_proposed(capsys: Capture, server: Server) -> None:
-    assert len(set(echoscu.TRANSFER_SYNTAXES)) == echoscu.MOST_TRANSFER_SYNTAXES
+    assert len(set(verifying.TRANSFER_SYNTAXES)) == echoscu.MOST_TRANSFER_SYNTAXES
     server.start(0)
     assert run_cli(capsys, "echoscu", HOST, server.port, "-pts", 53, "-ppc", 128)[0] == 0
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -110,13 +111,40 @@ def test_python_minus_m(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     runpy.run_module("dcmnet.__main__", run_name="imported")
 
 
-def test_version_loads_next_to_nothing() -> None:
-    code = "import sys; from dcmnet.cli import main; main(['--version']); print(*sys.modules)"
+def modules_loaded(*words: str) -> set[str]:
+    """What `dcmnet` with these words adds to what Python has loaded by itself."""
+    code = (
+        "import sys; before = set(sys.modules); from dcmnet.cli import main; main(sys.argv[1:]); "
+        "print(end='\\n' + ' '.join(set(sys.modules) - before))"
+    )
     source = os.path.dirname(os.path.dirname(os.path.dirname(cli.__file__)))
-    environment = {**os.environ, "PYTHONPATH": source}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([source, *filter(None, sys.path)])}
     # -S: an editable installation's hooks load modules of their own.
-    command = [sys.executable, "-S", "-c", code]
+    command = [sys.executable, "-S", "-c", code, *words]
     result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    version, modules = result.stdout.splitlines()
-    assert version == f"dcmnet {__version__}"
-    assert not {"pydicom", "asyncio", "logging", "dataclasses", "re", "ssl", "rich"} & set(modules.split())
+    return set(result.stdout.splitlines()[-1].split())
+
+
+def test_version_loads_next_to_nothing() -> None:
+    assert modules_loaded("--version") == {"__future__", "dcmnet", "dcmnet._version", "dcmnet.cli"}
+
+
+TOOLS = [name for tools in cli.GROUPS.values() for name in tools]
+# What the table of a tool may be made of: nothing that does any work.
+TABLES = re.compile(r"dcmnet(\.(cli|registry)(\.\w+)?|\.(_records|_version|errors|limits))?")
+SLOW = frozenset(
+    "pydicom rich asyncio logging socket select selectors ssl threading queue signal dataclasses inspect "
+    "typing json pathlib tempfile random datetime email contextlib importlib.metadata traceback uuid".split()
+)
+
+
+@pytest.mark.parametrize("words", [("--help",), ("--version",), ("--no-such-option",), ()])
+@pytest.mark.parametrize("tool", TOOLS)
+def test_a_tool_reads_its_command_line_before_it_loads_what_does_the_work(
+    tool: str, words: tuple[str, ...]
+) -> None:
+    if tool == "demo" and not words:
+        return  # that is a whole command line
+    loaded = modules_loaded(tool, *words)
+    assert not {name for name in loaded if name.startswith("dcmnet") and not TABLES.fullmatch(name)}
+    assert not SLOW & loaded

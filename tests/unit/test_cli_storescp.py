@@ -18,6 +18,7 @@ import pytest
 
 from dcmnet import AcceptedContext, AssociationAborted, AssociationRejected, Server, connect, send
 from dcmnet.cli import logs, storescp
+from dcmnet.cli import serving as work
 from dcmnet.cli.parser import parse
 from dcmnet.cli.receiving import Reporter, TimeNames, new_store
 from dcmnet.dimse.messages import CStoreRQ
@@ -45,7 +46,7 @@ def serve(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[..., tuple[int, str, str]]:
     """Runs the tool on a free port, a client in a thread meanwhile, then ends it with SIGTERM."""
-    announce = storescp._announce
+    announce = work._announce
     listening = threading.Event()
     port: list[int] = []
 
@@ -54,7 +55,7 @@ def serve(
         port.append(server.port)
         listening.set()
 
-    monkeypatch.setattr(storescp, "_announce", announced)
+    monkeypatch.setattr(work, "_announce", announced)
 
     def serving(client: Client, *options: object) -> tuple[int, str, str]:
         failures: list[BaseException] = []
@@ -280,7 +281,7 @@ def test_one_address_gets_all_of_a_few_associations_and_half_of_many(
     options: tuple[str, ...], limits: tuple[int, int]
 ) -> None:
     arguments = parse(storescp.TOOL, ["0", *options])
-    node = storescp._new_node(arguments, Reporter(logs.logger("x"), json=False, verbose_pc=False))
+    node = work._new_node(arguments, Reporter(logs.logger("x"), json=False, verbose_pc=False))
     assert (node.max_associations, node.max_associations_by_peer) == limits
 
 
@@ -325,7 +326,7 @@ def test_a_full_disk_is_answered_for(
 def test_what_is_accepted(options: tuple[str, ...], syntaxes: tuple[str, ...], order: str) -> None:
     arguments = parse(storescp.TOOL, ["104", "-pm", *options])
     reporter = Reporter(logs.logger("storescp"), json=False, verbose_pc=False)
-    policy = storescp._new_node(arguments, reporter).policy
+    policy = work._new_node(arguments, reporter).policy
     assert policy.transfer_syntax_order == order
     assert policy.contexts[0].abstract_syntax == VERIFICATION
     assert {context.transfer_syntaxes for context in policy.contexts} == {policy.promiscuous} == {syntaxes}

@@ -20,7 +20,7 @@ from dcmnet import (
     StoreResult,
     storage_contexts,
 )
-from dcmnet.cli import storescu
+from dcmnet.cli import sending, storescu
 from dcmnet.cli.parser import parse
 from dcmnet.errors import AssociationAborted, DeadlineExceeded, InputFileError
 from dcmnet.procedures.association import AssociationCore
@@ -291,7 +291,7 @@ def outcome(**fields: object) -> StoreResult:
     ],
 )
 def test_exit_codes(report: Report, code: int) -> None:
-    assert storescu.exit_code(report) == code
+    assert sending.exit_code(report) == code
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_exit_codes(report: Report, code: int) -> None:
     ],
 )
 def test_proposals(option: tuple[str, ...], expected: tuple[str, ...] | None) -> None:
-    proposal = storescu._proposal(parse(storescu.TOOL, ["host", "104", "file", "+C", *option]))
+    proposal = sending._proposal(parse(storescu.TOOL, ["host", "104", "file", "+C", *option]))
     assert proposal.transfer_syntaxes == expected
     assert proposal.combine
 

@@ -3,6 +3,9 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import sys
+from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -79,11 +82,10 @@ def test_the_width_is_that_of_the_terminal(monkeypatch: pytest.MonkeyPatch, colu
 def test_version_text(monkeypatch: pytest.MonkeyPatch) -> None:
     text = usage.version_text(TOOL)
     assert text.startswith(HEADING)
-    assert "\n- pydicom 3" in text
-    from importlib import metadata
+    assert f"\n- pydicom {metadata.version('pydicom')}\n- rich {metadata.version('rich')}\n" in text
 
-    def missing(name: str) -> str:
-        raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(metadata, "version", missing)
-    assert "- rich (not installed)\n" in usage.version_text(TOOL)
+def test_versions_of_what_is_installed_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "pydicom-9.1.egg-info").write_text("Metadata-Version: 2.1\nName: pydicom\nVersion: 9.1\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "missing"), str(tmp_path)])
+    assert "\n- pydicom 9.1\n- rich (not installed)\n" in usage.version_text(TOOL)

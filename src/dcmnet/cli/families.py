@@ -6,10 +6,12 @@ otherwise they are those of DCMTK's tools.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from dcmnet._records import dataclass
 from dcmnet.cli.options import Arguments, Choice, Integer, InvalidValue, Option, Section, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 LOG_LEVELS = ("fatal", "error", "warn", "info", "debug", "trace")
 DEFAULT_LOG_LEVEL = "warn"

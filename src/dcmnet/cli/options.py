@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol
-
 from dcmnet._records import KW_ONLY, dataclass
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any, Protocol
+
+    class Kind(Protocol):
+        """What a value has to look like, and what becomes of it."""
+
+        def convert(self, text: str) -> object:
+            """The value of `text`; raises InvalidValue."""
+
+        def describe(self) -> str:
+            """The values allowed, for the usage text; empty when anything goes."""
+
 
 _LARGEST_INTEGER = (1 << 63) - 1
 
@@ -30,16 +42,6 @@ class InvalidValue(Exception):
     def __init__(self, reason: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-class Kind(Protocol):
-    """What a value has to look like, and what becomes of it."""
-
-    def convert(self, text: str) -> object:
-        """The value of `text`; raises InvalidValue."""
-
-    def describe(self) -> str:
-        """The values allowed, for the usage text; empty when anything goes."""
 
 
 @dataclass(frozen=True, slots=True)

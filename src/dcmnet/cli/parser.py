@@ -7,14 +7,10 @@ abbreviated, and within a group of options that exclude each other the rightmost
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
-
 from dcmnet.cli.options import (
     Arguments,
     Given,
     InvalidValue,
-    Kind,
     Option,
     Parameter,
     Tool,
@@ -22,10 +18,17 @@ from dcmnet.cli.options import (
     join_alternatives,
 )
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any, TypeAlias
+
+    from dcmnet.cli.options import Kind
+
+    Occurrences: TypeAlias = dict[str, list[Given]]
+
 _BLANKS = " \t\r\n"
 _QUOTES = "\"'"
-
-Occurrences: TypeAlias = "dict[str, list[Given]]"
 
 
 def parse(tool: Tool, argv: Sequence[str]) -> Arguments:

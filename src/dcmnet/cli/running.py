@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
 
 from dcmnet.cli import usage
 from dcmnet.cli.options import Arguments, Tool, UsageError
 from dcmnet.cli.parser import parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 EXIT_SUCCESS = 0
 EXIT_USAGE = 1

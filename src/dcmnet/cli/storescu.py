@@ -6,22 +6,14 @@ that was not scanned as a failure, and works out from the files what to propose 
 
 from __future__ import annotations
 
-import os
-import time
-from collections.abc import Sequence
-from logging import Logger
-from typing import TYPE_CHECKING, Any
-
 from dcmnet._records import replace
-from dcmnet.cli import families, logs, networking
+from dcmnet.cli import families
 from dcmnet.cli.options import PORT, Arguments, Integer, Option, Parameter, Section, Tool
-from dcmnet.cli.running import EXIT_SUCCESS, EXIT_USAGE, run_tool
-from dcmnet.errors import AssociationError, DcmnetError, DeadlineExceeded, RemoteProtocolError
-from dcmnet.registry.transfer_syntaxes import proposed
+from dcmnet.cli.running import run_tool
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from dcmnet.storage.planning import Proposal
-    from dcmnet.storage.report import Report
+    from collections.abc import Sequence
 
 EXIT_NOT_STORED = 1
 EXIT_ENDED_EARLY = 10
@@ -139,84 +131,10 @@ TOOL = Tool(
 
 def run(argv: Sequence[str]) -> int:
     """Run the tool; returns its exit code."""
-    return run_tool(TOOL, argv, _body)
+    return run_tool(TOOL, argv, _work)
 
 
-def _body(arguments: Arguments) -> int:
-    from dcmnet.cli.storing import Session  # loads the storage layer, which --help does without
+def _work(arguments: Arguments) -> int:
+    from dcmnet.cli.sending import send  # the network, which --help does without
 
-    log = logs.logger(TOOL.name)
-    sources, missed = _sources(arguments, log)
-    session = Session(arguments, log, sources=len(sources))
-    if missed and not arguments.no_halt:
-        return session.close(None, EXIT_NOT_STORED)
-    if not sources:
-        log.critical("no input files to be sent")
-        return session.close(None, EXIT_NOT_STORED)
-    log.info("checking input files ...")
-    started = time.monotonic()
-    try:
-        report = _send(arguments, sources, session)
-    except networking.FAILURES as error:
-        networking.log_no_association(log, arguments, error)
-        return session.close(None, EXIT_USAGE, error)
-    except BaseException:
-        session.end_bar()
-        raise
-    session.seconds = time.monotonic() - (session.started or started)
-    return session.close(report, exit_code(report) or int(missed))
-
-
-def _sources(arguments: Arguments, log: Logger) -> tuple[list[str], bool]:
-    """What to send, and whether something that was named is missing."""
-    sources: list[str] = []
-    for name in arguments.dcmfile_in:
-        if not arguments.scan_directories and os.path.isdir(name):
-            log.error("%s is a directory: +sd (--scan-directories) sends what is in it", name)
-        else:
-            sources.append(name)
-    return sources, len(sources) < len(arguments.dcmfile_in)
-
-
-def _send(arguments: Arguments, sources: list[str], session: Any) -> Report:
-    from dcmnet.sync.storage import StorageSCU  # as above
-
-    scu = StorageSCU(
-        arguments.peer,
-        arguments.port,
-        called=arguments.called_ae_title,
-        calling=arguments.ae_title,
-        proposal=_proposal(arguments),
-        max_pdu_length=arguments.max_pdu,
-        max_send_pdu_length=arguments.max_send_pdu or 0,
-        timeouts=networking.timeouts(arguments),
-        family=networking.address_family(arguments, arguments.peer),
-        recurse=arguments.recurse,
-        pattern=arguments.scan_pattern,
-        meta=arguments.format != "bare",
-        bare=arguments.format != "file",
-        halt=not arguments.no_halt,
-        repeat=arguments.repeat,
-        abort=arguments.abort,
-        **session.hooks(),
-    )
-    return scu.add(*sources).send()
-
-
-def _proposal(arguments: Arguments) -> Proposal:
-    from dcmnet.storage.planning import Proposal  # as above
-
-    syntaxes = None if arguments.proposed is None else proposed(arguments.proposed)
-    return Proposal(transfer_syntaxes=syntaxes, combine=arguments.combine)
-
-
-def exit_code(report: Report) -> int:
-    """0 when everything was stored, else why not: see `TOOL.exit_codes`."""
-    failures = [result for result in report.results if not result.ok]
-    statuses = [result.status for result in failures if result.status is not None]
-    if statuses:
-        return max(EXIT_NOT_STORED, statuses[-1] >> 8)
-    errors: list[DcmnetError | None] = [*(result.error for result in failures), *report.endings]
-    if any(isinstance(error, AssociationError | DeadlineExceeded | RemoteProtocolError) for error in errors):
-        return EXIT_ENDED_EARLY
-    return EXIT_SUCCESS if report.results and not failures else EXIT_NOT_STORED
+    return send(arguments)

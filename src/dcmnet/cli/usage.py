@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator
-from typing import TextIO
 
 from dcmnet._version import __version__
 from dcmnet.cli.options import Option, Parameter, Tool, UsageError, join_alternatives
 from dcmnet.cli.parser import default_values
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TextIO
 
 _PLAIN_WIDTH = 80
 _WIDEST = 120
@@ -76,10 +80,10 @@ def _epilogue(tool: Tool, column: int, width: int) -> Iterator[str]:
 
 def version_text(tool: Tool) -> str:
     """Version, platform and libraries."""
-    import platform  # slow to load, all three, and this is the only use
+    import platform  # as zlib, only for this
     import zlib
-    from importlib import metadata
 
+    libraries = (f"- {name} {_version_of(name)}" for name in ("pydicom", "rich"))
     lines = [
         heading(tool),
         f"Host type: {platform.machine()}-{platform.system()}",
@@ -87,14 +91,32 @@ def version_text(tool: Tool) -> str:
         f"Python: {sys.implementation.name} {sys.version.split()[0]}",
         "",
         "External libraries used:",
+        *libraries,
+        f"- zlib {zlib.ZLIB_RUNTIME_VERSION}",
     ]
-    for name in ("pydicom", "rich"):
-        try:
-            lines.append(f"- {name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            lines.append(f"- {name} (not installed)")
-    lines.append(f"- zlib {zlib.ZLIB_RUNTIME_VERSION}")
     return "\n".join(lines) + "\n"
+
+
+def _version_of(distribution: str) -> str:
+    """The version of what is installed, by the name of the folder that an installer writes next to it.
+
+    Its name is specified (Python packaging, "Recording installed projects"). importlib.metadata takes
+    longer to load than all else that --version does, so it is asked only about what has no such folder.
+    """
+    for folder in sys.path:
+        try:
+            names = os.listdir(folder or ".")
+        except OSError:
+            continue
+        for name in names:
+            if name.startswith(f"{distribution}-") and name.endswith(".dist-info"):
+                return name.removesuffix(".dist-info").partition("-")[2]
+    from importlib import metadata
+
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
 
 
 def _parameter_usage(parameter: Parameter) -> str:
@@ -140,14 +162,22 @@ def _with_details(text: str, details: list[str]) -> str:
 
 
 def _row(left: str, text: str, column: int, width: int) -> Iterator[str]:
-    import textwrap  # loads re, which a run without usage text does not need
-
-    wrapped = textwrap.wrap(
-        text, max(20, width - column), break_long_words=False, break_on_hyphens=False
-    ) or [""]
+    wrapped = list(_wrapped(text, max(20, width - column)))
     if len(left) > max(0, column - 2):
         yield left
     else:
         yield f"{left:<{column}}{wrapped.pop(0)}".rstrip()
     for line in wrapped:
         yield " " * column + line
+
+
+def _wrapped(text: str, width: int) -> Iterator[str]:
+    """Lines of whole words, at least one line; as textwrap has it, which loads re."""
+    line = ""
+    for word in text.split():
+        if line and len(line) + 1 + len(word) > width:
+            yield line
+            line = word
+        else:
+            line = f"{line} {word}" if line else word
+    yield line

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
-
+from dcmnet._records import dataclass
 from dcmnet.registry._uids import UIDS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
@@ -195,7 +197,8 @@ def is_deflated(uid: str) -> bool:
     return uid in _DEFLATED
 
 
-class Preference(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Preference:
     """What a one-letter code of the tools' options `-x?` and `+x?` stands for.
 
     Attributes:

@@ -1,0 +1,154 @@
+"""What `dcmnet storescp` does once its command line is read."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from logging import Logger
+from typing import Any
+
+from dcmnet.acse import AcceptorPolicy, SupportedContext
+from dcmnet.cli import logs, networking
+from dcmnet.cli.options import Arguments
+from dcmnet.cli.receiving import Reporter, new_store
+from dcmnet.cli.running import EXIT_SUCCESS, EXIT_USAGE
+from dcmnet.cli.storescp import TOOL
+from dcmnet.limits import MAX_ASSOCIATIONS_BY_PEER
+from dcmnet.registry.sop_classes import VERIFICATION
+from dcmnet.registry.transfer_syntaxes import ALL, accepted
+from dcmnet.services.defaults import storage_contexts
+from dcmnet.storage.node import Node
+from dcmnet.sync.server import Server
+
+DRAIN_SECONDS = 30.0
+"""For the associations under way after the first signal."""
+ABORT_SECONDS = 1.0
+"""For the A-ABORTs to go out after the second signal."""
+_DRAINED = 0
+
+
+def serve(arguments: Arguments) -> int:
+    """Receive as a command line says, until a signal; returns the exit code."""
+    log = logs.logger(TOOL.name)
+    refusal = _directory_refusal(arguments)
+    if refusal:
+        log.critical("%s", refusal)
+        return EXIT_USAGE
+    reporter = Reporter(log, json=arguments.json, verbose_pc=arguments.verbose_pc)
+    stop: queue.SimpleQueue[int] = queue.SimpleQueue()  # may be used from a signal handler
+    server = _new_server(arguments, reporter)
+
+    with _signals(lambda number, _: stop.put(number)):
+        try:
+            _listen(server, arguments)
+        except OSError as error:
+            log.critical("%s", _listening_refusal(arguments, error))
+            return EXIT_USAGE
+        _announce(server, arguments, log, reporter)
+        number = stop.get()
+        log.info("%s: serving what is under way, and nothing new", signal.Signals(number).name)
+        _shut_down(server, stop)
+    reporter.conclude()
+    return EXIT_SUCCESS
+
+
+def _directory_refusal(arguments: Arguments) -> str:
+    directory = arguments.output_directory
+    if arguments.ignore:
+        return ""
+    if not os.path.isdir(directory):
+        return f"specified output directory does not exist: {directory}"
+    if not os.access(directory, os.W_OK | os.X_OK):
+        return f"specified output directory is not writable: {directory}"
+    return ""
+
+
+def _new_server(arguments: Arguments, reporter: Reporter) -> Server:
+    return Server(node=_new_node(arguments, reporter))
+
+
+def _new_node(arguments: Arguments, reporter: Reporter) -> Node:
+    code = arguments.preferred
+    syntaxes = ALL if code is None else accepted(code)
+    policy = AcceptorPolicy(
+        ae_title=arguments.ae_title,
+        require_called_ae_title=arguments.check_aetitle,
+        contexts=(
+            SupportedContext(abstract_syntax=VERIFICATION, transfer_syntaxes=syntaxes),
+            *storage_contexts(syntaxes),
+        ),
+        promiscuous=syntaxes if arguments.promiscuous else None,
+        transfer_syntax_order="requestor" if code is None else "acceptor",
+        max_pdu_length=arguments.max_pdu,
+    )
+    return Node(
+        policy=policy,
+        timeouts=networking.timeouts(arguments),
+        max_associations=arguments.max_associations,
+        max_associations_by_peer=_from_one_address(arguments.max_associations),
+        store=new_store(arguments, reporter),
+        hooks=reporter.hooks(),
+    )
+
+
+def _from_one_address(number: int) -> int:
+    """How many of so many associations one address may have: all of a few, half of a great many."""
+    return max(min(number, MAX_ASSOCIATIONS_BY_PEER), number // 2)
+
+
+def _listen(server: Server, arguments: Arguments) -> None:
+    family = networking.address_family(arguments)
+    asked = any(option in arguments for option in ("--ipv4", "--ipv6", "--ip-auto"))
+    if arguments.bind is not None and not asked:
+        family = socket.AF_UNSPEC
+    server.start(arguments.port, arguments.bind or "", family=family)
+
+
+def _listening_refusal(arguments: Arguments, error: OSError) -> str:
+    where = f"port {arguments.port}" if arguments.bind is None else f"{arguments.bind}, port {arguments.port}"
+    if isinstance(error, PermissionError):
+        return f"cannot listen on {where}, insufficient privileges"
+    return f"cannot listen on {where}: {error.strerror or error}"
+
+
+def _announce(server: Server, arguments: Arguments, log: Logger, reporter: Reporter) -> None:
+    addresses = " and ".join(server.addresses)
+    if arguments.bind is None:
+        log.warning(
+            "listening on every address (%s): whoever reaches this computer can store files here; "
+            "--bind 127.0.0.1 keeps it to this computer",
+            addresses,
+        )
+    else:
+        log.info("listening on %s", addresses)
+    reporter.event("listening", addresses=server.addresses, port=server.port)
+
+
+def _shut_down(server: Server, stop: queue.SimpleQueue[int]) -> None:
+    """Let associations end, until they have or a second signal comes."""
+
+    def drain() -> None:
+        server.shutdown(DRAIN_SECONDS)
+        stop.put(_DRAINED)
+
+    thread = threading.Thread(target=drain, daemon=True)
+    thread.start()
+    if stop.get() != _DRAINED:
+        server.hasten_shutdown()
+        thread.join(ABORT_SECONDS)  # aborted at once, but a peer may take its time to close the connection
+
+
+@contextmanager
+def _signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    """Have SIGINT and SIGTERM call `handler` meanwhile."""
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
