@@ -49,13 +49,16 @@ if TYPE_CHECKING:
     )
     from dcmnet.limits import Limits, Timeouts, Tolerance
     from dcmnet.procedures.scp import AssociationRequest
+    from dcmnet.registry.query_models import MODALITY_WORKLIST, PATIENT_ROOT, PATIENT_STUDY_ONLY, STUDY_ROOT
     from dcmnet.services.defaults import storage_contexts
+    from dcmnet.services.query_contexts import QueryOptions, get_contexts, query_contexts
     from dcmnet.storage.files import Duplicates
     from dcmnet.storage.node import Hooks, Node
     from dcmnet.storage.planning import Proposal, contexts_for
     from dcmnet.storage.report import Report, StoreResult
     from dcmnet.storage.scp import FileStore, StoreRequest
     from dcmnet.sync.association import Association, connect
+    from dcmnet.sync.query_retrieve import find, get, move
     from dcmnet.sync.server import Server
     from dcmnet.sync.storage import StorageSCP, StorageSCU, send
     from dcmnet.ul.items import UserIdentityRQ
@@ -79,6 +82,17 @@ __all__ = [
     "Report",
     "StoreResult",
     "Priority",
+    # Query/Retrieve
+    "find",
+    "get",
+    "move",
+    "query_contexts",
+    "get_contexts",
+    "QueryOptions",
+    "STUDY_ROOT",
+    "PATIENT_ROOT",
+    "PATIENT_STUDY_ONLY",
+    "MODALITY_WORKLIST",
     # Servers
     "Server",
     "StorageSCP",
@@ -143,13 +157,16 @@ _HOMES = {
     ),
     "dcmnet.limits": ("Limits", "Timeouts", "Tolerance"),
     "dcmnet.procedures.scp": ("AssociationRequest",),
+    "dcmnet.registry.query_models": ("MODALITY_WORKLIST", "PATIENT_ROOT", "PATIENT_STUDY_ONLY", "STUDY_ROOT"),
     "dcmnet.services.defaults": ("storage_contexts",),
+    "dcmnet.services.query_contexts": ("QueryOptions", "get_contexts", "query_contexts"),
     "dcmnet.storage.files": ("Duplicates",),
     "dcmnet.storage.node": ("Hooks", "Node"),
     "dcmnet.storage.planning": ("Proposal", "contexts_for"),
     "dcmnet.storage.report": ("Report", "StoreResult"),
     "dcmnet.storage.scp": ("FileStore", "StoreRequest"),
     "dcmnet.sync.association": ("Association", "connect"),
+    "dcmnet.sync.query_retrieve": ("find", "get", "move"),
     "dcmnet.sync.server": ("Server",),
     "dcmnet.sync.storage": ("StorageSCP", "StorageSCU", "send"),
     "dcmnet.ul.items": ("UserIdentityRQ",),

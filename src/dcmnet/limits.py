@@ -39,6 +39,12 @@ MAX_COMMAND_SET_LENGTH = 65536
 MAX_COMMAND_FRAGMENTS = 256
 """PDVs that one Command Set may be cut into: a peer that needs more is stalling."""
 
+MAX_IDENTIFIER_LENGTH = 4 << 20
+"""The data set of a query or of a match, the only ones held in memory: room for 60,000 UIDs."""
+
+MAX_INFLATED_IDENTIFIER_LENGTH = 64 << 20
+"""The same, deflated, when it is inflated."""
+
 MAX_ASSOCIATIONS = 2000
 """Associations that a server holds at once: each costs a thread and about 40 kB in the blocking face."""
 
@@ -154,5 +160,6 @@ class Limits:
     max_user_items: int = MAX_USER_ITEMS
     max_command_set_length: int = MAX_COMMAND_SET_LENGTH
     max_command_fragments: int = MAX_COMMAND_FRAGMENTS
+    max_identifier_length: int = MAX_IDENTIFIER_LENGTH
     receive_buffer_length: int = RECEIVE_BUFFER_LENGTH
     tolerance: Tolerance = DEFAULT_TOLERANCE

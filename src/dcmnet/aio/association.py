@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Generator, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dcmnet._net.trace import log_trace
 from dcmnet.acse import AcceptedContext, Negotiated, ProposedContext, RequestorPolicy, build_request
 from dcmnet.aio.driver import Driver
 from dcmnet.dimse.messages import CEchoRSP, CStoreRSP, Priority
-from dcmnet.errors import LocalProtocolError
+from dcmnet.errors import DcmnetError, LocalProtocolError
 from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, Limits, Timeouts
 from dcmnet.procedures import association as procedures
 from dcmnet.procedures import scu
-from dcmnet.procedures.association import AssociationCore, new_core
+from dcmnet.procedures.association import AssociationCore, new_core, settle
 from dcmnet.procedures.effects import Procedure
+from dcmnet.registry.query_models import STUDY_ROOT, QueryModel
 from dcmnet.services.defaults import DEFAULT_CONTEXTS
 from dcmnet.storage.scu import store_source
 from dcmnet.storage.sources import Source
-from dcmnet.ul.items import UserIdentityRQ
+from dcmnet.ul.items import SOPClassExtendedNegotiation, UserIdentityRQ
+
+if TYPE_CHECKING:
+    from dcmnet.aio.query_retrieve import Responses
+    from dcmnet.dataset import Identifier
+    from dcmnet.storage.querying import Match, Progress, Store
 
 T = TypeVar("T")
 
@@ -39,6 +46,8 @@ class Association:
         self._core = core
         self._lock = asyncio.Lock()
         self._owner: asyncio.Task[Any] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._settling: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Association:
         return self
@@ -96,6 +105,121 @@ class Association:
         """
         return await self._run(store_source(self._core, source, priority))
 
+    def find(
+        self,
+        identifier: Identifier,
+        *,
+        model: QueryModel | str = STUDY_ROOT,
+        priority: Priority = Priority.MEDIUM,
+        cancel_after: int | None = None,
+    ) -> Responses[Match]:
+        """C-FIND (PS3.4 C.4.1, K.4.1): query the peer.
+
+        ```python
+        async for match in assoc.find({"QueryRetrieveLevel": "STUDY", "PatientName": "DOE*"}):
+            print(match.identifier.PatientName)
+        ```
+
+        Args:
+            identifier: What to look for: keywords and values, a pydicom data set, or bytes that are encoded
+                as the accepted context demands.
+            model: The information model, or the UID of a C-FIND SOP class.
+            priority: Told to the peer.
+            cancel_after: Matches after which C-CANCEL is sent; those that were under way by then still come.
+
+        Returns:
+            The matches, to be iterated over; the request is sent when the first is asked for. Leaving the
+            loop early sends C-CANCEL. Afterwards `status`, `response` and `raise_for_status()` say how it
+            ended: a failure status ends the loop as success does.
+
+        Raises:
+            ValueError: The model has no C-FIND.
+            InputFileError: While iterating: the identifier cannot be encoded.
+            NoPresentationContext: While iterating: the model was not accepted; see `query_contexts`.
+            LocalProtocolError: While iterating: another query or retrieval is under way on the association.
+            AssociationError: While iterating: the association ended.
+            DeadlineExceeded: While iterating: the peer did not answer in time.
+        """
+        from dcmnet.aio.query_retrieve import Responses
+        from dcmnet.storage.querying import find_inquiry
+
+        return Responses(self, find_inquiry(self._core, identifier, model, priority, cancel_after))
+
+    def get(
+        self,
+        identifier: Identifier,
+        store: Store,
+        *,
+        model: QueryModel | str = STUDY_ROOT,
+        priority: Priority = Priority.MEDIUM,
+        cancel_after: int | None = None,
+    ) -> Responses[Progress]:
+        """C-GET (PS3.4 C.4.3): retrieve objects over this association.
+
+        The association needs the contexts of `get_contexts`: the peer sends the objects as it sends any
+        others, and they are received as a server receives them.
+
+        Args:
+            identifier: What to retrieve: the level and its unique keys.
+            store: Folder for the objects, which must exist, or a `FileStore` with a handler, names and more.
+            model: The information model, or the UID of a C-GET SOP class.
+            priority: Told to the peer.
+            cancel_after: Pending responses after which C-CANCEL is sent.
+
+        Returns:
+            The pending responses with their counts, to be iterated over; the request is sent when the first
+            is asked for, and `wait()` takes them all. Afterwards `result` has the final counts and the
+            objects that failed. Leaving the loop early sends C-CANCEL.
+
+        Raises:
+            ValueError: The model has no C-GET.
+            InputFileError: While iterating, as the others: the identifier cannot be encoded.
+            NoPresentationContext: The model was not accepted.
+            LocalProtocolError: Another query or retrieval is under way on the association.
+            AssociationError: The association ended.
+            DeadlineExceeded: The peer did not answer in time.
+        """
+        from dcmnet.aio.query_retrieve import Responses
+        from dcmnet.storage.querying import get_inquiry
+
+        return Responses(self, get_inquiry(self._core, identifier, store, model, priority, cancel_after))
+
+    def move(
+        self,
+        identifier: Identifier,
+        destination: str,
+        *,
+        model: QueryModel | str = STUDY_ROOT,
+        priority: Priority = Priority.MEDIUM,
+        cancel_after: int | None = None,
+    ) -> Responses[Progress]:
+        """C-MOVE (PS3.4 C.4.2): have the peer send objects to an AE, which may be this one.
+
+        Args:
+            identifier: What to retrieve: the level and its unique keys.
+            destination: AE title to send to; the peer must know its address.
+            model: The information model, or the UID of a C-MOVE SOP class.
+            priority: Told to the peer.
+            cancel_after: Pending responses after which C-CANCEL is sent.
+
+        Returns:
+            As for `get`.
+
+        Raises:
+            ValueError: The model has no C-MOVE.
+            InputFileError: While iterating, as the others: the identifier cannot be encoded.
+            NoPresentationContext: The model was not accepted; see `query_contexts(move=True)`.
+            LocalProtocolError: Another query or retrieval is under way on the association.
+            AssociationError: The association ended.
+            DeadlineExceeded: The peer did not answer in time.
+        """
+        from dcmnet.aio.query_retrieve import Responses
+        from dcmnet.storage.querying import move_inquiry
+
+        return Responses(
+            self, move_inquiry(self._core, identifier, destination, model, priority, cancel_after)
+        )
+
     async def release(self) -> None:
         """Release the association in good order and close the connection; once is enough."""
         return await self._run(procedures.release(self._core))
@@ -128,6 +252,18 @@ class Association:
         finally:
             self._owner = None
 
+    def _settle(self) -> None:
+        """Called where responses are forgotten, in any thread: a task ends what is left of the operation."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._begin_settling)
+
+    def _begin_settling(self) -> None:
+        self._settling = self._loop.create_task(self._settled())
+
+    async def _settled(self) -> None:
+        with contextlib.suppress(DcmnetError, OSError):  # the next operation will tell
+            await self._run(settle(self._core))
+
     def _refuse_reentry(self) -> None:
         """A callback may not begin an operation within another.
 
@@ -151,8 +287,9 @@ class connect:  # reads as a function: awaited, or the target of `async with`
         contexts: Presentation contexts to propose; Verification when not given.
         max_pdu_length: Longest P-DATA-TF this side takes, in bytes.
         user_identity: Who is calling (PS3.7 D.3.3.7).
-        policy: All that is asked for, in place of `called`, `calling`, `contexts`, `max_pdu_length` and
-            `user_identity`: roles, extended negotiations and the rest.
+        extended: SOP Class Extended Negotiation (PS3.7 D.3.3.5), as of `QueryOptions.negotiations`.
+        policy: All that is asked for, in place of `called`, `calling`, `contexts`, `max_pdu_length`,
+            `user_identity` and `extended`: the window, common extended negotiations and the rest.
         timeouts: Every timer.
         limits: What the peer may send.
         family: `socket.AF_INET`, `AF_INET6`, or `AF_UNSPEC` for whatever the name stands for.
@@ -175,6 +312,7 @@ class connect:  # reads as a function: awaited, or the target of `async with`
         contexts: Sequence[ProposedContext] | None = None,
         max_pdu_length: int = DEFAULT_MAX_PDU_LENGTH,
         user_identity: UserIdentityRQ | None = None,
+        extended: Sequence[SOPClassExtendedNegotiation] = (),
         policy: RequestorPolicy | None = None,
         timeouts: Timeouts | None = None,
         limits: Limits | None = None,
@@ -189,6 +327,7 @@ class connect:  # reads as a function: awaited, or the target of `async with`
             contexts=DEFAULT_CONTEXTS if contexts is None else tuple(contexts),
             max_pdu_length=max_pdu_length,
             user_identity=user_identity,
+            extended_negotiations=tuple(extended),
         )
         self._timeouts = timeouts or Timeouts()
         self._limits = limits or Limits()

@@ -6,7 +6,7 @@ messages under way. The procedures here and in `scu` and `scp` work on it; a dri
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from dcmnet._records import dataclass, field, replace
 from dcmnet.acse import AcceptedContext, Negotiated, requestor_contexts
@@ -43,6 +43,13 @@ HARMLESS = (LocalProtocolError, NoPresentationContext, InputFileError)
 """Errors that end an operation and, when nothing of it has been sent, leave the association as it was."""
 
 
+class Unfinished(Protocol):
+    """An operation that takes the association for itself until its last response."""
+
+    def make_way(self) -> Procedure[None]:
+        """End it, where nobody waits for it any more; LocalProtocolError where somebody does."""
+
+
 @dataclass(slots=True)
 class AssociationCore:
     """One association, seen from one end.
@@ -63,6 +70,8 @@ class AssociationCore:
     peer: str = ""
     negotiated: Negotiated | None = None
     busy: bool = False
+    operation: Unfinished | None = None
+    set_aside: MessageStart | AReleaseRQ | None = None
     state: dict[str, Any] = field(default_factory=dict)
     assembler: Assembler = field(init=False)
     message_ids: MessageIDs = field(init=False)
@@ -160,6 +169,7 @@ def release(core: AssociationCore) -> Procedure[None]:
     if core.upper_layer.closing or core.upper_layer.state is Sta.STA1:
         yield Close()
         return
+    yield from settle(core)
     if core.busy:
         raise LocalProtocolError("an operation is under way: let it end, or abort")
     yield from guarded(core, _release(core))
@@ -223,8 +233,22 @@ def flush(core: AssociationCore) -> Procedure[bool]:
     return (yield Send(output)) if output else True
 
 
+def settle(core: AssociationCore) -> Procedure[None]:
+    """End a query or retrieval whose responses nobody waits for any more.
+
+    Raises:
+        LocalProtocolError: Somebody does.
+    """
+    if core.operation is not None:
+        yield from core.operation.make_way()
+
+
 def guarded(core: AssociationCore, procedure: Procedure[T]) -> Procedure[T]:
-    """Run an operation; where it fails with the association out of step, abort and close before raising."""
+    """Run an operation; where it fails with the association out of step, abort and close before raising.
+
+    What is left of a query that nobody reads any more is passed over first.
+    """
+    yield from settle(core)
     try:
         return (yield from procedure)
     except GeneratorExit:
@@ -308,6 +332,9 @@ def next_message(core: AssociationCore, wait: Receive) -> Procedure[MessageStart
     Returns:
         The message with its presentation context id, or the peer's wish to release.
     """
+    if core.set_aside is not None:
+        aside, core.set_aside = core.set_aside, None
+        return aside
     upper_layer = core.upper_layer
     while True:
         event: Event | None = upper_layer.next_event()
@@ -326,7 +353,7 @@ def next_message(core: AssociationCore, wait: Receive) -> Procedure[MessageStart
         elif isinstance(event, AReleaseRQ) and not core.assembler.in_message:
             return event
         else:
-            raise _cut_short(event)
+            raise cut_short(event)
 
 
 def receive_data(
@@ -355,7 +382,7 @@ def receive_data(
             views.clear()
             event = yield core.wait_dimse
         if type(event) is not Fragment:
-            raise _cut_short(event)
+            raise cut_short(event)
         item = feed(event)
         assert isinstance(item, DataFragment)  # the assembler raises for anything else inside a data set
         is_last = item.is_last
@@ -372,7 +399,8 @@ def _store(sink: Sink, views: list[memoryview]) -> Procedure[OSError | None]:
     return None
 
 
-def _cut_short(event: Event | None) -> DcmnetError:
+def cut_short(event: Event | None) -> DcmnetError:
+    """The error to raise for an event that came where a part of a message was due."""
     if isinstance(event, AReleaseRQ):
         return RemoteProtocolError("A-RELEASE-RQ in the middle of a message", reason=ABORT_UNEXPECTED_PDU)
     return TransportClosed("the connection was closed where a message was due")

@@ -1,0 +1,446 @@
+"""Queries and retrievals as their SCU sees them: what comes back, and the procedures behind both faces.
+
+PS3.4 Annex C (Query/Retrieve) and Annex K (Modality Worklist).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dcmnet._records import dataclass, replace
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar
+
+from dcmnet import dataset
+from dcmnet.acse import AcceptedContext, AcceptorPolicy, ProposedContext
+from dcmnet.dimse.messages import (
+    CFindRQ,
+    CGetRQ,
+    CMoveRQ,
+    Priority,
+    Response,
+    StatusClass,
+    SubOperationsResponse,
+    status_class,
+)
+from dcmnet.errors import LocalProtocolError
+from dcmnet.limits import Limits, Timeouts
+from dcmnet.procedures.association import AssociationCore, settle
+from dcmnet.procedures.effects import Call, Procedure
+from dcmnet.procedures.query_retrieve import Answer, Operation
+from dcmnet.registry.query_models import QueryModel, class_for
+from dcmnet.services.storage import storage
+from dcmnet.storage.node import Node
+from dcmnet.storage.scp import FileStore, StoreRequest, named_dcm
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+Store: TypeAlias = "FileStore | str | PathLike[str]"
+"""Where the objects of a C-GET go: a folder, or a `FileStore` for those who need more."""
+
+DEFAULT_CALLING = "DCMNET"
+"""The title that `connect` calls with when it is not told another."""
+
+A = TypeVar("A")
+
+
+class Match:
+    """One match of a C-FIND (PS3.4 C.4.1).
+
+    Attributes:
+        status: FF00, or FF01 where the peer did not support an optional key.
+        data: The identifier as it came, encoded.
+        transfer_syntax: UID of the one that it is in.
+    """
+
+    __slots__ = ("_identifier", "data", "status", "transfer_syntax")
+
+    def __init__(self, status: int, data: bytes, transfer_syntax: str) -> None:
+        self.status = status
+        self.data = data
+        self.transfer_syntax = transfer_syntax
+        self._identifier: Dataset | None = None
+
+    def __repr__(self) -> str:  # without the data, which are a patient's
+        return f"Match(status=0x{self.status:04X}, {len(self.data)} bytes)"
+
+    @property
+    def identifier(self) -> Dataset:
+        """The identifier as a pydicom data set, decoded when it is first looked at.
+
+        Raises:
+            InputFileError: It is not encoded as its transfer syntax says.
+        """
+        if self._identifier is None:
+            self._identifier = dataset.decode_identifier(self.data, self.transfer_syntax, name="match")
+        return self._identifier
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a C-MOVE or C-GET is, by the peer's word (PS3.4 C.4.2, C.4.3); None where it does not say.
+
+    Attributes:
+        status: FF00 while sub-operations go on, then that of the final response.
+        remaining: Sub-operations still to come.
+        completed: Objects that arrived.
+        failed: Objects that did not.
+        warnings: Objects that arrived, with a warning.
+        failed_sop_instance_uids: The objects that did not arrive; only a final response names them.
+    """
+
+    status: int
+    remaining: int | None = None
+    completed: int | None = None
+    failed: int | None = None
+    warnings: int | None = None
+    failed_sop_instance_uids: tuple[str, ...] = ()
+
+
+def match_of(answer: Answer) -> Match:
+    """The match that a pending response brings."""
+    return Match(answer.response.status, answer.identifier, answer.transfer_syntax)
+
+
+def progress_of(answer: Answer) -> Progress:
+    """The counts of a response.
+
+    Raises:
+        InputFileError: Its identifier cannot be read.
+    """
+    response = answer.response
+    assert isinstance(response, SubOperationsResponse)
+    final = status_class(response.status) is not StatusClass.PENDING
+    return Progress(
+        response.status,
+        response.number_of_remaining_suboperations,
+        response.number_of_completed_suboperations,
+        response.number_of_failed_suboperations,
+        response.number_of_warning_suboperations,
+        dataset.failed_instances(answer.identifier, answer.transfer_syntax) if final else (),
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Inquiry(Generic[A]):
+    """One C-FIND, C-GET or C-MOVE from its request, sent with the first `advance`, to its final response.
+
+    Attributes:
+        core: The association.
+        kind: "find", "get" or "move".
+        identifier: What is asked for.
+        model: By which model.
+        convert: Makes of an answer what the user sees.
+        priority: Told to the peer.
+        destination: AE title that a C-MOVE sends to.
+        store: Where the objects of a C-GET go.
+        cancel_after: Responses after which C-CANCEL is sent; 0 sends it right behind the request.
+        operation: The operation, once it has begun.
+        responses: How many pending responses came.
+    """
+
+    core: AssociationCore
+    kind: str
+    identifier: dataset.Identifier
+    model: QueryModel | str
+    convert: Callable[[Answer], A]
+    priority: Priority = Priority.MEDIUM
+    destination: str = ""
+    store: FileStore | None = None
+    cancel_after: int | None = None
+    operation: Operation | None = None
+    responses: int = 0
+
+    def advance(self) -> Procedure[A | None]:
+        """The next pending response; None after the final one.
+
+        Raises:
+            InputFileError: The identifier cannot be encoded; nothing was sent.
+            NoPresentationContext: The model was not accepted; nothing was sent.
+            LocalProtocolError: Another operation is under way.
+        """
+        operation = self.operation
+        if operation is None:
+            operation = yield from self._begin()
+            yield from self._cancel_when_due(operation)
+        answer = yield from operation.advance()
+        if answer is None:
+            return None
+        self.responses += 1
+        yield from self._cancel_when_due(operation)
+        return self.convert(answer)
+
+    def _cancel_when_due(self, operation: Operation) -> Procedure[None]:
+        if self.responses == self.cancel_after:
+            yield from operation.cancel()
+
+    def complete(self) -> Procedure[None]:
+        """Pass over the pending responses to the final one."""
+        while (yield from self.advance()) is not None:
+            pass
+
+    def cancel(self) -> Procedure[None]:
+        """Ask the peer to stop; what it sends until it sees that still comes."""
+        if self.operation is not None:
+            yield from self.operation.cancel()
+
+    def finish(self) -> Procedure[None]:
+        """Cancel, and pass over what still comes; nothing happens before the first response was asked for."""
+        if self.operation is not None:
+            yield from self.operation.finish()
+
+    def leave(self) -> bool:
+        """Nobody will ask for more; True when the operation is still under way."""
+        operation = self.operation
+        if operation is None or not operation.under_way:
+            return False
+        operation.abandoned = True
+        return True
+
+    def _begin(self) -> Procedure[Operation]:
+        core = self.core
+        yield from settle(core)
+        context = core.agreed.find(class_for(self.model, self.kind))
+        service = None if self.store is None else storage(self.store)
+        arguments = (self.identifier, context.transfer_syntax)
+        encoded: bytes = yield Call(dataset.encode_identifier, arguments)
+        operation = Operation(core, context, self._request(context), service)
+        yield from operation.begin(encoded)
+        self.operation = operation
+        return operation
+
+    def _request(self, context: AcceptedContext) -> CFindRQ | CGetRQ | CMoveRQ:
+        message_id, uid = self.core.message_ids.next(), context.abstract_syntax
+        if self.kind == "find":
+            return CFindRQ(message_id=message_id, affected_sop_class_uid=uid, priority=self.priority)
+        if self.kind == "get":
+            return CGetRQ(message_id=message_id, affected_sop_class_uid=uid, priority=self.priority)
+        return CMoveRQ(
+            message_id=message_id,
+            affected_sop_class_uid=uid,
+            move_destination=self.destination,
+            priority=self.priority,
+        )
+
+
+def find_inquiry(
+    core: AssociationCore,
+    identifier: dataset.Identifier,
+    model: QueryModel | str,
+    priority: Priority,
+    cancel_after: int | None,
+) -> Inquiry[Match]:
+    """A C-FIND; ValueError where the model has none."""
+    class_for(model, "find")
+    return Inquiry(
+        core=core,
+        kind="find",
+        identifier=identifier,
+        model=model,
+        convert=match_of,
+        priority=priority,
+        cancel_after=cancel_after,
+    )
+
+
+def get_inquiry(  # what a C-GET has
+    core: AssociationCore,
+    identifier: dataset.Identifier,
+    store: Store,
+    model: QueryModel | str,
+    priority: Priority,
+    cancel_after: int | None,
+) -> Inquiry[Progress]:
+    """A C-GET; ValueError where the model has none."""
+    class_for(model, "get")
+    return Inquiry(
+        core=core,
+        kind="get",
+        identifier=identifier,
+        model=model,
+        convert=progress_of,
+        priority=priority,
+        store=file_store(store),
+        cancel_after=cancel_after,
+    )
+
+
+def move_inquiry(  # what a C-MOVE has
+    core: AssociationCore,
+    identifier: dataset.Identifier,
+    destination: str,
+    model: QueryModel | str,
+    priority: Priority,
+    cancel_after: int | None,
+) -> Inquiry[Progress]:
+    """A C-MOVE; ValueError where the model has none."""
+    class_for(model, "move")
+    return Inquiry(
+        core=core,
+        kind="move",
+        identifier=identifier,
+        model=model,
+        convert=progress_of,
+        priority=priority,
+        destination=destination,
+        cancel_after=cancel_after,
+    )
+
+
+def file_store(store: Store) -> FileStore:
+    """The store itself, or one that keeps files in the folder under names such as `CT.1.2.3.dcm`."""
+    if isinstance(store, FileStore):
+        return store
+    return FileStore(directory=Path(fspath(store)), namer=named_dcm)
+
+
+def proposing(options: dict[str, Any], contexts: Callable[[], tuple[ProposedContext, ...]]) -> dict[str, Any]:
+    """The options of `connect`, with contexts where the caller has not given any."""
+    given = options.get("policy") is not None or options.get("contexts") is not None
+    return options if given else {**options, "contexts": contexts()}
+
+
+def collecting(store: Store) -> tuple[FileStore, list[Path]]:
+    """A store that does as `store` does, and the list it puts the names of the files that it keeps into."""
+    given = file_store(store)
+    files: list[Path] = []
+
+    def stored(request: StoreRequest, status: int) -> None:
+        if request.saved_as is not None:
+            files.append(request.saved_as)
+        if given.on_stored is not None:
+            given.on_stored(request, status)
+
+    return replace(given, on_stored=stored), files
+
+
+def calling_title(options: dict[str, Any]) -> str:
+    """The AE title that an association with these options of `connect` calls with."""
+    policy = options.get("policy")
+    title: str = options.get("calling", DEFAULT_CALLING) if policy is None else policy.calling_ae_title
+    return title
+
+
+def receiving_node(store: Store, title: str, port: int, options: dict[str, Any]) -> tuple[Node, list[Path]]:
+    """A server's configuration for the objects of a C-MOVE to this side, and the list of the files it keeps.
+
+    Raises:
+        ValueError: There is no port.
+    """
+    if port == 0:
+        raise ValueError("give the listen_port that the peer knows for the destination")
+    target, files = collecting(store)
+    timeouts, limits = options.get("timeouts") or Timeouts(), options.get("limits") or Limits()
+    return Node(policy=AcceptorPolicy(ae_title=title), timeouts=timeouts, limits=limits, store=target), files
+
+
+class ResponsesBase(Generic[A]):
+    """What both faces' `Responses` know about an operation.
+
+    Args:
+        inquiry: The operation.
+    """
+
+    def __init__(self, inquiry: Inquiry[A]) -> None:
+        self._inquiry = inquiry
+
+    @property
+    def response(self) -> Response | None:
+        """The final response; None before it came."""
+        answer = self._final
+        return None if answer is None else answer.response
+
+    @property
+    def status(self) -> int | None:
+        """The status of the final response, such as 0x0000, or 0xFE00 when it was cancelled; None before."""
+        answer = self._final
+        return None if answer is None else answer.response.status
+
+    @property
+    def result(self) -> Progress | None:
+        """The counts of the final response, and the objects that failed; None before, and for a C-FIND."""
+        answer = self._final
+        if answer is None or not isinstance(answer.response, SubOperationsResponse):
+            return None
+        return progress_of(answer)
+
+    def raise_for_status(self) -> Self:
+        """Return itself, or raise where the final status is a failure.
+
+        Raises:
+            StatusError: The status in the standard's words, with the peer's comment.
+            LocalProtocolError: There is no final status yet.
+        """
+        answer = self._final
+        if answer is None:
+            raise LocalProtocolError("the operation is not over: take its responses to the end first")
+        answer.response.raise_for_status()
+        return self
+
+    @property
+    def _final(self) -> Answer | None:
+        operation = self._inquiry.operation
+        return None if operation is None else operation.final
+
+
+@dataclass(frozen=True, slots=True)
+class FindResult:
+    """What came of a query that is over.
+
+    Attributes:
+        matches: The matches, in the order in which they came.
+        response: The final response.
+    """
+
+    matches: tuple[Match, ...]
+    response: Response
+
+    @property
+    def status(self) -> int:
+        """The status of the final response."""
+        return self.response.status
+
+    def raise_for_status(self) -> Self:
+        """Return itself; StatusError where the final status is a failure."""
+        self.response.raise_for_status()
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieveResult:
+    """What came of a retrieval that is over.
+
+    Attributes:
+        progress: The final counts, and the objects that failed.
+        response: The final response.
+        files: Where the objects are that came to this side, in the order in which they came.
+    """
+
+    progress: Progress
+    response: Response
+    files: tuple[Path, ...] = ()
+
+    @property
+    def status(self) -> int:
+        """The status of the final response."""
+        return self.response.status
+
+    def raise_for_status(self) -> Self:
+        """Return itself; StatusError where the final status is a failure. B000, some failed, is a warning."""
+        self.response.raise_for_status()
+        return self
+
+
+def find_result(matches: Iterable[Match], responses: ResponsesBase[Match]) -> FindResult:
+    """What came of a query whose responses have been taken to the end."""
+    response = responses.response
+    assert response is not None  # the iteration has ended by itself
+    return FindResult(tuple(matches), response)
+
+
+def retrieve_result(responses: ResponsesBase[Progress], files: Iterable[Path] = ()) -> RetrieveResult:
+    """What came of a retrieval whose responses have been taken to the end."""
+    response, progress = responses.response, responses.result
+    assert response is not None and progress is not None  # the iteration has ended by itself
+    return RetrieveResult(progress, response, tuple(files))
