@@ -9,7 +9,9 @@ import pytest
 
 import dcmnet
 from dcmnet import aio
+from dcmnet.aio import query_retrieve as aio_query_retrieve
 from dcmnet.aio import storage as aio_storage
+from dcmnet.sync import query_retrieve as sync_query_retrieve
 from dcmnet.sync import storage as sync_storage
 
 CLASSES = ("Association", "Server", "StorageSCP", "StorageSCU")
@@ -77,3 +79,17 @@ def test_context_managers(name: str) -> None:
 
 def test_helpers_of_the_storage_service() -> None:
     assert public(sync_storage).keys() == public(aio_storage).keys()
+
+
+@pytest.mark.parametrize("name", ["find", "get", "move"])
+def test_queries(name: str) -> None:
+    assert signature(getattr(dcmnet, name)) == signature(getattr(aio, name))
+    assert inspect.iscoroutinefunction(getattr(aio, name))
+
+
+def test_responses() -> None:
+    blocking, awaited = public(sync_query_retrieve.Responses), public(aio_query_retrieve.Responses)
+    assert blocking.keys() == awaited.keys()
+    for name in ("wait", "cancel", "close"):
+        assert signature(blocking[name]) == signature(awaited[name])
+        assert inspect.iscoroutinefunction(awaited[name])

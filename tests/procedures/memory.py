@@ -452,6 +452,7 @@ class End:
             count = self.incoming.read_into(room, self.network.cut)
         except OSError as error:
             upper_layer.transport_lost(now, error)
+            self._moved = True
             return True
         if count is None:
             return False

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dcmnet._records import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from dcmnet._records import replace
 from dcmnet.aio.association import Association, connect
 from dcmnet.aio.server import LOOPBACK, Server
 from dcmnet.dataset import Identifier
@@ -114,7 +114,7 @@ async def find(
         return find_result(tuple([match async for match in responses]), responses)
 
 
-async def get(  # noqa: PLR0913  # every one is a keyword
+async def get(  # every one is a keyword
     host: str,
     port: int,
     identifier: Identifier,

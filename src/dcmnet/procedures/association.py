@@ -72,6 +72,7 @@ class AssociationCore:
     busy: bool = False
     operation: Unfinished | None = None
     set_aside: MessageStart | AReleaseRQ | None = None
+    requestor: bool = False
     state: dict[str, Any] = field(default_factory=dict)
     assembler: Assembler = field(init=False)
     message_ids: MessageIDs = field(init=False)
@@ -94,6 +95,11 @@ class AssociationCore:
         if self.negotiated is None:
             raise LocalProtocolError("the association has not been established")
         return self.negotiated
+
+    @property
+    def peer_ae_title(self) -> str:
+        """The title of the other side: called by a requestor, calling an acceptor."""
+        return self.agreed.called_ae_title if self.requestor else self.agreed.calling_ae_title
 
     def limit_sending(self, max_pdu_length: int) -> None:
         """Send P-DATA-TF PDUs of at most this length, where the peer would take longer ones."""
@@ -125,7 +131,7 @@ def new_core(
     upper_layer = UpperLayer(
         requestor=requestor, timeouts=timeouts, limits=limits, max_pdu_length=max_pdu_length, trace=trace
     )
-    return AssociationCore(upper_layer, timeouts, limits)
+    return AssociationCore(upper_layer, timeouts, limits, requestor=requestor)
 
 
 # ---------------------------------------------------------------------- establishing and ending

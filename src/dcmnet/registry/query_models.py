@@ -1,4 +1,4 @@
-"""The query/retrieve information models: which SOP classes C-FIND, C-MOVE and C-GET go by (PS3.4 C.6, K.6)."""
+"""The query/retrieve information models: the SOP classes of C-FIND, C-MOVE and C-GET (PS3.4 C.6, K.6)."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dcmnet._records import dataclass
 
+from dcmnet._records import dataclass
 from dcmnet.acse import ProposedContext
 from dcmnet.limits import MAX_PRESENTATION_CONTEXTS
 from dcmnet.registry.query_models import STUDY_ROOT, QueryModel, class_for
@@ -47,7 +47,7 @@ def _is_rare(uid: str) -> bool:
 
 
 RETRIEVED = tuple(uid for uid, storage in STORAGE.items() if not storage.retired and not _is_rare(uid))
-"""The storage classes that a C-GET is ready for unless it is told which: all that fit beside its own class."""
+"""The storage classes that a C-GET is ready for unless told which: all that fit beside its own class."""
 
 
 def query_contexts(
@@ -150,7 +150,7 @@ class QueryOptions:
 
     @property
     def retrieve_information(self) -> bytes:
-        """The same for C-MOVE and C-GET (PS3.4 C.5.2.1, C.5.3.1): relational, and the conversion if asked for."""
+        """The same for C-MOVE and C-GET (PS3.4 C.5.2.1, C.5.3.1): relational, and the conversion."""
         return bytes(
             [self.relational, self.enhanced_conversion] if self.enhanced_conversion else [self.relational]
         )

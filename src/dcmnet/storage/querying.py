@@ -6,12 +6,12 @@ PS3.4 Annex C (Query/Retrieve) and Annex K (Modality Worklist).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dcmnet._records import dataclass, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar
 
 from dcmnet import dataset
+from dcmnet._records import dataclass, replace
 from dcmnet.acse import AcceptedContext, AcceptorPolicy, ProposedContext
 from dcmnet.dimse.messages import (
     CFindRQ,

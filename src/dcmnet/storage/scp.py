@@ -204,7 +204,7 @@ class FileStore:
             transfer_syntax=context.transfer_syntax,
             implementation_class_uid=IMPLEMENTATION_CLASS_UID,
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
-            source_application_entity_title=core.agreed.calling_ae_title,
+            source_application_entity_title=core.peer_ae_title,
         )
         return encode_file_meta(meta)
 
@@ -213,13 +213,14 @@ class FileStore:
     ) -> StoreRequest:
         """The typed request that handlers see."""
         agreed = core.agreed
+        receiver = agreed.calling_ae_title if core.requestor else agreed.called_ae_title
         return StoreRequest(
             size=0,
             sop_class_uid=request.affected_sop_class_uid,
             sop_instance_uid=request.affected_sop_instance_uid,
             context=context,
-            calling_ae_title=agreed.calling_ae_title,
-            called_ae_title=agreed.called_ae_title,
+            calling_ae_title=core.peer_ae_title,  # in a C-GET the objects come from who was called
+            called_ae_title=receiver,
             peer=core.peer,
             message=request,
             state=core.state,

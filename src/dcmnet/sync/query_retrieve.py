@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dcmnet._records import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from dcmnet._records import replace
 from dcmnet.dataset import Identifier
 from dcmnet.registry.query_models import STUDY_ROOT, QueryModel
 from dcmnet.services.defaults import LITTLE_ENDIAN
@@ -113,7 +113,7 @@ def find(
         return find_result(tuple(responses), responses)
 
 
-def get(  # noqa: PLR0913  # every one is a keyword
+def get(  # every one is a keyword
     host: str,
     port: int,
     identifier: Identifier,
