@@ -17,7 +17,7 @@ help:
 	@echo "make conformance  the tests against DCMTK, pynetdicom, Orthanc and tshark"
 	@echo "make fuzz         fuzzing, DCMNET_FUZZ_SECONDS=60 by default here"
 	@echo "make soak         the tests of quantities at full size: 4 GiB over the wire, 100,000 odd associations"
-	@echo "make bench        the benchmarks against DCMTK and pynetdicom"
+	@echo "make bench        the benchmarks against DCMTK and pynetdicom; BENCH='--quick echo' passes options on"
 	@echo "make format       let ruff rewrite the layout"
 	@echo "make registry     generate the UID registry again, from pydicom's dictionary"
 	@echo "make samples      generate the sample study again"
@@ -71,7 +71,7 @@ fuzz: $(VENV)/.dev
 	DCMNET_FUZZ_SECONDS=$${DCMNET_FUZZ_SECONDS:-60} $(BIN)/pytest tests/fuzz
 
 bench: $(VENV)/.dev peers
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/run.py $(BENCH)
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

@@ -12,19 +12,25 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import dcmnet
+
+MANY = 100_000
 
 
 def storescp(face: str, port: str, folder: str, pdu: str) -> int:
     """Receive until killed."""
-    timeouts = dcmnet.Timeouts(network=None)
+    options: dict[str, Any] = {
+        "max_pdu_length": int(pdu),
+        "timeouts": dcmnet.Timeouts(network=None),
+        "max_associations": MANY,
+        "max_associations_by_peer": MANY,
+    }
     if face == "sync":
-        server = dcmnet.StorageSCP(folder, max_pdu_length=int(pdu), timeouts=timeouts)
-        server.serve(int(port))
+        dcmnet.StorageSCP(folder, **options).serve(int(port))
     else:
-        aio_server = dcmnet.aio.StorageSCP(folder, max_pdu_length=int(pdu), timeouts=timeouts)
-        asyncio.run(aio_server.serve(int(port)))
+        asyncio.run(dcmnet.aio.StorageSCP(folder, **options).serve(int(port)))
     return 0
 
 

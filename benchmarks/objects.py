@@ -38,10 +38,12 @@ class Batch:
 
 
 BATCHES = {
-    "12kB": Batch("12kB", 2000, 75, 76),
+    "12kB": Batch("12kB", 5000, 75, 76),
     "527kB": Batch("527kB", 1000, 512, 514),
     "524MB": Batch("524MB", 1, 16384, 16000),
 }
+HUGE = Batch("2GiB", 1, 32768, 32768)
+HUGE_IN_SHORT = Batch("128MiB", 1, 8192, 8192)
 
 
 def cache_folder() -> Path:
@@ -59,9 +61,11 @@ def objects_of(batch: Batch, count: int) -> Path:
         return everything
     folder = cache_folder() / f"{batch.name}-first-{count}"
     if not folder.exists():
-        folder.mkdir()
+        making = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}")
+        making.mkdir()
         for path in sorted(everything.iterdir())[:count]:
-            os.link(path, folder / path.name)
+            os.link(path, making / path.name)
+        making.rename(folder)
     return folder
 
 
@@ -145,19 +149,25 @@ def _element(group: int, number: int, vr: str, value: str | int) -> bytes:
     return struct.pack("<HH2sH", group, number, vr.encode("ascii"), len(raw)) + raw
 
 
-def _head(path: Path) -> tuple[FileMeta, int]:
+def read_head(path: Path) -> tuple[FileMeta, int]:
+    """A file's File Meta Information, and where its data set begins."""
     with path.open("rb") as file:
         return read_file_meta(file.read(HEAD_LENGTH), path.name)
 
 
+def data_set_start(path: Path) -> int:
+    """Where a file's data set begins."""
+    return read_head(path)[1]
+
+
 def _uid_of(path: Path) -> str:
-    return _head(path)[0].sop_instance_uid
+    return read_head(path)[0].sop_instance_uid
 
 
 def _same_data_set(sent: Path, received: Path) -> bool:
     with sent.open("rb") as first, received.open("rb") as second:
-        first.seek(_head(sent)[1])
-        second.seek(_head(received)[1])
+        first.seek(data_set_start(sent))
+        second.seek(data_set_start(received))
         while True:
             expected, found = first.read(CHUNK), second.read(CHUNK)
             if expected != found:

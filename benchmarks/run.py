@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import signal
-import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,7 +18,9 @@ if not __package__:  # run as a script
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 from benchmarks import programs
-from benchmarks.rows import Row, measure, rows
+from benchmarks.objects import cache_folder
+from benchmarks.rows import measure, rows
+from benchmarks.tables import summed_up, table
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,16 +37,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"{row.name:20} {row.title}: {', '.join(cell.label for cell in row.cells)}")
         return 0
     rounds = options.rounds or (1 if options.quick else 5)
+    file = Path(options.json) if options.json else cache_folder() / "result.json"
     document: dict[str, Any] = {"machine": _machine(), "rounds": rounds, "quick": options.quick, "rows": []}
     for row in selected:
         row.cells = [cell for cell in row.cells if _wanted(cell.label, options.cells)]
         if not row.cells:
             continue
-        cells = _summed_up(row, measure(row, rounds, _say))
+        cells = summed_up(row, measure(row, rounds, _say))
         document["rows"].append({"name": row.name, "title": row.title, "cells": cells})
-        print(_table(row, cells), flush=True)
-        if options.json:
-            Path(options.json).write_text(json.dumps(document, indent=1) + "\n")
+        print(table(row, cells), flush=True)
+        file.write_text(json.dumps(document, indent=1) + "\n")
+    _say(f"every measurement: {file}")
     return int(any(cell["invalid"] for row in document["rows"] for cell in row["cells"]))
 
 
@@ -56,70 +58,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="a tenth of the objects, one round")
     parser.add_argument("--rounds", type=int, help="how often every cell is measured (default: 5)")
     parser.add_argument("--cells", action="append", help="only cells whose label matches this pattern")
-    parser.add_argument("--json", metavar="FILE", help="write every measurement to FILE")
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        help="where every measurement goes (default: result.json in the cache folder)",
+    )
     return parser
 
 
 def _wanted(label: str, patterns: list[str] | None) -> bool:
     return not patterns or any(fnmatch(label, pattern) for pattern in patterns)
-
-
-def _summed_up(row: Row, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    for result in results:
-        valid = [run for run in result["runs"] if run is not None]
-        names = list(valid[0]) if valid else []
-        result["median"] = {name: statistics.median(run[name] for run in valid) for name in names}
-        if valid:
-            first = [run[names[0]] for run in valid]
-            result["range"] = [min(first), max(first)]
-    reference = _reference(row, results)
-    for result in results:
-        result["ratio"] = None if reference is None else _ratio(result, reference)
-    return results
-
-
-def _reference(row: Row, results: list[dict[str, Any]]) -> dict[str, Any] | None:
-    candidates = [each for each in results if each["cell"] in row.reference and each["median"]]
-    if not candidates:
-        return None
-    return max(candidates, key=lambda each: float(next(iter(each["median"].values()))))
-
-
-def _ratio(result: dict[str, Any], reference: dict[str, Any]) -> float | None:
-    """The median of the ratios of each round: what disturbs a round disturbs both of its measurements."""
-    ratios = [
-        next(iter(own.values())) / next(iter(other.values()))
-        for own, other in zip(result["runs"], reference["runs"], strict=True)
-        if own is not None and other is not None
-    ]
-    return statistics.median(ratios) if ratios else None
-
-
-def _table(row: Row, cells: list[dict[str, Any]]) -> str:
-    names = next((list(cell["median"]) for cell in cells if cell["median"]), [])
-    head = ["", *names, "min..max", "ratio", ""]
-    lines = [head]
-    for cell in cells:
-        numbers = [_number(cell["median"].get(name)) for name in names]
-        spread = f"{_number(cell['range'][0])}..{_number(cell['range'][1])}" if "range" in cell else "-"
-        ratio = "-" if cell["ratio"] is None else f"{cell['ratio']:.2f}"
-        remark = f"INVALID: {cell['invalid'][0]}" if cell["invalid"] else ""
-        lines.append([cell["cell"], *numbers, spread, ratio, remark])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    text = [f"\n{row.name}: {row.title}"]
-    for line in lines:
-        first, *others = line
-        padded = [word.rjust(width) for word, width in zip(others[:-1], widths[1:-1], strict=True)]
-        text.append("  ".join([first.ljust(widths[0]), *padded, others[-1]]).rstrip())
-    return "\n".join(text)
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    if abs(value) >= 100:
-        return f"{value:.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3g}"
 
 
 def _machine() -> dict[str, Any]:

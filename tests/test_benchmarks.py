@@ -1,0 +1,171 @@
+"""The benchmarks themselves: ratios, bars, canned bytes. What they measure is not tested here."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from benchmarks import canned, canned_client, canned_server, micro, raw, run
+from benchmarks.cells import Cell, Transfer
+from benchmarks.objects import BATCHES, Batch, data_set_start, differences, objects_of
+from benchmarks.programs import Usage
+from benchmarks.rows import rows
+from benchmarks.tables import Bar, Row, ratio, summed_up, table
+
+from dcmnet.dimse.messages import CStoreRSP
+
+SMALL = Batch("small", 3, 8, 8)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("DCMNET_BENCH_CACHE", str(folder))
+    return folder
+
+
+def measured(label: str, *rates: float | None, invalid: str = "") -> dict[str, object]:
+    runs = [None if each is None else {"/s": each, "ms": 10.0} for each in rates]
+    return {"cell": label, "runs": runs, "invalid": [invalid] if invalid else []}
+
+
+def row_of(*bars: Bar) -> Row:
+    cells: list[Cell] = [Transfer(each, each, BATCHES["12kB"], 1, 16384) for each in ("ours", "peer", "raw")]
+    references = {"of peer": "peer -> peer", "of raw": "raw -> raw"}
+    return Row("made-up", "numbers", cells, references, bars)
+
+
+def test_a_ratio_is_the_median_of_the_ratios_of_each_round() -> None:
+    own: list[dict[str, float] | None] = [{"/s": 10}, {"/s": 30}, {"/s": 8}]
+    other: list[dict[str, float] | None] = [{"/s": 5}, {"/s": 10}, {"/s": 8}]
+    assert ratio(own, other) == 2
+    assert ratio([{"/s": 6}, None], [{"/s": 4}, {"/s": 1}]) == 1.5
+    assert ratio([None], [{"/s": 1}]) is None
+
+
+def test_medians_ranges_ratios_and_bars() -> None:
+    ours = "ours -> ours"
+    row = row_of(
+        Bar(ours, 2, "of peer"),
+        Bar(ours, 0.9, "of raw"),
+        Bar(ours, 10, column="ms", at_most=True),
+        Bar(ours, 300),
+        Bar("raw -> raw", 2, "of peer"),
+    )
+    results = summed_up(
+        row,
+        [
+            measured(ours, 300, 200, 410),
+            measured("peer -> peer", 100, 100, 200),
+            measured("raw -> raw", None, None, None, invalid="3 objects: 1.dcm is missing"),
+        ],
+    )
+    first, _, broken = results
+    assert first["median"] == {"/s": 300, "ms": 10}
+    assert first["range"] == [200, 410]
+    assert first["ratios"] == {"of peer": 2.05, "of raw": None}
+    assert [each["ok"] for each in first["bars"]] == [True, None, False, True]
+    assert [each["ok"] for each in broken["bars"]] == [None]
+    lines = table(row, results).splitlines()
+    assert lines[1] == "made-up: numbers"
+    assert lines[3].split()[:6] == ["ours", "->", "ours", "300", "10.0", "200..410"]
+    assert "2.05" in lines[3] and lines[3].endswith(
+        "2 of peer ok; 0.9 of raw ?; ms < 10 below; first >= 300 ok"
+    )
+    assert lines[5].endswith("2 of peer ?; INVALID: 3 objects: 1.dcm is missing")
+
+
+def test_usage_of_a_short_run_comes_off() -> None:
+    taken = Usage(3.0, {"client user": 2.0}) - Usage(1.0, {"client user": 0.5})
+    assert taken == Usage(2.0, {"client user": 1.5})
+
+
+def test_list_shows_every_row(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["--list"]) == 0
+    found = capsys.readouterr().out.splitlines()
+    assert {"12kB-131072", "scp-12kB", "scu-527kB", "527kB-tls", "rtt-20ms", "memory", "start"} <= {
+        row.split()[0] for row in found
+    }
+    assert run.main(["--list", "rtt-*"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_every_bar_is_about_a_cell_and_a_ratio_of_its_row() -> None:
+    for row in rows(quick=True):
+        labels = {cell.label for cell in row.cells}
+        for bar in row.bars:
+            assert bar.cell in labels, row.name
+            assert not bar.of or bar.of in row.references, row.name
+
+
+@contextmanager
+def served(serve: Callable[..., None], *arguments: object) -> Iterator[int]:
+    """A server in a thread; its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener, *arguments))
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
+
+
+def test_canned_client_and_canned_server(tmp_path: Path) -> None:
+    path = next(objects_of(SMALL, 1).iterdir())
+    octets = len(canned.Template(path).data_set)
+    counts = tmp_path / "counts.json"
+    with served(canned_server.serve, counts) as port:
+        # Message IDs up to 522: 521 is 0209H, which looks like the status element's number.
+        assert canned_client.store(port, path, 530, 1)["responses"] == 530
+        assert json.loads(counts.read_text()) == {"objects": 530, "octets": 530 * octets}
+        assert canned_client.store(port, path, 20, 3, pdu=256)["responses"] == 20
+        assert json.loads(counts.read_text()) == {"objects": 550, "octets": 550 * octets}
+        assert canned_client.associate(port, 3, 2)["responses"] == 3
+
+
+def test_canned_instances_differ_in_their_uid_alone() -> None:
+    path = next(objects_of(SMALL, 1).iterdir())
+    template = canned.Template(path)
+    whole = canned.CannedStore.encode(template, 16384)
+    store = canned.CannedStore(whole)
+    assert store.instance(7) == 8
+    sent = b"".join(store.parts)
+    assert len(sent) == len(whole)
+    assert sent.count(canned.instance_uid(7).encode()) == 2
+    assert canned.instance_uid(0).encode() not in sent
+    assert template.data_set_of(7) in sent
+    assert len(template.data_set_of(7)) - len(path.read_bytes()) + data_set_start(path) in range(-64, 65)
+
+
+def answer(status: int, message_id: int) -> bytearray:
+    content = CStoreRSP(message_id_being_responded_to=message_id, status=status)
+    return canned.message(content, None, 16384)
+
+
+def test_canned_client_takes_nothing_for_success_but_success() -> None:
+    canned.check_response(answer(0, 3), len(answer(0, 3)), 3)
+    for wrong in (answer(0xA700, 3), answer(0, 4), bytearray(canned.RELEASED)):
+        with pytest.raises(canned.Unexpected):
+            canned.check_response(wrong.ljust(20, b"\0"), len(wrong), 3)
+
+
+def test_raw_pair_moves_files_as_they_are(tmp_path: Path) -> None:
+    sent = objects_of(SMALL, SMALL.count)
+    received = tmp_path / "received"
+    received.mkdir()
+    with served(raw.receive, str(received)) as port:
+        raw.send(port, str(sent))
+    assert differences(sent, received) == []
+    (received / "0.dcm").unlink()
+    assert len(differences(sent, received)) == 1
+
+
+def test_parts_in_memory_work() -> None:
+    for part in (micro.echo_exchange, micro.negotiation, micro.send_only, lambda: micro.reader(12_000)):
+        part()()
