@@ -13,7 +13,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # as type checkers see it; `typing` is slow to load as well
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from typing import Any, TypeVar
 
     T = TypeVar("T")
@@ -31,8 +31,6 @@ class _KeywordOnly:
 
 
 _MISSING = _Missing()
-_METHODS = ("__init__", "__eq__", "__hash__")
-"""Compiled, all three, when the first of them is called."""
 
 
 class _Field:
@@ -169,34 +167,33 @@ def _add_methods(record: type, *, frozen: bool, eq: bool, repr: bool) -> None:
 
 def _made_when_called(record: type, name: str) -> Callable[..., Any]:
     def method(self: object, *args: object, **kwargs: object) -> Any:
-        for each, made in _compile(record).items():
-            if getattr(record.__dict__.get(each), "__code__", None) is method.__code__:
-                setattr(record, each, made)
-        return getattr(record, name)(self, *args, **kwargs)
+        made = _compile(record, name)
+        setattr(record, name, made)
+        return made(self, *args, **kwargs)
 
     return method
 
 
-def _compile(record: type) -> Mapping[str, Callable[..., Any]]:
+def _compile(record: type, name: str) -> Callable[..., Any]:
     every = _fields(record)
-    # A slot's own setter is quicker than object.__setattr__, and passes by the refusal of a frozen class.
-    scope: dict[str, Any] = {f"_set_{each.name}": getattr(record, each.name).__set__ for each in every}
-    scope |= {f"_default_{each.name}": each.default for each in every}
-    scope |= {f"_factory_{each.name}": each.default_factory for each in every}
-    scope["_MISSING"] = _MISSING
+    scope: dict[str, Any] = {}
     mine, others = (f"({''.join(f'{which}.{each.name}, ' for each in every)})" for which in ("self", "other"))
-    lines = [
-        f"def __init__({', '.join(_parameters(every))}):",
-        *(f"    {line}" for line in _assignments(record, every)),
-        "def __eq__(self, other):",
-        f"    return {mine} == {others} if other.__class__ is self.__class__ else NotImplemented",
-        "def __hash__(self):",
-        f"    return hash({mine})",
-    ]
-    made: dict[str, Any] = {}
-    exec("\n".join(lines), scope, made)  # names of fields, from the source of dcmnet
-    for name in _METHODS:
-        made[name].__qualname__ = f"{record.__qualname__}.{name}"
+    if name == "__eq__":
+        parameters = "self, other"
+        lines = [f"return {mine} == {others} if other.__class__ is self.__class__ else NotImplemented"]
+    elif name == "__hash__":
+        parameters, lines = "self", [f"return hash({mine})"]
+    else:
+        parameters, lines = ", ".join(_parameters(every)), list(_assignments(record, every))
+        scope = {"_MISSING": _MISSING}
+        for each in every:
+            # A slot's own setter is quicker than object.__setattr__; a frozen class does not refuse it.
+            scope[f"_set_{each.name}"] = getattr(record, each.name).__set__
+            scope[f"_default_{each.name}"] = each.default
+            scope[f"_factory_{each.name}"] = each.default_factory
+    exec(f"def {name}({parameters}):\n " + "\n ".join(lines), scope)  # names from the source of dcmnet
+    made: Callable[..., Any] = scope[name]
+    made.__qualname__ = f"{record.__qualname__}.{name}"
     return made
 
 

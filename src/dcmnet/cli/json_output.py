@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 from typing import TextIO
@@ -16,12 +15,15 @@ class JsonLines:
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
+        from json import dumps  # not for runs without --json
+
+        self._dumps = dumps
         self._stream = sys.stdout if stream is None else stream
         self._lock = threading.Lock()
 
     def event(self, name: str, /, **fields: object) -> None:
         """Write `{"event": name, ...}`; what JSON cannot express is written as its text."""
-        line = json.dumps({"event": name, **fields}, default=str) + "\n"
+        line = self._dumps({"event": name, **fields}, default=str) + "\n"
         with self._lock:
             self._stream.write(line)
             self._stream.flush()

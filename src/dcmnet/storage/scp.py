@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import inspect
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from os import PathLike
@@ -341,7 +340,7 @@ class _Incoming:
             )
         self._file.finish(fsync=store.fsync)
         answer = store.handler(request)
-        return answer if inspect.isawaitable(answer) else _answered(answer)
+        return answer if isinstance(answer, Awaitable) else _answered(answer)
 
     def _contradiction(self) -> Outcome | None:
         """What is wrong with the data set's own UIDs (PS3.4 B.2.3: A900, C000); None when nothing is."""

@@ -10,9 +10,7 @@ import contextlib
 import fnmatch
 import io
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, TypeAlias
 
@@ -368,6 +366,9 @@ def _is_plain_file(source: Any) -> bool:
 
 def _spooled(source: BinaryIO) -> int:
     """The descriptor of a temporary file with what a file object has."""
+    import shutil  # both for this alone, which is rare
+    import tempfile
+
     with contextlib.suppress(OSError, AttributeError):
         source.seek(0)
     with tempfile.TemporaryFile() as spool:

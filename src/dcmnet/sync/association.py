@@ -20,8 +20,6 @@ from dcmnet.procedures.association import AssociationCore, new_core, settle
 from dcmnet.procedures.effects import Procedure
 from dcmnet.registry.query_models import STUDY_ROOT, QueryModel
 from dcmnet.services.defaults import DEFAULT_CONTEXTS
-from dcmnet.storage.scu import store_source
-from dcmnet.storage.sources import Source
 from dcmnet.sync.driver import Driver
 from dcmnet.ul.items import SOPClassExtendedNegotiation, UserIdentityRQ
 
@@ -29,6 +27,9 @@ if TYPE_CHECKING:
     from dcmnet.dataset import Identifier
     from dcmnet.storage.querying import Match, Progress, Store
     from dcmnet.sync.query_retrieve import Responses
+
+if TYPE_CHECKING:
+    from dcmnet.storage.sources import Source
 
 T = TypeVar("T")
 
@@ -101,6 +102,8 @@ class Association:
             AssociationError: The association ended.
             DeadlineExceeded: The peer did not answer in time.
         """
+        from dcmnet.storage.scu import store_source  # files and formats, which most associations do without
+
         return self._run(store_source(self._core, source, priority))
 
     def find(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -90,6 +89,8 @@ class Driver:
             value: T = stop.value
             return value
         except BaseException:
+            import inspect  # slow to load, and most associations end well
+
             if inspect.getgeneratorstate(procedure) != inspect.GEN_CLOSED:
                 self._abandon(procedure)  # Ctrl-C between two effects: the procedure knows nothing of it
             raise
@@ -130,8 +131,10 @@ class Driver:
     def _connect(self, effect: Connect) -> None:
         deadline = None if effect.timeout is None else time.monotonic() + effect.timeout
         where = f"{effect.host}:{effect.port}"
+        # Bytes need no IDNA codec, which is slow to load.
+        host = effect.host.encode() if effect.host.isascii() else effect.host
         try:
-            found = socket.getaddrinfo(effect.host, effect.port, self._family, socket.SOCK_STREAM)
+            found = socket.getaddrinfo(host, effect.port, self._family, socket.SOCK_STREAM)
         except OSError as error:
             raise TransportClosed(f"cannot find the host {effect.host}: {error.strerror or error}") from error
         last: OSError | None = None
