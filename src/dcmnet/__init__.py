@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         ProtocolError,
         RemoteProtocolError,
         StatusError,
+        TLSSettingsError,
         TransportClosed,
     )
     from dcmnet.limits import Limits, Timeouts, Tolerance
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from dcmnet.sync.query_retrieve import find, get, move
     from dcmnet.sync.server import Server
     from dcmnet.sync.storage import StorageSCP, StorageSCU, send
+    from dcmnet.tls import TLS, TLSSession
     from dcmnet.ul.items import UserIdentityRQ
 
 __all__ = [
@@ -109,6 +111,8 @@ __all__ = [
     # Settings
     "Limits",
     "Timeouts",
+    "TLS",
+    "TLSSession",
     "Tolerance",
     # Statuses
     "StatusClass",
@@ -126,6 +130,7 @@ __all__ = [
     "ProtocolError",
     "RemoteProtocolError",
     "StatusError",
+    "TLSSettingsError",
     "TransportClosed",
 ]
 
@@ -153,6 +158,7 @@ _HOMES = {
         "ProtocolError",
         "RemoteProtocolError",
         "StatusError",
+        "TLSSettingsError",
         "TransportClosed",
     ),
     "dcmnet.limits": ("Limits", "Timeouts", "Tolerance"),
@@ -169,6 +175,7 @@ _HOMES = {
     "dcmnet.sync.query_retrieve": ("find", "get", "move"),
     "dcmnet.sync.server": ("Server",),
     "dcmnet.sync.storage": ("StorageSCP", "StorageSCU", "send"),
+    "dcmnet.tls": ("TLS", "TLSSession"),
     "dcmnet.ul.items": ("UserIdentityRQ",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -13,7 +13,8 @@ DcmnetError
 ├── DeadlineExceeded(TimeoutError)  which timer
 ├── NoPresentationContext         abstract and transfer syntaxes, offered and accepted
 ├── StatusError                   only from raise_for_status()
-└── InputFileError                a file or data set that cannot be sent: which, and why
+├── InputFileError                a file or data set that cannot be sent: which, and why
+└── TLSSettingsError              TLS settings that cannot be used: which file or option, and why
 ```
 """
 
@@ -148,7 +149,8 @@ class DeadlineExceeded(DcmnetError, TimeoutError):
     """A timer ran out.
 
     Attributes:
-        timer: Which one: `connect`, `ARTIM`, `ACSE`, `DIMSE`, `network`, `write` or `minimum rate`.
+        timer: Which one: `connect`, `TLS handshake`, `ARTIM`, `ACSE`, `DIMSE`, `network`, `write` or `minimum
+            rate`.
         seconds: Its length in seconds.
     """
 
@@ -205,6 +207,20 @@ class InputFileError(DcmnetError):
     Attributes:
         name: The file's name, or what stands for it.
         why: What is wrong with it.
+    """
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name}: {why}")
+        self.name = name
+        self.why = why
+
+
+class TLSSettingsError(DcmnetError):
+    """The settings of TLS cannot be used: a missing file, a wrong password, an unknown cipher suite.
+
+    Attributes:
+        name: The file, or the setting.
+        why: What is wrong with it, and what to do.
     """
 
     def __init__(self, name: str, why: str) -> None:

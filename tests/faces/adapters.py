@@ -52,6 +52,9 @@ class Association(Protocol):
     @property
     def peer(self) -> str: ...
 
+    @property
+    def tls(self) -> dcmnet.TLSSession | None: ...
+
     def __enter__(self) -> Self: ...
 
     def __exit__(
@@ -196,6 +199,10 @@ class AsyncioAssociation:
     @property
     def peer(self) -> str:
         return self.association.peer
+
+    @property
+    def tls(self) -> dcmnet.TLSSession | None:
+        return self.association.tls
 
     def __enter__(self) -> Self:
         self._thread.call(self.association.__aenter__())

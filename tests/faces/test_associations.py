@@ -258,12 +258,12 @@ def test_an_address_that_does_not_answer_leaves_time_for_the_next(
     connect = dcmnet.sync.driver.Driver._connect_one
     shares: list[float] = []
 
-    def silent_at_first(self: Any, sock: socket.socket, address: Any, seconds: float) -> None:
+    def silent_at_first(self: Any, sock: socket.socket, address: Any, seconds: float, *rest: Any) -> None:
         shares.append(seconds)
         if len(shares) == 1:
             sock.close()
             raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
-        connect(self, sock, address, seconds)
+        connect(self, sock, address, seconds, *rest)
 
     monkeypatch.setattr(dcmnet.sync.driver.Driver, "_connect_one", silent_at_first)
     here = (socket.AF_INET, "127.0.0.1", blocking.port)

@@ -8,7 +8,7 @@ import select
 import socket
 import threading
 from time import monotonic
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 class Ready(NamedTuple):
@@ -61,6 +61,13 @@ class Wake:
         self._sender.close()
 
 
+class HasFileno(Protocol):
+    """A socket, or what stands for one."""
+
+    def fileno(self) -> int:
+        """Its descriptor."""
+
+
 class Waiter:
     """Waits for a socket.
 
@@ -74,7 +81,7 @@ class Waiter:
 
     __slots__ = ("_busy_wait", "_fd", "_poll", "_readable", "_registered", "_sock", "_wake", "_was_short")
 
-    def __init__(self, sock: socket.socket, wake: Wake | None = None, *, busy_wait: float = 0.0) -> None:
+    def __init__(self, sock: HasFileno, wake: Wake | None = None, *, busy_wait: float = 0.0) -> None:
         self._sock = sock
         self._fd = sock.fileno()
         self._wake = wake

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from dcmnet.errors import InputFileError
 from dcmnet.payload import Buffer, FileRange, Payload
+
+if TYPE_CHECKING:
+    from dcmnet._net.tls import TLSSocket
 
 IOV_MAX = 1024
 """Buffers that one system call takes (POSIX: at least 16; Linux, macOS and the BSDs: 1024)."""
@@ -110,7 +114,7 @@ def _pread(fd: int, count: int, offset: int) -> bytes:
     return os.read(fd, count)
 
 
-def send_some(sock: socket.socket, buffers: Sequence[Buffer]) -> int:
+def send_some(sock: socket.socket | TLSSocket, buffers: Sequence[Buffer]) -> int:
     """Send as much as the socket takes now.
 
     Returns:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from dcmnet.dataset import Identifier
     from dcmnet.storage.querying import Match, Progress, Store
 
+if TYPE_CHECKING:
+    from dcmnet.tls import TLS, TLSSession
+
 T = TypeVar("T")
 
 
@@ -74,6 +77,11 @@ class Association:
     def peer(self) -> str:
         """The peer's address, `host:port`."""
         return self._core.peer
+
+    @property
+    def tls(self) -> TLSSession | None:
+        """What the TLS handshake agreed on, with the peer's certificate; None without TLS."""
+        return self._core.tls
 
     @property
     def is_established(self) -> bool:
@@ -292,6 +300,7 @@ class connect:  # reads as a function: awaited, or the target of `async with`
             `user_identity` and `extended`: the window, common extended negotiations and the rest.
         timeouts: Every timer.
         limits: What the peer may send.
+        tls: How TLS is used; plain TCP when not given.
         family: `socket.AF_INET`, `AF_INET6`, or `AF_UNSPEC` for whatever the name stands for.
 
     Raises:
@@ -299,6 +308,7 @@ class connect:  # reads as a function: awaited, or the target of `async with`
         AssociationRejected: The peer refused; result, source and reason say why.
         AssociationAborted: The peer aborted.
         DeadlineExceeded: It took too long.
+        TLSSettingsError: The settings of TLS cannot be used.
         ValueError: Both `policy` and `contexts` are given.
     """
 
@@ -316,6 +326,7 @@ class connect:  # reads as a function: awaited, or the target of `async with`
         policy: RequestorPolicy | None = None,
         timeouts: Timeouts | None = None,
         limits: Limits | None = None,
+        tls: TLS | None = None,
         family: int = socket.AF_UNSPEC,
     ) -> None:
         self._address = (host, port)
@@ -331,6 +342,7 @@ class connect:  # reads as a function: awaited, or the target of `async with`
         )
         self._timeouts = timeouts or Timeouts()
         self._limits = limits or Limits()
+        self._tls = tls
         self._family = family
         self._association: Association | None = None
 
@@ -356,5 +368,6 @@ class connect:  # reads as a function: awaited, or the target of `async with`
             trace=log_trace(),
         )
         driver = Driver(core, family=self._family)
-        await driver.run(procedures.establish(core, *self._address, build_request(self._policy)))
+        request = build_request(self._policy)
+        await driver.run(procedures.establish(core, *self._address, request, self._tls))
         return Association(driver, core)

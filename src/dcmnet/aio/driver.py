@@ -9,7 +9,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dcmnet._net.connecting import happy_eyeballs
 from dcmnet._net.transfer import Gatherer, address_text, prepare, reason_text, rest_after, send_some
@@ -28,6 +28,9 @@ from dcmnet.procedures.effects import (
     Spawn,
     Store,
 )
+
+if TYPE_CHECKING:
+    from dcmnet._net.tls import TLSSocket
 
 T = TypeVar("T")
 
@@ -51,7 +54,7 @@ class Driver:
     def __init__(
         self,
         core: AssociationCore,
-        sock: socket.socket | None = None,
+        sock: socket.socket | TLSSocket | None = None,
         *,
         family: int = socket.AF_UNSPEC,
         executor: Executor | None = None,
@@ -61,7 +64,7 @@ class Driver:
         self._family = family
         self._executor = executor
         self._loop = asyncio.get_running_loop()
-        self._sock: socket.socket | None = None
+        self._sock: socket.socket | TLSSocket | None = None
         self._waiter: Waiter | None = None
         self._gatherer = Gatherer()
         self._send_error: OSError | None = None
@@ -121,21 +124,40 @@ class Driver:
 
     # ------------------------------------------------------------------ the connection
 
-    def _attach(self, sock: socket.socket) -> None:
+    def _attach(self, sock: socket.socket | TLSSocket) -> None:
         self._sock = sock
-        prepare(sock)
-        self._waiter = Waiter(self._loop, sock)
-        self._core.peer = address_text(sock.getpeername())
+        if isinstance(sock, socket.socket):
+            prepare(sock)
+            self._core.peer = address_text(sock.getpeername())
+            self._waiter = Waiter(self._loop, sock)
+        else:
+            from dcmnet.aio import tls
+
+            self._waiter = tls.attach(self._core, sock, self._loop)
         self._upper_layer.transport_connected(self._loop.time())
 
     async def _connect(self, effect: Connect) -> None:
+        deadline = None if effect.timeout is None else self._loop.time() + effect.timeout
+        secure = None if effect.tls is None else await self._handshake(effect, deadline)
         try:
-            async with asyncio.timeout(effect.timeout):
-                await self._open(effect)
+            async with asyncio.timeout_at(deadline):
+                sock = await self._open(effect)
         except TimeoutError as error:
             raise DeadlineExceeded("connect", effect.timeout) from error
+        self._attach(sock if secure is None else await secure(sock))
 
-    async def _open(self, effect: Connect) -> None:
+    async def _handshake(
+        self, effect: Connect, deadline: float | None
+    ) -> Callable[[socket.socket], Awaitable[TLSSocket]]:
+        """What makes a TLS connection of a plain one, in the time that connecting has left over."""
+        from dcmnet._net.tls import requestor_security
+        from dcmnet.aio.tls import secure
+
+        security = await self._in_thread(requestor_security, effect.tls, effect.host)  # reads files
+        seconds = self._core.timeouts.acse if effect.timeout is None else effect.timeout
+        return partial(secure, security=security, seconds=seconds, deadline=deadline)
+
+    async def _open(self, effect: Connect) -> socket.socket:
         try:
             found = await self._loop.getaddrinfo(
                 effect.host, effect.port, family=self._family, type=socket.SOCK_STREAM
@@ -143,7 +165,7 @@ class Driver:
         except OSError as error:
             raise TransportClosed(f"cannot find the host {effect.host}: {error.strerror or error}") from error
         try:
-            self._attach(await happy_eyeballs(self._loop, found))
+            return await happy_eyeballs(self._loop, found)
         except OSError as error:
             where = f"{effect.host}:{effect.port}"
             raise TransportClosed(f"cannot connect to {where}: {reason_text(error)}") from error

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import select
-import socket
 from functools import partial
 from typing import NamedTuple
+
+from dcmnet._net.readiness import HasFileno
 
 
 class Ready(NamedTuple):
@@ -28,7 +29,7 @@ class Waiter:
 
     __slots__ = ("_future", "_loop", "_reading", "_sock")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: HasFileno) -> None:
         self._loop = loop
         self._sock = sock
         self._future: asyncio.Future[Ready] | None = None
@@ -90,7 +91,7 @@ def _finish(future: asyncio.Future[Ready], ready: Ready) -> None:
         future.set_result(ready)
 
 
-def _select(sock: socket.socket, write: bool, read: bool, timeout: float | None) -> Ready:
+def _select(sock: HasFileno, write: bool, read: bool, timeout: float | None) -> Ready:
     readable, writable, failed = select.select(
         [sock] if read else [], [sock] if write else [], [sock], timeout
     )

@@ -7,7 +7,7 @@ import inspect
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from dcmnet._net.admission import Admission, Verdict
 from dcmnet._net.listening import OUT_OF_RESOURCES, PAUSE, open_listeners
@@ -20,7 +20,10 @@ from dcmnet.errors import DcmnetError
 from dcmnet.limits import MAX_HANDLER_THREADS
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.scp import reject, serve
-from dcmnet.storage.node import Handlers
+from dcmnet.storage.node import Handlers, Node
+
+if TYPE_CHECKING:
+    from dcmnet._net.tls import Security
 
 LOOPBACK = "127.0.0.1"
 DRAIN_SECONDS = 10.0
@@ -65,6 +68,7 @@ class Server(Handlers):
 
         Raises:
             OSError: The port cannot be had.
+            TLSSettingsError: The settings of TLS cannot be used.
         """
         await self.start(port, host, family=family)
         try:
@@ -76,6 +80,7 @@ class Server(Handlers):
         """Listen, and serve from tasks; returns at once. Arguments and errors as for `serve`."""
         if self._sockets:
             raise RuntimeError("the server is running already")
+        self._security = await _security(self.node)
         self._sockets = tuple(open_listeners(host, port, family))
         self._acceptor = self.node.acceptor(log_failure)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -185,12 +190,10 @@ class Server(Handlers):
         core = self.node.new_core(log_trace())
         error: BaseException | None = None
         try:
-            driver = Driver(core, connection, executor=self._executor)
-            if verdict is Verdict.REJECT:
-                logger.warning("%s: rejected, too many associations", core.peer)
-                await driver.run(reject(core, REJECT_LOCAL_LIMIT_EXCEEDED))
+            if self._security is None:
+                await self._drive(core, Driver(core, connection, executor=self._executor), verdict)
             else:
-                await driver.run(serve(core, self._acceptor))
+                await self._serve_securely(core, self._security, connection, verdict)
         except (DcmnetError, OSError) as ended:
             error = ended
             logger.warning("%s: %s", core.peer, str(ended))  # a record must not hold the association
@@ -203,6 +206,23 @@ class Server(Handlers):
         finally:
             await self._call_ended(core, error)
 
+    async def _serve_securely(
+        self, core: AssociationCore, security: Security, connection: socket.socket, verdict: Verdict
+    ) -> None:
+        from dcmnet.aio.tls import secure
+
+        core.peer = address_text(connection.getpeername())
+        seconds = core.timeouts.artim  # a client that is silent has this long, with TLS or without
+        with await secure(connection, security, seconds=seconds) as secured:
+            await self._drive(core, Driver(core, secured, executor=self._executor), verdict)
+
+    async def _drive(self, core: AssociationCore, driver: Driver, verdict: Verdict) -> None:
+        if verdict is Verdict.REJECT:
+            logger.warning("%s: rejected, too many associations", core.peer)
+            await driver.run(reject(core, REJECT_LOCAL_LIMIT_EXCEEDED))
+        else:
+            await driver.run(serve(core, self._acceptor))
+
     async def _call_ended(self, core: AssociationCore, error: BaseException | None) -> None:
         hook = self.node.hooks.ended
         if hook is None:
@@ -213,6 +233,15 @@ class Server(Handlers):
                 await outcome
         except Exception:
             logger.exception("%s: a hook failed", core.peer)
+
+
+async def _security(node: Node) -> Security | None:
+    """TLS for the connections of a server, if they are to have it; the rest of the program never loads it."""
+    if node.tls is None:
+        return None
+    from dcmnet._net.tls import acceptor_security
+
+    return await asyncio.to_thread(acceptor_security, node.tls)  # it reads files, and may ask for a password
 
 
 async def _wait_for_aborted(tasks: set[asyncio.Task[None]]) -> None:

@@ -6,7 +6,7 @@ messages under way. The procedures here and in `scu` and `scp` work on it; a dri
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dcmnet._records import dataclass, field, replace
 from dcmnet.acse import AcceptedContext, Negotiated, requestor_contexts
@@ -34,6 +34,9 @@ from dcmnet.ul.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ, AReleaseRP, 
 from dcmnet.ul.provider import Event, Trace, UpperLayer
 from dcmnet.ul.reader import Fragment
 
+if TYPE_CHECKING:
+    from dcmnet.tls import TLS, TLSSession
+
 T = TypeVar("T")
 
 ABORT_LINGER = 1.0
@@ -60,6 +63,7 @@ class AssociationCore:
         limits: What the peer may send.
         negotiated: What both sides agreed on; None before.
         peer: The peer's address, for people.
+        tls: What the TLS handshake agreed on; None without TLS.
         state: What handlers keep for the association.
         busy: True from the first byte of an operation to its last: the association cannot serve another.
     """
@@ -73,6 +77,7 @@ class AssociationCore:
     operation: Unfinished | None = None
     set_aside: MessageStart | AReleaseRQ | None = None
     requestor: bool = False
+    tls: TLSSession | None = None
     state: dict[str, Any] = field(default_factory=dict)
     assembler: Assembler = field(init=False)
     message_ids: MessageIDs = field(init=False)
@@ -137,7 +142,9 @@ def new_core(
 # ---------------------------------------------------------------------- establishing and ending
 
 
-def establish(core: AssociationCore, host: str, port: int, request: AAssociateRQ) -> Procedure[Negotiated]:
+def establish(
+    core: AssociationCore, host: str, port: int, request: AAssociateRQ, tls: TLS | None = None
+) -> Procedure[Negotiated]:
     """Connect and negotiate, as the association-requestor (PS3.8 7.1).
 
     Raises:
@@ -146,14 +153,17 @@ def establish(core: AssociationCore, host: str, port: int, request: AAssociateRQ
         AssociationRejected: The peer answered with A-ASSOCIATE-RJ.
         AssociationAborted: The peer aborted.
         RemoteProtocolError: The answer breaks the protocol.
+        TLSSettingsError: The settings of TLS cannot be used.
     """
-    return (yield from guarded(core, _establish(core, host, port, request)))
+    return (yield from guarded(core, _establish(core, host, port, request, tls)))
 
 
-def _establish(core: AssociationCore, host: str, port: int, request: AAssociateRQ) -> Procedure[Negotiated]:
+def _establish(
+    core: AssociationCore, host: str, port: int, request: AAssociateRQ, tls: TLS | None
+) -> Procedure[Negotiated]:
     core.upper_layer.associate_request(request)
     core.busy = True
-    yield Connect(host, port, core.timeouts.connect)
+    yield Connect(host, port, core.timeouts.connect, tls)
     yield from flush(core)
     answer = yield Receive("ACSE", core.timeouts.acse)
     if isinstance(answer, AAssociateRJ):

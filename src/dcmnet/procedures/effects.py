@@ -14,6 +14,7 @@ from dcmnet.payload import Payload
 
 if TYPE_CHECKING:
     from dcmnet.procedures.association import AssociationCore
+    from dcmnet.tls import TLS
 
 T = TypeVar("T")
 
@@ -31,11 +32,16 @@ class Sink(Protocol):
 
 @dataclass(slots=True)
 class Connect:
-    """Open the transport connection. Outcome: None; TransportClosed or DeadlineExceeded where it fails."""
+    """Open the transport connection.
+
+    Outcome: None; TransportClosed or DeadlineExceeded where it fails, TLSSettingsError where `tls` cannot be
+    used.
+    """
 
     host: str
     port: int
     timeout: float | None
+    tls: TLS | None = None
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dcmnet._records import dataclass, field
 from dcmnet.acse import AcceptedContext, AcceptorPolicy, acceptor_contexts, negotiate
@@ -32,6 +32,9 @@ from dcmnet.registry.statuses import NOT_AUTHORIZED, UNRECOGNIZED_OPERATION
 from dcmnet.ul.items import UserIdentityAC, UserIdentityRQ
 from dcmnet.ul.pdu import AAssociateRJ, AAssociateRQ, AReleaseRQ
 
+if TYPE_CHECKING:
+    from dcmnet.tls import TLSSession
+
 Service: TypeAlias = Callable[[AssociationCore, AcceptedContext, Any], Procedure[None]]
 """Performs one operation: receives its data set, if any, does the work, sends the response."""
 
@@ -43,10 +46,12 @@ class AssociationRequest:
     Attributes:
         peer: The peer's address.
         pdu: The A-ASSOCIATE-RQ.
+        tls: What the TLS handshake agreed on, with the peer's certificate; None without TLS.
     """
 
     peer: str
     pdu: AAssociateRQ
+    tls: TLSSession | None = None
 
     @property
     def calling_ae_title(self) -> str:
@@ -135,7 +140,7 @@ def _decide(core: AssociationCore, acceptor: Acceptor, request: AAssociateRQ) ->
     response: UserIdentityAC | None = None
     if acceptor.on_request is not None:
         try:
-            answer = yield Call(acceptor.on_request, (AssociationRequest(core.peer, request),))
+            answer = yield Call(acceptor.on_request, (AssociationRequest(core.peer, request, core.tls),))
         except AssociationRejected as refusal:
             return AAssociateRJ(refusal.result, refusal.source, refusal.reason)
         if isinstance(answer, bytes):

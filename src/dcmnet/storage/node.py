@@ -6,7 +6,7 @@ import os
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dcmnet._records import dataclass, field, replace
 from dcmnet.acse import AcceptorPolicy, SupportedContext
@@ -19,6 +19,9 @@ from dcmnet.services.storage import storage
 from dcmnet.services.verification import verification
 from dcmnet.storage.scp import FileStore, StoreHandler
 from dcmnet.ul.provider import Trace
+
+if TYPE_CHECKING:
+    from dcmnet.tls import TLS
 
 _AE_TITLE = "DCMNET"
 
@@ -57,6 +60,7 @@ class Node:
             storage class where there is a store.
         timeouts: Every timer.
         limits: What peers may send.
+        tls: How TLS is used; None for plain TCP.
         max_associations: At most so many at once; more are rejected as transient (2/3/2).
         max_associations_by_peer: At most so many at once from one address.
         store: Where received objects go; None accepts none.
@@ -67,6 +71,7 @@ class Node:
     policy: AcceptorPolicy = field(default_factory=AcceptorPolicy)
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Limits = field(default_factory=Limits)
+    tls: TLS | None = None
     max_associations: int = MAX_ASSOCIATIONS
     max_associations_by_peer: int = MAX_ASSOCIATIONS_BY_PEER
     store: FileStore | None = None
@@ -119,6 +124,7 @@ class Handlers:
         max_pdu_length: Longest P-DATA-TF this side takes, in bytes.
         timeouts: Every timer.
         limits: What peers may send.
+        tls: How TLS is used; plain TCP when not given.
         max_associations: At most so many at once; more are rejected as transient (2/3/2).
         max_associations_by_peer: At most so many at once from one address.
         node: All of this but `spool` at once, for those who need more.
@@ -138,6 +144,7 @@ class Handlers:
         max_pdu_length: int = DEFAULT_MAX_PDU_LENGTH,
         timeouts: Timeouts | None = None,
         limits: Limits | None = None,
+        tls: TLS | None = None,
         max_associations: int = MAX_ASSOCIATIONS,
         max_associations_by_peer: int = MAX_ASSOCIATIONS_BY_PEER,
         node: Node | None = None,
@@ -152,6 +159,7 @@ class Handlers:
             ),
             timeouts=timeouts or Timeouts(),
             limits=limits or Limits(),
+            tls=tls,
             max_associations=max_associations,
             max_associations_by_peer=max_associations_by_peer,
         )

@@ -35,6 +35,8 @@ from dcmnet.storage.part10 import HEAD_LENGTH, DataSetHead, FileMeta, encode_fil
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+    from dcmnet.tls import TLSSession
+
 _COPY_LENGTH = 1 << 20
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT if hasattr(errno, "EDQUOT") else errno.ENOSPC, errno.EFBIG)
 
@@ -53,6 +55,7 @@ class StoreRequest:
         peer: The sender's address.
         message: The C-STORE-RQ.
         state: A dictionary that belongs to the association; handlers may keep things in it.
+        tls: What the TLS handshake agreed on, with the sender's certificate; None without TLS.
     """
 
     size: int
@@ -64,6 +67,7 @@ class StoreRequest:
     peer: str
     message: CStoreRQ
     state: dict[str, Any]
+    tls: TLSSession | None = field(default=None, kw_only=True)
     _file: PartialFile | None = field(repr=False, kw_only=True)
     _store: FileStore = field(repr=False, kw_only=True)
     _saved_as: str | None = field(default=None, repr=False, kw_only=True)
@@ -223,6 +227,7 @@ class FileStore:
             peer=core.peer,
             message=request,
             state=core.state,
+            tls=core.tls,
             _file=file,
             _store=self,
         )

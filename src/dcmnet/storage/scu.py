@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from dcmnet._records import dataclass, field
 from dcmnet.acse import AcceptedContext, Negotiated, ProposedContext, RequestorPolicy, build_request
@@ -28,6 +28,9 @@ from dcmnet.storage.sources import (
 from dcmnet.ul.items import UserIdentityRQ
 from dcmnet.ul.provider import Trace
 
+if TYPE_CHECKING:
+    from dcmnet.tls import TLS
+
 T = TypeVar("T")
 
 
@@ -47,6 +50,7 @@ class Transfer:
         user_identity: Who is calling.
         timeouts: Every timer.
         limits: What the peer may send.
+        tls: How TLS is used; None for plain TCP.
         recurse: Whether folders are searched to the bottom.
         pattern: Shell pattern for the names of files in folders.
         meta: Whether files with File Meta Information will do.
@@ -77,6 +81,7 @@ class Transfer:
     user_identity: UserIdentityRQ | None = None
     timeouts: Timeouts = field(default_factory=Timeouts)
     limits: Limits = field(default_factory=Limits)
+    tls: TLS | None = None
     recurse: bool = True
     pattern: str = ""
     meta: bool = True
@@ -239,7 +244,8 @@ def _send_plan(
     job: Transfer,
     report: Report,
 ) -> Procedure[None]:
-    yield from association.establish(core, job.host, job.port, build_request(job.request(contexts)))
+    request = build_request(job.request(contexts))
+    yield from association.establish(core, job.host, job.port, request, job.tls)
     report.associations += 1
     if job.max_send_pdu_length:
         core.limit_sending(job.max_send_pdu_length)

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 if TYPE_CHECKING:
     from dcmnet.storage.sources import Source
 
+if TYPE_CHECKING:
+    from dcmnet.tls import TLS, TLSSession
+
 T = TypeVar("T")
 
 
@@ -73,6 +76,11 @@ class Association:
     def peer(self) -> str:
         """The peer's address, `host:port`."""
         return self._core.peer
+
+    @property
+    def tls(self) -> TLSSession | None:
+        """What the TLS handshake agreed on, with the peer's certificate; None without TLS."""
+        return self._core.tls
 
     @property
     def is_established(self) -> bool:
@@ -289,6 +297,7 @@ def connect(  # noqa: PLR0913  # every one is a keyword
     policy: RequestorPolicy | None = None,
     timeouts: Timeouts | None = None,
     limits: Limits | None = None,
+    tls: TLS | None = None,
     family: int = socket.AF_UNSPEC,
 ) -> Association:
     """Connect to a peer and establish an association (PS3.8 7.1).
@@ -306,6 +315,7 @@ def connect(  # noqa: PLR0913  # every one is a keyword
             `user_identity` and `extended`: the window, common extended negotiations and the rest.
         timeouts: Every timer.
         limits: What the peer may send.
+        tls: How TLS is used; plain TCP when not given.
         family: `socket.AF_INET`, `AF_INET6`, or `AF_UNSPEC` for whatever the name stands for.
 
     Raises:
@@ -313,6 +323,7 @@ def connect(  # noqa: PLR0913  # every one is a keyword
         AssociationRejected: The peer refused; result, source and reason say why.
         AssociationAborted: The peer aborted.
         DeadlineExceeded: It took too long.
+        TLSSettingsError: The settings of TLS cannot be used.
         ValueError: Both `policy` and `contexts` are given.
     """
     if policy is not None and contexts is not None:
@@ -333,5 +344,5 @@ def connect(  # noqa: PLR0913  # every one is a keyword
         trace=log_trace(),
     )
     driver = Driver(core, family=family)
-    driver.run(procedures.establish(core, host, port, build_request(policy)))
+    driver.run(procedures.establish(core, host, port, build_request(policy), tls))
     return Association(driver, core)

@@ -6,7 +6,8 @@ import contextlib
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dcmnet._net.readiness import Waiter, Wake
 from dcmnet._net.transfer import Gatherer, address_text, prepare, reason_text, rest_after, send_some
@@ -25,6 +26,9 @@ from dcmnet.procedures.effects import (
     Store,
 )
 
+if TYPE_CHECKING:
+    from dcmnet._net.tls import TLSSocket
+
 T = TypeVar("T")
 
 
@@ -41,7 +45,7 @@ class Driver:
     def __init__(
         self,
         core: AssociationCore,
-        sock: socket.socket | None = None,
+        sock: socket.socket | TLSSocket | None = None,
         *,
         wake: Wake | None = None,
         family: int = socket.AF_UNSPEC,
@@ -50,7 +54,7 @@ class Driver:
         self._upper_layer = core.upper_layer
         self._family = family
         self._wake = wake
-        self._sock: socket.socket | None = None
+        self._sock: socket.socket | TLSSocket | None = None
         self._waiter: Waiter | None = None
         self._gatherer = Gatherer()
         self._send_error: OSError | None = None
@@ -121,11 +125,16 @@ class Driver:
 
     # ------------------------------------------------------------------ the connection
 
-    def _attach(self, sock: socket.socket) -> None:
+    def _attach(self, sock: socket.socket | TLSSocket) -> None:
         self._sock = sock
-        prepare(sock)
-        self._waiter = Waiter(sock, self._wake, busy_wait=self._core.timeouts.busy_wait)
-        self._core.peer = address_text(sock.getpeername())
+        if isinstance(sock, socket.socket):
+            prepare(sock)
+            self._core.peer = address_text(sock.getpeername())
+            self._waiter = Waiter(sock, self._wake, busy_wait=self._core.timeouts.busy_wait)
+        else:
+            from dcmnet.sync import tls
+
+            self._waiter = tls.attach(self._core, sock, self._wake)
         self._upper_layer.transport_connected(time.monotonic())
 
     def _connect(self, effect: Connect) -> None:
@@ -133,6 +142,7 @@ class Driver:
         where = f"{effect.host}:{effect.port}"
         # Bytes need no IDNA codec, which is slow to load.
         host = effect.host.encode() if effect.host.isascii() else effect.host
+        secure = _secured if effect.tls is None else self._handshake(effect, deadline)
         try:
             found = socket.getaddrinfo(host, effect.port, self._family, socket.SOCK_STREAM)
         except OSError as error:
@@ -141,19 +151,37 @@ class Driver:
         for index, (family, kind, protocol, _, address) in enumerate(found):
             try:
                 seconds = _share(deadline, len(found) - index)
-                self._connect_one(socket.socket(family, kind, protocol), address, seconds)
+                self._connect_one(socket.socket(family, kind, protocol), address, seconds, secure)
                 return
+            except DeadlineExceeded:  # of the handshake
+                raise
             except OSError as error:  # TimeoutError is one of them
                 last = error
         if isinstance(last, TimeoutError) and deadline is not None and time.monotonic() >= deadline:
             raise DeadlineExceeded("connect", effect.timeout) from last
         raise TransportClosed(f"cannot connect to {where}: {reason_text(last)}") from last
 
-    def _connect_one(self, sock: socket.socket, address: Any, seconds: float | None) -> None:
+    def _handshake(self, effect: Connect, deadline: float | None) -> Callable[[socket.socket], TLSSocket]:
+        """What makes a TLS connection of a plain one, in the time that connecting has left over."""
+        from dcmnet._net.tls import requestor_security
+        from dcmnet.sync.tls import secure
+
+        assert effect.tls is not None
+        security = requestor_security(effect.tls, effect.host)
+        seconds = self._core.timeouts.acse if effect.timeout is None else effect.timeout
+        return partial(secure, security=security, seconds=seconds, deadline=deadline, wake=self._wake)
+
+    def _connect_one(
+        self,
+        sock: socket.socket,
+        address: Any,
+        seconds: float | None,
+        secure: Callable[[socket.socket], socket.socket | TLSSocket],
+    ) -> None:
         try:
             sock.settimeout(seconds)
             sock.connect(address)
-            self._attach(sock)
+            self._attach(secure(sock))
         except BaseException:
             sock.close()
             raise
@@ -285,6 +313,10 @@ class Driver:
         self._wake = None  # said once: the abort that follows may take its time
         self._waiter.ignore_wake()
         raise AssociationAborted(0, 0, locally=True)
+
+
+def _secured(sock: socket.socket) -> socket.socket:
+    return sock  # plain TCP was asked for
 
 
 def _store(effect: Store) -> None:

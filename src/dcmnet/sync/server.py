@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from dcmnet._net.admission import Admission, Verdict
 from dcmnet._net.listening import Listener
@@ -17,8 +17,11 @@ from dcmnet.acse import REJECT_LOCAL_LIMIT_EXCEEDED
 from dcmnet.errors import DcmnetError
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.scp import reject, serve
-from dcmnet.storage.node import Handlers
+from dcmnet.storage.node import Handlers, Node
 from dcmnet.sync.driver import Driver, call
+
+if TYPE_CHECKING:
+    from dcmnet._net.tls import Security
 
 LOOPBACK = "127.0.0.1"
 DRAIN_SECONDS = 10.0
@@ -70,6 +73,7 @@ class Server(Handlers):
 
         Raises:
             OSError: The port cannot be had.
+            TLSSettingsError: The settings of TLS cannot be used.
         """
         self.start(port, host, family=family)
         try:
@@ -81,8 +85,9 @@ class Server(Handlers):
         """Listen, and serve from a thread; returns at once. Arguments and errors as for `serve`."""
         if self._listener is not None:
             raise RuntimeError("the server is running already")
+        security = _security(self.node)
         self._listener = Listener(host, port, family)
-        self._associations = _Associations(self)
+        self._associations = _Associations(self, security)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._accept, name=f"dcmnet-{self.port}", daemon=True)
         self._thread.start()
@@ -141,12 +146,22 @@ class Server(Handlers):
             self._associations.begin(connection)
 
 
+def _security(node: Node) -> Security | None:
+    """TLS for the connections of a server, if they are to have it; the rest of the program never loads it."""
+    if node.tls is None:
+        return None
+    from dcmnet._net.tls import acceptor_security
+
+    return acceptor_security(node.tls)
+
+
 class _Associations:
     """The threads of a server's associations, and how many there may be."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, security: Security | None) -> None:
         self._node = server.node
         self._acceptor = server.node.acceptor(log_failure)
+        self._security = security
         self._lock = threading.Condition()
         self._admission = Admission(self._node.max_associations, self._node.max_associations_by_peer)
         self._wake = Wake()
@@ -213,12 +228,10 @@ class _Associations:
         core = self._node.new_core(log_trace())
         error: BaseException | None = None
         try:
-            driver = Driver(core, connection, wake=self._wake)
-            if verdict is Verdict.REJECT:
-                logger.warning("%s: rejected, too many associations", core.peer)
-                driver.run(reject(core, REJECT_LOCAL_LIMIT_EXCEEDED))
+            if self._security is None:
+                self._drive(core, Driver(core, connection, wake=self._wake), verdict)
             else:
-                driver.run(serve(core, self._acceptor))
+                self._run_securely(core, self._security, connection, verdict)
         except (DcmnetError, OSError) as ended:
             error = ended
             logger.warning("%s: %s", core.peer, str(ended))  # a record must not hold the association
@@ -227,6 +240,23 @@ class _Associations:
             logger.exception("%s: a handler failed", core.peer)
         if self._node.hooks.ended is not None:
             self._call_ended(self._node.hooks.ended, core, error)
+
+    def _run_securely(
+        self, core: AssociationCore, security: Security, connection: socket.socket, verdict: Verdict
+    ) -> None:
+        from dcmnet.sync.tls import secure
+
+        core.peer = address_text(connection.getpeername())
+        seconds = core.timeouts.artim  # a client that is silent has this long, with TLS or without
+        with secure(connection, security, seconds=seconds, wake=self._wake) as secured:
+            self._drive(core, Driver(core, secured, wake=self._wake), verdict)
+
+    def _drive(self, core: AssociationCore, driver: Driver, verdict: Verdict) -> None:
+        if verdict is Verdict.REJECT:
+            logger.warning("%s: rejected, too many associations", core.peer)
+            driver.run(reject(core, REJECT_LOCAL_LIMIT_EXCEEDED))
+        else:
+            driver.run(serve(core, self._acceptor))
 
     def _call_ended(
         self,

@@ -1,0 +1,80 @@
+"""The handshake of TLS, and waiting for what it brings, for the asyncio face."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from dcmnet._net.tls import Security, TLSSocket
+from dcmnet.aio.readiness import Ready
+from dcmnet.aio.readiness import Waiter as SocketWaiter
+from dcmnet.errors import DeadlineExceeded
+from dcmnet.procedures.association import AssociationCore
+
+
+class Waiter(SocketWaiter):
+    """Waits for a TLS connection.
+
+    Args:
+        loop: The event loop.
+        sock: The connection.
+    """
+
+    __slots__ = ("_tls",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: TLSSocket) -> None:
+        super().__init__(loop, sock)
+        self._tls = sock
+
+    async def wait(self, *, write: bool = False, read: bool = True, deadline: float | None = None) -> Ready:
+        """Wait until it can be read or, with `write`, written; or until `deadline` (loop's clock)."""
+        tls = self._tls
+        if read and tls.pending():
+            return Ready(True, False)
+        crossed_read, crossed_write = read and tls.reading_writes, write and tls.writing_reads
+        ready = await super().wait(write=write or crossed_read, read=read or crossed_write, deadline=deadline)
+        return Ready(
+            (read and ready.readable) or (crossed_read and ready.writable),
+            (write and ready.writable) or (crossed_write and ready.readable),
+        )
+
+
+def attach(core: AssociationCore, sock: TLSSocket, loop: asyncio.AbstractEventLoop) -> Waiter:
+    """Tell the association about its TLS connection; returns what waits for it."""
+    core.peer = sock.peer
+    core.tls = sock.session()
+    return Waiter(loop, sock)
+
+
+async def secure(
+    sock: socket.socket, security: Security, *, seconds: float | None, deadline: float | None = None
+) -> TLSSocket:
+    """Make a TLS connection of a plain one, which is closed where that fails.
+
+    Args:
+        sock: The connection.
+        security: What is wanted of TLS.
+        seconds: How long the handshake may take in all; None for as long as it likes.
+        deadline: When that is over (loop's clock), where it has begun already.
+
+    Raises:
+        TransportClosed: The handshake failed.
+        DeadlineExceeded: It took too long.
+    """
+    loop = asyncio.get_running_loop()
+    if deadline is None and seconds is not None:
+        deadline = loop.time() + seconds
+    secured = security.wrap(sock)
+    waiter = Waiter(loop, secured)
+    try:
+        while not secured.handshake():
+            writes = secured.reading_writes
+            await waiter.wait(write=writes, read=not writes, deadline=deadline)
+            if deadline is not None and loop.time() >= deadline:
+                raise DeadlineExceeded("TLS handshake", seconds)
+    except BaseException:
+        waiter.close()
+        secured.close()
+        raise
+    waiter.close()
+    return secured
