@@ -128,7 +128,7 @@ def test_rule_3_the_faces_are_apart(path: Path) -> None:
 
 @PATHS
 def test_rule_4_pydicom_is_behind_its_bridge(path: Path) -> None:
-    if relative(path) != "dataset.py":
+    if layer_of(path) != "dataset":
         assert not [name for name in imports(path) if name.split(".")[0] == "pydicom"]
 
 

@@ -82,6 +82,18 @@ MAX_INFLATED_LENGTH = 1 << 30
 MAX_INFLATE_RATIO = 1032
 """Deflate cannot do better than 1032 to 1: what is short enough need not be measured."""
 
+MAX_CONVERTED_LENGTH = 1 << 31
+"""A file that is converted is read into memory, and encoded there once more: beyond 2 GiB that is refused."""
+
+MAX_DECOMPRESSED_LENGTH = 1 << 31
+"""Pixel data, decompressed, all of them in memory; an explicit length ends at twice that in any case."""
+
+MAX_DICOMDIR_LENGTH = 1 << 28
+"""A DICOMDIR is read into memory; 256 MiB list about 500,000 files."""
+
+MAX_REPORT_LENGTH = 1 << 30
+"""A report to resume from is read into memory; 1 GiB tells of about a million objects."""
+
 MAX_SEQUENCE_DEPTH = 64
 """Nested sequences that are followed when a data set has to be looked into."""
 

@@ -29,7 +29,6 @@ from dcmnet.payload import FileRange, Payload
 from dcmnet.procedures.association import AssociationCore, new_core
 from dcmnet.procedures.effects import (
     Call,
-    Close,
     Connect,
     Effect,
     Next,
@@ -38,6 +37,7 @@ from dcmnet.procedures.effects import (
     Send,
     Spawn,
     Store,
+    Wait,
 )
 from dcmnet.ul.pdu import PDU
 from dcmnet.ul.provider import Trace
@@ -332,6 +332,13 @@ class End:
                 return (yield from self._send(effect))
             case Receive():
                 return (yield from self._receive(effect))
+            case Wait():
+                return (yield from self._wait_until(self.network.now + effect.seconds))
+            case _:
+                return self._carry_out_at_once(effect)
+
+    def _carry_out_at_once(self, effect: Effect) -> Any:
+        match effect:
             case Store():
                 return effect.sink.write(effect.views)
             case Call():
@@ -340,8 +347,12 @@ class End:
                 return next(effect.iterator, None)
             case Spawn():
                 return self._spawn(effect)
-            case Close():
+            case _:
                 return self._close()
+
+    def _wait_until(self, end: float) -> Turns[None]:
+        while self.network.now < end:
+            yield from self._wait(end)
 
     def _interrupt_before(self, effect: Effect) -> None:
         if self._interrupt_at is not None and isinstance(effect, self._interrupt_at[0]):

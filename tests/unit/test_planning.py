@@ -19,7 +19,6 @@ from dcmnet.acse import (
     negotiate,
     requestor_contexts,
 )
-from dcmnet.dataset import CONVERTIBLE
 from dcmnet.errors import InputFileError, LocalProtocolError, NoPresentationContext
 from dcmnet.storage.planning import Plan, Proposal, choose_context, contexts_for, plan
 from dcmnet.storage.sources import ForeignFile, Instance
@@ -141,7 +140,6 @@ def negotiated(instances: list[Instance], accepted: tuple[str, ...]) -> Negotiat
 )
 def test_its_own_transfer_syntax_comes_first(own: str, accepted: tuple[str, ...], chosen: str) -> None:
     one = instance(CT, own)
-    assert one.convertible is (own in CONVERTIBLE)
     assert choose_context(negotiated([one], accepted), one).transfer_syntax == chosen
 
 

@@ -180,7 +180,11 @@ def test_a_folder(sender: Sender, folder: Path) -> None:
         sop_instance_uid="1.2.0",
         transfer_syntax=EXPLICIT,
         size=len(data_set("1.2.0")),
+        original_transfer_syntax=EXPLICIT,
+        file_length=(folder / "0.dcm").stat().st_size,
+        file_modified=(folder / "0.dcm").stat().st_mtime_ns,
         association=1,
+        context_id=1,
         status=0,
     )
     assert isinstance(sender.peer.ends[0].result, bool)
@@ -299,9 +303,9 @@ class Watch:
         self._open = sources.open_data_set
         monkeypatch.setattr(sources, "open_data_set", self._opened)
 
-    def _opened(self, instance: Instance, transfer_syntax: str) -> sources.OpenDataSet:
+    def _opened(self, instance: Instance, *how: Any) -> sources.OpenDataSet:
         self.calls.append(("open", os.path.basename(instance.name)))
-        return self._open(instance, transfer_syntax)
+        return self._open(instance, *how)
 
     def note(self, what: str) -> Callable[..., None]:
         return lambda instance, *_: self.calls.append((what, os.path.basename(instance.name)))
@@ -476,7 +480,7 @@ def test_the_next_shrinks_when_it_is_prepared(sender: Sender, folder: Path, watc
     assert watch.of("result") == NAMES
 
 
-def pending(sender: Sender, folder: Path, **options: Any) -> tuple[Report, Procedure[None]]:
+def pending(sender: Sender, folder: Path, **options: Any) -> tuple[Report, Procedure[Any]]:
     """What a transfer does on one association, on one that is there."""
     core = established(sender)
     job = Transfer(host="peer", port=104, timeouts=TIMEOUTS, **options)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dcmnet._net.connecting import happy_eyeballs
+from dcmnet._net.pacing import Pace
 from dcmnet._net.transfer import Gatherer, address_text, prepare, reason_text, rest_after, send_some
 from dcmnet.aio.readiness import Waiter
 from dcmnet.errors import AssociationAborted, DeadlineExceeded, TransportClosed
@@ -27,6 +28,7 @@ from dcmnet.procedures.effects import (
     Send,
     Spawn,
     Store,
+    Wait,
 )
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class Driver:
         sock: The connection of an acceptor; a requestor's comes with `Connect`.
         family: Address family of `Connect`, AF_UNSPEC for any.
         executor: Has the threads; the loop's default one when not given.
+        pace: How fast to send, together with all that share it; None for as fast as the peer takes it.
     """
 
     def __init__(
@@ -58,9 +61,11 @@ class Driver:
         *,
         family: int = socket.AF_UNSPEC,
         executor: Executor | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self._core = core
         self._upper_layer = core.upper_layer
+        self._pace = pace
         self._family = family
         self._executor = executor
         self._loop = asyncio.get_running_loop()
@@ -79,8 +84,11 @@ class Driver:
             Call: self._call,
             Next: self._next,
             Spawn: self._spawn,
+            Wait: _wait,
             Close: self._close,
         }
+        if pace is not None:
+            self._actions[Send] = self._send_paced
         if sock is not None:
             self._attach(sock)
 
@@ -120,7 +128,8 @@ class Driver:
         self._actions[Send], self._actions[Receive] = self._send, self._receive
 
     async def _spawn(self, effect: Spawn) -> Any:
-        return await Driver(effect.core, family=self._family, executor=self._executor).run(effect.procedure)
+        driver = Driver(effect.core, family=self._family, executor=self._executor, pace=self._pace)
+        return await driver.run(effect.procedure)
 
     # ------------------------------------------------------------------ the connection
 
@@ -220,6 +229,33 @@ class Driver:
             raise DeadlineExceeded("write", self._core.timeouts.write)
         return True
 
+    async def _send_paced(self, effect: Send) -> bool:
+        """Send piece by piece, each when its turn has come."""
+        assert self._pace is not None
+        if self._out_of_step or self._sock is None:
+            return False
+        for piece in self._pace.pieces(effect.parts):
+            self._out_of_step = True  # whatever comes while we wait may leave a PDU half sent
+            if not await self._pause(self._pace.reserve(sum(map(len, piece)), self._loop.time())):
+                return False
+            self._out_of_step = False
+            if not await self._send(Send(piece)):
+                return False
+        return True
+
+    async def _pause(self, seconds: float) -> bool:
+        """Let time pass, reading what the peer says meanwhile; False when the association has ended."""
+        assert self._waiter is not None
+        end = self._loop.time() + seconds
+        while self._loop.time() < end:
+            room = self._upper_layer.get_buffer()
+            ready = await self._waiter.wait(read=len(room) > 0, deadline=end)
+            if ready.readable:
+                self._fill(room)
+            if self._upper_layer.closing or self._upper_layer.abort_ahead():
+                return False
+        return True
+
     # ------------------------------------------------------------------ receiving
 
     async def _receive(self, effect: Receive) -> Any:
@@ -315,6 +351,10 @@ class Driver:
                 with contextlib.suppress(asyncio.CancelledError):  # cancelled again
                     await asyncio.wait((future,))
             raise
+
+
+async def _wait(effect: Wait) -> None:
+    await asyncio.sleep(effect.seconds)
 
 
 def _called(function: Callable[..., Any], *args: Any) -> Any:

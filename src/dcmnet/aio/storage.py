@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
+from dcmnet._net.pacing import pace_of
 from dcmnet._net.trace import log_trace
 from dcmnet.aio.driver import Driver
 from dcmnet.aio.server import Server
@@ -47,9 +48,9 @@ class StorageSCU:
             AssociationRejected: The peer refused.
             DeadlineExceeded: The peer did not answer in time.
         """
-        return await Driver(self.transfer.new_core(), family=self.transfer.family).run(
-            transfer(self.transfer)
-        )
+        job = self.transfer
+        driver = Driver(job.new_core(), family=job.family, pace=pace_of(job.rate))
+        return await driver.run(transfer(job))
 
 
 async def send(host: str, port: int, sources: Source | Iterable[Source], **options: Any) -> Report:

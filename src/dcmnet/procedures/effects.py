@@ -99,9 +99,16 @@ class Spawn:
 
 
 @dataclass(slots=True)
+class Wait:
+    """Let time pass; there is no connection meanwhile. Outcome: None."""
+
+    seconds: float
+
+
+@dataclass(slots=True)
 class Close:
     """Close the transport connection. Outcome: None."""
 
 
-Effect: TypeAlias = "Connect | Send | Receive | Store | Call | Next | Spawn | Close"
+Effect: TypeAlias = "Connect | Send | Receive | Store | Call | Next | Spawn | Wait | Close"
 Procedure: TypeAlias = Generator[Effect, Any, T]

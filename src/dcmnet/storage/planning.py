@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator, Sequence
 
 from dcmnet._records import dataclass, field
 from dcmnet.acse import AcceptedContext, Negotiated, ProposedContext
-from dcmnet.dataset import CONVERTIBLE
+from dcmnet.dataset import AS_USUAL, CONVERTIBLE, DECODABLE, Encoding
 from dcmnet.errors import LocalProtocolError, NoPresentationContext
 from dcmnet.limits import MAX_PRESENTATION_CONTEXTS
-from dcmnet.registry.transfer_syntaxes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+from dcmnet.registry.transfer_syntaxes import (
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    LOSSLESS,
+)
 from dcmnet.storage.sources import ForeignFile, Instance, Source, describe, find_files
+
+
+class Decompress(enum.Enum):
+    """Which compressed objects are decompressed for a peer that does not take them as they are.
+
+    That takes memory for the whole object, compressed and decompressed, and a decoder: pydicom has one for
+    RLE, those for JPEG, JPEG-LS and JPEG 2000 come with `pip install dcmnet[codecs]`.
+    """
+
+    NEVER = "never"
+    LOSSLESS = "lossless"
+    """Those whose transfer syntax loses nothing."""
+    LOSSY = "lossy"
+    """Those as well whose transfer syntax may have lost something."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,10 +42,18 @@ class Proposal:
             the little endian ones as a fallback. An empty tuple is the same as None.
         combine: One context a class with all its transfer syntaxes, rather than the first alone and the
             others as a fallback. The acceptor chooses then.
+        decompress: Which compressed objects may be decompressed where the peer does not take them as they
+            are; uncompressed transfer syntaxes are proposed for these as a fallback.
+        always_uncompressed: Propose an uncompressed transfer syntax for every class, as PS3.5 10.1 asks for,
+            also where no object could go out in it.
+        encoding: How data sets are encoded that do not go out as they are.
     """
 
     transfer_syntaxes: tuple[str, ...] | None = None
     combine: bool = False
+    decompress: Decompress = Decompress.NEVER
+    always_uncompressed: bool = False
+    encoding: Encoding = AS_USUAL
 
 
 _WORKED_OUT = Proposal()
@@ -112,7 +139,9 @@ def _instances(sources: Sequence[Source]) -> Iterator[Instance]:
                 raise
 
 
-def choose_context(negotiated: Negotiated, instance: Instance) -> AcceptedContext:
+def choose_context(
+    negotiated: Negotiated, instance: Instance, decompress: Decompress = Decompress.NEVER
+) -> AcceptedContext:
     """The context to send an object on: in its own transfer syntax if there is one, else converted.
 
     Raises:
@@ -121,9 +150,17 @@ def choose_context(negotiated: Negotiated, instance: Instance) -> AcceptedContex
     try:
         return negotiated.find(instance.sop_class_uid, (instance.transfer_syntax,))
     except NoPresentationContext:
-        if not instance.convertible:
+        if not _can_be_converted(instance.transfer_syntax, decompress):
             raise
     return negotiated.find(instance.sop_class_uid, CONVERTIBLE)
+
+
+def _can_be_converted(transfer_syntax: str, decompress: Decompress) -> bool:
+    if transfer_syntax in CONVERTIBLE:
+        return True
+    if decompress is Decompress.NEVER or transfer_syntax not in DECODABLE:
+        return False
+    return decompress is Decompress.LOSSY or transfer_syntax in LOSSLESS
 
 
 def _batches(items: tuple[str, ...], length: int) -> Iterator[tuple[str, ...]]:
@@ -137,7 +174,9 @@ def _groups(own: tuple[str, ...], proposal: Proposal) -> list[tuple[str, ...]]:
         first, *others = dict.fromkeys(proposal.transfer_syntaxes)
         groups = [(first,), tuple(others)]
     else:
-        convertible = any(syntax in CONVERTIBLE for syntax in own)
+        convertible = proposal.always_uncompressed or any(
+            _can_be_converted(syntax, proposal.decompress) for syntax in own
+        )
         fallback = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN) if convertible else ()
         groups = [(syntax,) for syntax in own]
         groups.append(tuple(syntax for syntax in fallback if syntax not in own))

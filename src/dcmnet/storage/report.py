@@ -23,7 +23,11 @@ class StoreResult:
         sop_instance_uid: UID, empty where the file could not be read.
         transfer_syntax: UID of the one it was sent in, empty where it was not sent.
         size: Length of its data set as sent, in bytes.
+        original_transfer_syntax: UID of the one its file or data set is in.
+        file_length: Length of its file in bytes; 0 where there is none.
+        file_modified: When its file was last modified, in nanoseconds since 1970; 0 where there is none.
         association: Number of the association it went over, from 1; 0 where there was none.
+        context_id: The presentation context it was sent on, 0 where it was not sent.
         status: The peer's answer; None where there was none.
         comment: The peer's Error Comment.
         error: Why there was no answer; None where there was one.
@@ -34,7 +38,11 @@ class StoreResult:
     sop_instance_uid: str = ""
     transfer_syntax: str = ""
     size: int = 0
+    original_transfer_syntax: str = ""
+    file_length: int = 0
+    file_modified: int = 0
     association: int = 0
+    context_id: int = 0
     status: int | None = None
     comment: str = ""
     error: DcmnetError | None = None
@@ -64,19 +72,23 @@ class Report:
     Attributes:
         results: One a source, in the order in which they were dealt with.
         skipped: Files found in folders that are not DICOM, each with the reason.
+        former: What a former transfer has stored, and was not sent again.
         associations: Associations that were established.
+        contexts: Presentation contexts that were proposed, on all of them together.
         endings: What went wrong when associations were to be released, after everything had its answer.
     """
 
     results: list[StoreResult] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    former: list[StoreResult] = field(default_factory=list)
     associations: int = 0
+    contexts: int = 0
     endings: list[DcmnetError] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        """True when the peer has kept every object, and there was one."""
-        return bool(self.results) and all(result.ok for result in self.results)
+        """True when the peer has kept every object, now or before, and there was one."""
+        return bool(self.results or self.former) and all(result.ok for result in self.results)
 
     @property
     def stored(self) -> int:
@@ -109,7 +121,7 @@ class Report:
         Raises:
             StatusError: It names the first such object and how many there are, or the files passed over.
         """
-        if not self.results:
+        if not (self.results or self.former):
             raise StatusError(self._why_nothing(), status=0)
         failures: Iterable[StoreResult] = [result for result in self.results if not result.ok]
         for first in failures:

@@ -11,16 +11,18 @@ import fnmatch
 import io
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, TypeAlias
 
 from dcmnet import dataset
-from dcmnet._records import dataclass
+from dcmnet._records import dataclass, replace
+from dcmnet.dataset import Encoding
 from dcmnet.errors import InputFileError
 from dcmnet.limits import READ_AHEAD_LENGTH, Tolerance
 from dcmnet.payload import FileRange, Payload
-from dcmnet.registry.transfer_syntaxes import is_transfer_syntax
-from dcmnet.registry.uids import is_valid_uid
+from dcmnet.registry.sop_classes import is_storage
+from dcmnet.registry.transfer_syntaxes import is_implicit, is_transfer_syntax
+from dcmnet.registry.uids import is_valid_uid, name_of
 from dcmnet.storage.files import PARTIAL_PREFIX, PARTIAL_SUFFIX
 from dcmnet.storage.part10 import HEAD_LENGTH, guess_transfer_syntax, read_file_meta, scan_identifiers
 
@@ -59,6 +61,8 @@ class Instance:
         source: Where it is.
         offset: Where its data set begins, in bytes.
         size: Length of its data set in bytes; 0 for a pydicom data set, which is encoded when it is sent.
+        modified: When its file was last modified, in nanoseconds since 1970; 0 where there is no file.
+        changes: Values, by keyword, that its data set gets before it is sent.
     """
 
     name: str
@@ -68,11 +72,8 @@ class Instance:
     source: Source
     offset: int = 0
     size: int = 0
-
-    @property
-    def convertible(self) -> bool:
-        """Whether it can be sent in another uncompressed transfer syntax."""
-        return self.transfer_syntax in dataset.CONVERTIBLE
+    modified: int = 0
+    changes: Mapping[str, str] | None = None
 
 
 class OpenDataSet:
@@ -99,18 +100,22 @@ class DataSetOpener:
     """Opens one data set after the other, and closes the last one with the same call.
 
     What opens and closes files runs in a thread of its own where a face is asynchronous: one turn does both.
+
+    Args:
+        encoding: How data sets are encoded that do not go out as they are.
     """
 
-    __slots__ = ("_buffer", "_opened")
+    __slots__ = ("_buffer", "_encoding", "_opened")
 
-    def __init__(self) -> None:
+    def __init__(self, encoding: Encoding = dataset.AS_USUAL) -> None:
+        self._encoding = encoding
         self._opened: OpenDataSet | None = None
         self._buffer = bytearray()
 
     def open(self, instance: Instance, transfer_syntax: str) -> OpenDataSet:
         """Close the data set before, and open this one; arguments and errors as for `open_data_set`."""
         self.close()
-        self._opened = open_data_set(instance, transfer_syntax)
+        self._opened = open_data_set(instance, transfer_syntax, self._encoding)
         return self._opened
 
     def open_ahead(self, instance: Instance, transfer_syntax: str) -> OpenDataSet:
@@ -135,7 +140,7 @@ class DataSetOpener:
             self._opened = None
 
 
-def describe(source: Source, *, meta: bool = True, bare: bool = True) -> Instance:
+def describe(source: Source, *, meta: bool = True, bare: bool = True, uid_checks: bool = True) -> Instance:
     """Find out what an object is.
 
     Args:
@@ -143,14 +148,16 @@ def describe(source: Source, *, meta: bool = True, bare: bool = True) -> Instanc
             start, or from where it is when it cannot go back.
         meta: Whether a file with File Meta Information will do.
         bare: Whether a data set without File Meta Information will do.
+        uid_checks: Whether UIDs must be valid ones (PS3.5 9.1), and the SOP class one that can be stored; one
+            that the standard does not know can.
 
     Raises:
         ForeignFile: It is no DICOM object to be stored.
         InputFileError: It cannot be sent; the message says why.
     """
     if dataset.is_data_set(source):
-        return _checked(_describe_data_set(source))
-    instance = _checked(_describe_file(source, bare))
+        return _checked(_describe_data_set(source), uid_checks)
+    instance = _checked(_describe_file(source, bare), uid_checks)
     if instance.offset and not meta:
         raise ForeignFile(instance.name, "is a DICOM file, and not a data set without File Meta Information")
     return instance
@@ -170,25 +177,37 @@ def _describe_file(source: Any, bare: bool) -> Instance:
         raise InputFileError(name, f"cannot be read: {_reason(error)}") from error
 
 
-def open_data_set(instance: Instance, transfer_syntax: str) -> OpenDataSet:
+def open_data_set(
+    instance: Instance, transfer_syntax: str, encoding: Encoding = dataset.AS_USUAL
+) -> OpenDataSet:
     """Open an instance's data set in a transfer syntax: its own, or one it can be converted to.
+
+    Args:
+        instance: The instance.
+        transfer_syntax: UID.
+        encoding: How it is encoded where it does not go out as it is.
 
     Raises:
         InputFileError: The file is gone, has changed its length, or cannot be converted.
     """
     source = instance.source
     if dataset.is_data_set(source):
-        return OpenDataSet(dataset.encode(source, transfer_syntax, name=instance.name))
+        return OpenDataSet(
+            dataset.encode(
+                source, transfer_syntax, name=instance.name, encoding=encoding, changes=instance.changes
+            )
+        )
     try:
         opened = _opened(instance)
     except (OSError, ValueError) as error:
         raise InputFileError(instance.name, f"cannot be read: {_reason(error)}") from error
     if opened is None:
         raise InputFileError(instance.name, "has changed since it was looked at")
-    if transfer_syntax == instance.transfer_syntax:
+    as_it_is = transfer_syntax == instance.transfer_syntax and instance.changes is None
+    if as_it_is and (encoding.new_vr or is_implicit(transfer_syntax)):
         return opened
     opened.close()
-    return OpenDataSet(_converted(instance, transfer_syntax))
+    return OpenDataSet(_converted(instance, transfer_syntax, encoding))
 
 
 def _opened(instance: Instance) -> OpenDataSet | None:
@@ -270,10 +289,11 @@ def _describe_open(fd: int, path: str, bare: bool) -> Instance:
         raise ForeignFile(path, "is no regular file")
     head = os.read(fd, _FIRST_READ)
     try:
-        return _describe_head(head, status.st_size, path, path, False)
+        instance = _describe_head(head, status.st_size, path, path, False)
     except InputFileError:  # the File Meta Information is longer, or there is none
         head += os.read(fd, HEAD_LENGTH - len(head))
-        return _describe_head(head, status.st_size, path, path, bare)
+        instance = _describe_head(head, status.st_size, path, path, bare)
+    return replace(instance, modified=status.st_mtime_ns)
 
 
 def _describe_file_object(source: Any, name: str, bare: bool) -> Instance:
@@ -324,24 +344,35 @@ def _describe_data_set(source: Any) -> Instance:
     return Instance(name, class_uid, instance_uid, dataset.transfer_syntax_of(source), source)
 
 
-def _checked(instance: Instance) -> Instance:
+def _checked(instance: Instance, uid_checks: bool) -> Instance:
     if instance.sop_class_uid == _MEDIA_STORAGE_DIRECTORY:
         raise ForeignFile(instance.name, "is a DICOMDIR, which is not stored but read")
-    for what, uid in (("SOP Class", instance.sop_class_uid), ("SOP Instance", instance.sop_instance_uid)):
-        if not is_valid_uid(uid, _TOLERATED):
-            raise InputFileError(instance.name, f"{uid!r} is no valid {what} UID (PS3.5 9.1)")
+    if uid_checks:
+        _check_uids(instance)
     known = is_transfer_syntax(instance.transfer_syntax)
     if not known and not is_valid_uid(instance.transfer_syntax, _TOLERATED):
         raise InputFileError(instance.name, f"{instance.transfer_syntax!r} is no transfer syntax UID")
     return instance
 
 
-def _converted(instance: Instance, transfer_syntax: str) -> bytes:
+def _check_uids(instance: Instance) -> None:
+    for what, uid in (("SOP Class", instance.sop_class_uid), ("SOP Instance", instance.sop_instance_uid)):
+        if not is_valid_uid(uid, _TOLERATED):
+            raise InputFileError(instance.name, f"{uid!r} is no valid {what} UID (PS3.5 9.1)")
+    uid = instance.sop_class_uid
+    name = name_of(uid)
+    if name != uid and not is_storage(uid) and "Storage" not in name:
+        raise InputFileError(instance.name, f"is of the SOP class {name}, which is no storage SOP class")
+
+
+def _converted(instance: Instance, transfer_syntax: str, encoding: Encoding) -> bytes:
     source = instance.source
-    if isinstance(source, str | os.PathLike):
-        return dataset.convert(source, transfer_syntax, name=instance.name)
-    with _rewound(source) as file:
-        return dataset.convert(file, transfer_syntax, name=instance.name)
+    with contextlib.ExitStack() as stack:
+        if not isinstance(source, str | os.PathLike):
+            source = stack.enter_context(_rewound(source))
+        return dataset.convert(
+            source, transfer_syntax, name=instance.name, encoding=encoding, changes=instance.changes
+        )
 
 
 class _Spool:

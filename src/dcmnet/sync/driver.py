@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dcmnet._net.pacing import Pace
 from dcmnet._net.readiness import Waiter, Wake
 from dcmnet._net.transfer import Gatherer, address_text, prepare, reason_text, rest_after, send_some
 from dcmnet.errors import AssociationAborted, DeadlineExceeded, TransportClosed
@@ -24,6 +25,7 @@ from dcmnet.procedures.effects import (
     Send,
     Spawn,
     Store,
+    Wait,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class Driver:
         sock: The connection of an acceptor; a requestor's comes with `Connect`.
         wake: Set when the server stops; the association is aborted then.
         family: Address family of `Connect`, AF_UNSPEC for any.
+        pace: How fast to send, together with all that share it; None for as fast as the peer takes it.
     """
 
     def __init__(
@@ -49,9 +52,11 @@ class Driver:
         *,
         wake: Wake | None = None,
         family: int = socket.AF_UNSPEC,
+        pace: Pace | None = None,
     ) -> None:
         self._core = core
         self._upper_layer = core.upper_layer
+        self._pace = pace
         self._family = family
         self._wake = wake
         self._sock: socket.socket | TLSSocket | None = None
@@ -68,8 +73,11 @@ class Driver:
             Call: _call,
             Next: _next,
             Spawn: self._spawn,
+            Wait: _wait,
             Close: self._close,
         }
+        if pace is not None:
+            self._actions[Send] = self._send_paced
         if sock is not None:
             self._attach(sock)
 
@@ -121,7 +129,8 @@ class Driver:
         procedure.close()
 
     def _spawn(self, effect: Spawn) -> Any:
-        return Driver(effect.core, wake=self._wake, family=self._family).run(effect.procedure)
+        driver = Driver(effect.core, wake=self._wake, family=self._family, pace=self._pace)
+        return driver.run(effect.procedure)
 
     # ------------------------------------------------------------------ the connection
 
@@ -237,6 +246,35 @@ class Driver:
             raise DeadlineExceeded("write", self._core.timeouts.write)
         return True
 
+    def _send_paced(self, effect: Send) -> bool:
+        """Send piece by piece, each when its turn has come."""
+        assert self._pace is not None
+        if self._out_of_step or self._sock is None:
+            return False
+        for piece in self._pace.pieces(effect.parts):
+            self._out_of_step = True  # whatever comes while we wait may leave a PDU half sent
+            if not self._pause(self._pace.reserve(sum(map(len, piece)), time.monotonic())):
+                return False
+            self._out_of_step = False
+            if not self._send(Send(piece)):
+                return False
+        return True
+
+    def _pause(self, seconds: float) -> bool:
+        """Let time pass, reading what the peer says meanwhile; False when the association has ended."""
+        assert self._waiter is not None
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            room = self._upper_layer.get_buffer()
+            ready = self._waiter.wait(read=len(room) > 0, timeout=left)
+            if ready.readable:
+                self._fill(room)
+            if ready.woken:
+                self._stopped()
+            if ready.writable or self._upper_layer.closing or self._upper_layer.abort_ahead():
+                return False
+        return True
+
     # ------------------------------------------------------------------ receiving
 
     def _receive(self, effect: Receive) -> Any:
@@ -341,6 +379,10 @@ def _awaited(outcome: Awaitable[T]) -> T:
         return await outcome
 
     return asyncio.run(wait())
+
+
+def _wait(effect: Wait) -> None:
+    time.sleep(effect.seconds)
 
 
 def _next(effect: Next) -> Any:

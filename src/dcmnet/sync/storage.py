@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
+from dcmnet._net.pacing import pace_of
 from dcmnet._net.trace import log_trace
 from dcmnet.storage.files import Duplicates
 from dcmnet.storage.report import Report
@@ -47,7 +48,9 @@ class StorageSCU:
             AssociationRejected: The peer refused.
             DeadlineExceeded: The peer did not answer in time.
         """
-        return Driver(self.transfer.new_core(), family=self.transfer.family).run(transfer(self.transfer))
+        job = self.transfer
+        driver = Driver(job.new_core(), family=job.family, pace=pace_of(job.rate))
+        return driver.run(transfer(job))
 
 
 def send(host: str, port: int, sources: Source | Iterable[Source], **options: Any) -> Report:

@@ -9,16 +9,33 @@ import sys
 import zlib
 from collections.abc import Iterable, Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
 
 from dcmnet.errors import InputFileError
-from dcmnet.limits import MAX_INFLATE_RATIO, MAX_INFLATED_IDENTIFIER_LENGTH, MAX_INFLATED_LENGTH
+from dcmnet.limits import (
+    MAX_CONVERTED_LENGTH,
+    MAX_INFLATE_RATIO,
+    MAX_INFLATED_IDENTIFIER_LENGTH,
+    MAX_INFLATED_LENGTH,
+)
 from dcmnet.payload import Buffer
 from dcmnet.registry.transfer_syntaxes import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
+    HTJ2K,
+    HTJ2K_LOSSLESS,
+    HTJ2K_LOSSLESS_RPCL,
     IMPLICIT_VR_LITTLE_ENDIAN,
+    JPEG_2000,
+    JPEG_2000_LOSSLESS,
+    JPEG_BASELINE_8BIT,
+    JPEG_EXTENDED_12BIT,
+    JPEG_LOSSLESS,
+    JPEG_LOSSLESS_SV1,
+    JPEG_LS_LOSSLESS,
+    JPEG_LS_NEAR_LOSSLESS,
+    RLE_LOSSLESS,
     is_big_endian,
     is_deflated,
     is_encapsulated,
@@ -36,6 +53,38 @@ CONVERTIBLE = (
 )
 """Transfer syntaxes that a data set can be converted between without touching a pixel."""
 
+DECODABLE = (
+    RLE_LOSSLESS,
+    JPEG_LOSSLESS_SV1,
+    JPEG_LOSSLESS,
+    JPEG_LS_LOSSLESS,
+    JPEG_2000_LOSSLESS,
+    HTJ2K_LOSSLESS,
+    HTJ2K_LOSSLESS_RPCL,
+    JPEG_BASELINE_8BIT,
+    JPEG_EXTENDED_12BIT,
+    JPEG_LS_NEAR_LOSSLESS,
+    JPEG_2000,
+    HTJ2K,
+)
+"""Transfer syntaxes that pydicom can decompress where a decoder is installed."""
+
+
+class Encoding(NamedTuple):
+    """How a data set is encoded that does not go out as it is.
+
+    Attributes:
+        compression_level: Of deflated transfer syntaxes, 0 to 9.
+        new_vr: Whether value representations may appear that came late to the standard (OD OF OL OV SV UC UN
+            UR UT UV), which old readers do not know; they become OB else.
+    """
+
+    compression_level: int = 6
+    new_vr: bool = True
+
+
+AS_USUAL = Encoding()
+
 Identifier: TypeAlias = "Mapping[str, Any] | Dataset | Buffer"
 """The data set of a query: keywords and values, a pydicom data set, or bytes that are encoded already.
 
@@ -45,6 +94,8 @@ sequence a mapping or a list of mappings. A key may be a tag, as in "0008,0052".
 
 _UTF_8 = "ISO_IR 192"
 _SPECIFIC_CHARACTER_SET = 0x00080005
+_LATE_VRS = frozenset(("OD", "OF", "OL", "OV", "SV", "UC", "UN", "UR", "UT", "UV"))
+_IMPLICIT_HEADER_LENGTH = 8
 _FIRST_TAG = 0x00010000
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _INFLATE_STEP = 1 << 18
@@ -137,7 +188,14 @@ def transfer_syntax_of(data_set: Any) -> str:
     return IMPLICIT_VR_LITTLE_ENDIAN if implicit else EXPLICIT_VR_LITTLE_ENDIAN
 
 
-def encode(data_set: Any, transfer_syntax: str, *, name: str = "data set") -> bytes:
+def encode(
+    data_set: Any,
+    transfer_syntax: str,
+    *,
+    name: str = "data set",
+    encoding: Encoding = AS_USUAL,
+    changes: Mapping[str, str] | None = None,
+) -> bytes:
     """Encode a data set in a transfer syntax.
 
     Elements of the groups 0000 and 0002 stay out: they belong into a Command Set (PS3.7 6.3) and into File
@@ -147,25 +205,57 @@ def encode(data_set: Any, transfer_syntax: str, *, name: str = "data set") -> by
         data_set: A pydicom data set; its values are left as they are.
         transfer_syntax: UID; one of `CONVERTIBLE`, or the one that the data set is in.
         name: What to call it in an error.
+        encoding: How it is encoded.
+        changes: Values to be sent instead of its own, by keyword.
 
     Raises:
         InputFileError: It cannot be encoded; the message says what is wrong with it.
     """
     source = transfer_syntax_of(data_set)
+    if transfer_syntax != source and source in DECODABLE and transfer_syntax in CONVERTIBLE:
+        from dcmnet.dataset.decoding import decompressed  # few transfers decompress
+
+        data_set, source = decompressed(copy.deepcopy(data_set), source, name), EXPLICIT_VR_LITTLE_ENDIAN
+    return _encode_as(data_set, source, transfer_syntax, name, encoding, changes)
+
+
+def _encode_as(
+    data_set: Any,
+    source: str,
+    transfer_syntax: str,
+    name: str,
+    encoding: Encoding,
+    changes: Mapping[str, str] | None,
+) -> bytes:
     if transfer_syntax != source and not {source, transfer_syntax} <= set(CONVERTIBLE):
         raise InputFileError(name, f"cannot be converted from transfer syntax {source} to {transfer_syntax}")
     try:
-        encoded = _encode(_own_part(data_set), source, transfer_syntax)
+        part = _own_part(data_set)
+        for keyword, value in (changes or {}).items():
+            part.pop(keyword, None)  # or the element that it shares with the original would change
+            setattr(part, keyword, value)
+        if not encoding.new_vr and not is_implicit(transfer_syntax):
+            part = _with_old_vrs(copy.deepcopy(part))
+        encoded = _encode(part, source, transfer_syntax)
     except Exception as error:  # what a bad value makes pydicom raise depends on its kind
         raise InputFileError(name, f"cannot be encoded: {error}") from error
-    return _deflate(encoded) if is_deflated(transfer_syntax) else encoded
+    return _deflate(encoded, encoding.compression_level) if is_deflated(transfer_syntax) else encoded
 
 
-def convert(source: str | PathLike[str] | BinaryIO, transfer_syntax: str, *, name: str) -> bytes:
-    """The data set of a file, in another uncompressed or deflated transfer syntax.
+def convert(
+    source: str | PathLike[str] | BinaryIO,
+    transfer_syntax: str,
+    *,
+    name: str,
+    encoding: Encoding = AS_USUAL,
+    changes: Mapping[str, str] | None = None,
+) -> bytes:
+    """The data set of a file in another uncompressed or deflated transfer syntax, or with other values.
+
+    A compressed one is decompressed. All of it is in memory, before and after.
 
     Raises:
-        InputFileError: It cannot be read, is truncated, or cannot be converted.
+        InputFileError: It cannot be read, is truncated, too large, or cannot be converted.
     """
     try:
         if isinstance(source, str | PathLike):
@@ -177,13 +267,25 @@ def convert(source: str | PathLike[str] | BinaryIO, transfer_syntax: str, *, nam
         raise
     except Exception as error:  # what a bad file makes pydicom raise depends on where it is bad
         raise InputFileError(name, f"cannot be read: {error}") from error
-    return encode(data_set, transfer_syntax, name=name)
+    own = transfer_syntax_of(data_set)
+    if transfer_syntax != own and own in DECODABLE and transfer_syntax in CONVERTIBLE:
+        from dcmnet.dataset.decoding import decompressed  # as above
+
+        data_set, own = decompressed(data_set, own, name), EXPLICIT_VR_LITTLE_ENDIAN
+    return _encode_as(data_set, own, transfer_syntax, name, encoding, changes)
 
 
 def _read_whole(file: BinaryIO, name: str) -> Dataset:
     """Read a data set that must not be truncated: of one that is, pydicom drops or cuts the last element."""
     from pydicom.filereader import read_partial
 
+    start = file.tell()
+    length = file.seek(0, io.SEEK_END) - start
+    file.seek(start)
+    if length > MAX_CONVERTED_LENGTH:
+        raise InputFileError(
+            name, f"has {length} bytes, and only up to {MAX_CONVERTED_LENGTH} can be converted"
+        )
     _limit_inflating(file, name, MAX_INFLATED_LENGTH)
     last: list[tuple[Any, int]] = [(None, 0)]
 
@@ -270,9 +372,36 @@ def _whole(buffered: Any) -> bytes:
     return value
 
 
-def _deflate(encoded: bytes) -> bytes:
+def _with_old_vrs(data_set: Any) -> Any:
+    """The data set itself, with OB in the place of value representations that old readers do not know."""
+    from pydicom.dataelem import DataElement
+
+    for element in data_set:
+        if element.VR == "SQ":
+            for item in element.value:
+                _with_old_vrs(item)
+        elif element.VR in _LATE_VRS:
+            data_set[element.tag] = DataElement(element.tag, "OB", _encoded_value(element))
+    return data_set
+
+
+def _encoded_value(element: Any) -> bytes:
+    """The encoded value of an element, little endian."""
+    from pydicom.dataset import Dataset
+    from pydicom.filebase import DicomBytesIO
+    from pydicom.filewriter import write_dataset
+
+    buffer = DicomBytesIO()
+    buffer.is_little_endian = True
+    buffer.is_implicit_VR = True
+    write_dataset(buffer, Dataset({element.tag: element}))
+    encoded: bytes = buffer.getvalue()
+    return encoded[_IMPLICIT_HEADER_LENGTH:]
+
+
+def _deflate(encoded: bytes, level: int) -> bytes:
     # PS3.5 A.5: a raw deflate stream, padded to even length with one NUL.
-    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    compressor = zlib.compressobj(level, wbits=-zlib.MAX_WBITS)
     deflated = compressor.compress(encoded) + compressor.flush()
     return deflated + b"\0" * (len(deflated) & 1)
 
