@@ -58,7 +58,8 @@ unit: $(VENV)/.dev
 
 coverage: $(VENV)/.dev
 	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile tests/unit tests/procedures --cov-branch \
-		--cov=dcmnet.ul --cov=dcmnet.acse --cov=dcmnet.acse_contexts --cov=dcmnet.dimse \
+		--cov=dcmnet.ul --cov=dcmnet.acse --cov=dcmnet.acse_contexts --cov=dcmnet.asconfig \
+		--cov=dcmnet.asconfig_lists --cov=dcmnet.asconfig_text --cov=dcmnet.dimse \
 		--cov=dcmnet.procedures --cov=dcmnet.services --cov-report=term-missing:skip-covered --cov-fail-under=100
 
 soak: $(VENV)/.dev

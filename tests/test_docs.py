@@ -31,14 +31,20 @@ def blocks(language: str) -> list[tuple[str, str]]:
     return found
 
 
+def example_of_profiles() -> str:
+    (text,) = (text for where, text in blocks("ini") if where.startswith("docs/reference/asconfig.md:"))
+    return text
+
+
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder to be in, with what the pages talk about: `a-study/` with files, `received/` without."""
+    """A folder to be in, with what the pages talk about: `a-study/`, `received/`, `profiles.cfg`."""
     folder = tmp_path / "a-study"
     shutil.copytree(SAMPLES, folder)
     shutil.copy(SAMPLES / "ct-1.dcm", folder / "1.dcm")
     shutil.copy(SAMPLES / "mr.dcm", folder / "2.dcm")
     (tmp_path / "received").mkdir()
+    (tmp_path / "profiles.cfg").write_text(example_of_profiles())
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -63,6 +69,13 @@ def test_python_runs(where: str, code: str, study: Path, monkeypatch: pytest.Mon
         if isinstance(server, dcmnet.Server):
             server.shutdown(drain=0)
         node.shutdown(drain=0)
+
+
+def test_the_example_of_a_profile_works() -> None:
+    profiles = dcmnet.Profiles(example_of_profiles())
+    assert profiles.warnings == ()
+    assert len(profiles["Scanner"].requestor_policy().contexts) == 3
+    assert len(profiles["Archive"].acceptor_policy().contexts) == 2
 
 
 def commands() -> Iterator[tuple[str, str]]:

@@ -22,7 +22,7 @@ SOURCE = Path(dcmnet.__file__).parent
 LAYERS = (
     ("_records", "_version", "errors", "payload", "limits", "registry", "tls"),
     ("ul",),
-    ("acse", "acse_contexts", "asconfig", "dimse"),
+    ("acse", "acse_contexts", "asconfig", "asconfig_lists", "asconfig_text", "dimse"),
     ("procedures",),
     ("services",),
     ("dataset",),

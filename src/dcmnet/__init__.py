@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from dcmnet.storage.files import Duplicates
     from dcmnet.storage.node import Hooks, Node
     from dcmnet.storage.planning import Proposal, contexts_for
+    from dcmnet.storage.profiles import Profiles
     from dcmnet.storage.report import Report, StoreResult
     from dcmnet.storage.scp import FileStore, StoreRequest
     from dcmnet.sync.association import Association, connect
@@ -109,6 +110,7 @@ __all__ = [
     "Hooks",
     "Node",
     # Settings
+    "Profiles",
     "Limits",
     "Timeouts",
     "TLS",
@@ -169,6 +171,7 @@ _HOMES = {
     "dcmnet.storage.files": ("Duplicates",),
     "dcmnet.storage.node": ("Hooks", "Node"),
     "dcmnet.storage.planning": ("Proposal", "contexts_for"),
+    "dcmnet.storage.profiles": ("Profiles",),
     "dcmnet.storage.report": ("Report", "StoreResult"),
     "dcmnet.storage.scp": ("FileStore", "StoreRequest"),
     "dcmnet.sync.association": ("Association", "connect"),

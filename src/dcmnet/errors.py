@@ -14,11 +14,16 @@ DcmnetError
 ├── NoPresentationContext         abstract and transfer syntaxes, offered and accepted
 ├── StatusError                   only from raise_for_status()
 ├── InputFileError                a file or data set that cannot be sent: which, and why
-└── TLSSettingsError              TLS settings that cannot be used: which file or option, and why
+├── TLSSettingsError              TLS settings that cannot be used: which file or option, and why
+└── ProfileError                  an association negotiation profile, or its file: which line, and what to do
 ```
 """
 
 from __future__ import annotations
+
+TYPE_CHECKING = False  # as type checkers see it, without importing `typing`
+if TYPE_CHECKING:
+    from dcmnet.asconfig_text import Problem
 
 # PS3.8 9.3.8, Table 9-26: the source field of an A-ABORT PDU.
 ABORT_SOURCE_USER = 0
@@ -227,6 +232,19 @@ class TLSSettingsError(DcmnetError):
         super().__init__(f"{name}: {why}")
         self.name = name
         self.why = why
+
+
+class ProfileError(DcmnetError):
+    """An association negotiation profile, or the file it is in, cannot be used.
+
+    Attributes:
+        problems: Everything that was found in the file, by line: what makes it unusable has the severity
+            "error". Empty when the file could not be read, or has no such profile.
+    """
+
+    def __init__(self, message: str, *, problems: tuple[Problem, ...] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems
 
 
 def abort_text(source: int, reason: int) -> str:

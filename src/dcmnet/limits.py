@@ -33,6 +33,18 @@ MAX_USER_ITEMS = 1024
 MAX_UID_LENGTH = 64
 """PS3.5 9.1."""
 
+MAX_PROFILE_TEXT_LENGTH = 1 << 20
+"""Characters of an association negotiation file; DCMTK's own have 28,000, so more is another kind of file."""
+
+MAX_EXTENDED_NEGOTIATION_LENGTH = 1024
+"""Bytes that a profile tells about one SOP class; DCMTK takes as many, the standard's classes need 7."""
+
+MAX_PROBLEMS = 1000
+"""Problems of a profile that are told; nobody reads more."""
+
+MAX_SUGGESTIONS = 20
+"""Misspelled names of a profile for which the nearest one is looked for: each costs milliseconds."""
+
 MAX_COMMAND_SET_LENGTH = 65536
 """A Command Set of the standard stays below 2 kB; lists of tags (N-GET) may make it longer."""
 

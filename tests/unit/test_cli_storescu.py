@@ -20,7 +20,7 @@ from dcmnet import (
     StoreResult,
     storage_contexts,
 )
-from dcmnet.cli import sending, storescu
+from dcmnet.cli import logs, sending, storescu
 from dcmnet.cli.parser import parse
 from dcmnet.errors import AssociationAborted, DeadlineExceeded, InputFileError
 from dcmnet.procedures.association import AssociationCore
@@ -305,7 +305,8 @@ def test_exit_codes(report: Report, code: int) -> None:
     ],
 )
 def test_proposals(option: tuple[str, ...], expected: tuple[str, ...] | None) -> None:
-    proposal = sending._proposal(parse(storescu.TOOL, ["host", "104", "file", "+C", *option]))
+    arguments = parse(storescu.TOOL, ["host", "104", "file", "+C", *option])
+    proposal = sending._proposal(arguments, logs.logger("x"))
     assert proposal.transfer_syntaxes == expected
     assert proposal.combine
 

@@ -22,6 +22,9 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "storescu": ("dcmnet.cli.storescu", "send DICOM files to a peer (C-STORE)"),
         "storescp": ("dcmnet.cli.storescp", "receive DICOM files and store them"),
     },
+    "configure": {
+        "asconfig": ("dcmnet.cli.asconfig", "check a file of association negotiation profiles"),
+    },
     "try out": {
         "demo": ("dcmnet.cli.demo", "see a transfer on this computer, without a peer or files"),
     },

@@ -214,6 +214,19 @@ def preferred_transfer_syntaxes(
     return tuple(rows)
 
 
+def config_file(conflicts_with: Iterable[str] = ()) -> Option:
+    """`-xf`; attribute `config_file`: a file name and the name of a profile in it, None without.
+
+    `cli.profiles.chosen_profile` reads it.
+
+    Args:
+        conflicts_with: Long spellings of what the profile decides.
+    """
+    text = "negotiate as a profile of an association negotiation file says"
+    conflicts = tuple(conflicts_with)
+    return Option("-xf", "--config-file", ("filename", "profile"), text, conflicts_with=conflicts)
+
+
 def reporting() -> Section:
     """`--json` and `--no-progress`; attributes `json`, `no_progress`."""
     no_progress = Option("", "--no-progress", (), "show no progress bar on a terminal", beyond_dcmtk=True)

@@ -6,12 +6,12 @@ import os
 import time
 from logging import Logger
 
-from dcmnet.cli import logs, networking
+from dcmnet.cli import logs, networking, profiles
 from dcmnet.cli.options import Arguments
 from dcmnet.cli.running import EXIT_SUCCESS, EXIT_USAGE
 from dcmnet.cli.storescu import EXIT_ENDED_EARLY, EXIT_NOT_STORED, TOOL
 from dcmnet.cli.storing import Session
-from dcmnet.errors import AssociationError, DcmnetError, DeadlineExceeded, RemoteProtocolError
+from dcmnet.errors import AssociationError, DcmnetError, DeadlineExceeded, ProfileError, RemoteProtocolError
 from dcmnet.registry.transfer_syntaxes import proposed
 from dcmnet.storage.planning import Proposal
 from dcmnet.storage.report import Report
@@ -31,7 +31,10 @@ def send(arguments: Arguments) -> int:
     log.info("checking input files ...")
     started = time.monotonic()
     try:
-        report = _send(arguments, sources, session)
+        report = _send(arguments, sources, _proposal(arguments, log), session)
+    except ProfileError as error:
+        profiles.log_refusal(log, error)
+        return session.close(None, EXIT_USAGE, error)
     except networking.FAILURES as error:
         networking.log_no_association(log, arguments, error)
         return session.close(None, EXIT_USAGE, error)
@@ -53,13 +56,13 @@ def _sources(arguments: Arguments, log: Logger) -> tuple[list[str], bool]:
     return sources, len(sources) < len(arguments.dcmfile_in)
 
 
-def _send(arguments: Arguments, sources: list[str], session: Session) -> Report:
+def _send(arguments: Arguments, sources: list[str], proposal: Proposal, session: Session) -> Report:
     scu = StorageSCU(
         arguments.peer,
         arguments.port,
         called=arguments.called_ae_title,
         calling=arguments.ae_title,
-        proposal=_proposal(arguments),
+        proposal=proposal,
         max_pdu_length=arguments.max_pdu,
         max_send_pdu_length=arguments.max_send_pdu or 0,
         timeouts=networking.timeouts(arguments),
@@ -76,7 +79,13 @@ def _send(arguments: Arguments, sources: list[str], session: Session) -> Report:
     return scu.add(*sources).send()
 
 
-def _proposal(arguments: Arguments) -> Proposal:
+def _proposal(arguments: Arguments, log: Logger) -> Proposal:
+    profile = profiles.chosen_profile(arguments, log)
+    if profile is not None:
+        return Proposal(
+            contexts=profile.proposed_contexts(),
+            extended_negotiations=profile.proposed_extended_negotiations(),
+        )
     syntaxes = None if arguments.proposed is None else proposed(arguments.proposed)
     return Proposal(transfer_syntaxes=syntaxes, combine=arguments.combine)
 

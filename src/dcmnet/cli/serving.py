@@ -13,11 +13,12 @@ from logging import Logger
 from typing import Any
 
 from dcmnet.acse import AcceptorPolicy, SupportedContext
-from dcmnet.cli import logs, networking
+from dcmnet.cli import logs, networking, profiles
 from dcmnet.cli.options import Arguments
 from dcmnet.cli.receiving import Reporter, new_store
 from dcmnet.cli.running import EXIT_SUCCESS, EXIT_USAGE
 from dcmnet.cli.storescp import TOOL
+from dcmnet.errors import ProfileError
 from dcmnet.limits import MAX_ASSOCIATIONS_BY_PEER
 from dcmnet.registry.sop_classes import VERIFICATION
 from dcmnet.registry.transfer_syntaxes import ALL, accepted
@@ -40,8 +41,12 @@ def serve(arguments: Arguments) -> int:
         log.critical("%s", refusal)
         return EXIT_USAGE
     reporter = Reporter(log, json=arguments.json, verbose_pc=arguments.verbose_pc)
+    try:
+        server = _new_server(arguments, reporter)
+    except ProfileError as error:
+        profiles.log_refusal(log, error)
+        return EXIT_USAGE
     stop: queue.SimpleQueue[int] = queue.SimpleQueue()  # may be used from a signal handler
-    server = _new_server(arguments, reporter)
 
     with _signals(lambda number, _: stop.put(number)):
         try:
@@ -73,26 +78,35 @@ def _new_server(arguments: Arguments, reporter: Reporter) -> Server:
 
 
 def _new_node(arguments: Arguments, reporter: Reporter) -> Node:
+    return Node(
+        policy=_policy(arguments, reporter.log),
+        timeouts=networking.timeouts(arguments),
+        max_associations=arguments.max_associations,
+        max_associations_by_peer=_from_one_address(arguments.max_associations),
+        store=new_store(arguments, reporter),
+        hooks=reporter.hooks(),
+    )
+
+
+def _policy(arguments: Arguments, log: Logger) -> AcceptorPolicy:
+    own = {
+        "ae_title": arguments.ae_title,
+        "require_called_ae_title": arguments.check_aetitle,
+        "max_pdu_length": arguments.max_pdu,
+    }
+    profile = profiles.chosen_profile(arguments, log)
+    if profile is not None:
+        return profile.acceptor_policy(**own)
     code = arguments.preferred
     syntaxes = ALL if code is None else accepted(code)
-    policy = AcceptorPolicy(
-        ae_title=arguments.ae_title,
-        require_called_ae_title=arguments.check_aetitle,
+    return AcceptorPolicy(
         contexts=(
             SupportedContext(abstract_syntax=VERIFICATION, transfer_syntaxes=syntaxes),
             *storage_contexts(syntaxes),
         ),
         promiscuous=syntaxes if arguments.promiscuous else None,
         transfer_syntax_order="requestor" if code is None else "acceptor",
-        max_pdu_length=arguments.max_pdu,
-    )
-    return Node(
-        policy=policy,
-        timeouts=networking.timeouts(arguments),
-        max_associations=arguments.max_associations,
-        max_associations_by_peer=_from_one_address(arguments.max_associations),
-        store=new_store(arguments, reporter),
-        hooks=reporter.hooks(),
+        **own,
     )
 
 

@@ -94,7 +94,12 @@ TOOL = Tool(
         ),
         Section(
             "accepted transfer syntaxes (without any: all, in the order in which the peer proposes them)",
-            PREFERRED,
+            (
+                *PREFERRED,
+                families.config_file(
+                    (*(each.long for each in PREFERRED if each.short != "+x="), "--promiscuous")
+                ),
+            ),
         ),
         Section(
             "output options",

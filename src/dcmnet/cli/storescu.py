@@ -114,6 +114,9 @@ TOOL = Tool(
                 *PROPOSED,
                 Option("-R", "--required", (), "propose only what the files need; it never does otherwise"),
                 Option("+C", "--combine", (), "one context a class with all its transfer syntaxes"),
+                families.config_file(
+                    (*(each.long for each in PROPOSED if each.short != "-x="), "--required", "--combine")
+                ),
             ),
         ),
         families.reporting(),

@@ -193,8 +193,15 @@ class Session:
         elif type(error) is not DcmnetError and error is not self._told:
             self._log.error("Store Failed, file: %s:\n%s", result.name, error)
             self._told = error
-            if isinstance(error, NoPresentationContext) and self._arguments.proposed is not None:
-                self._log.error("without -x? the transfer syntax of each file is proposed")
+            if isinstance(error, NoPresentationContext):
+                self._advise()
+
+    def _advise(self) -> None:
+        """What decides over the contexts, where that is an option."""
+        if "--config-file" in self._arguments:
+            self._log.error("without -xf what each file needs is proposed")
+        elif self._arguments.proposed is not None:
+            self._log.error("without -x? the transfer syntax of each file is proposed")
 
     def _end(self, core: AssociationCore) -> None:
         self._log.info("%s Association", "Aborting" if self._arguments.abort else "Releasing")

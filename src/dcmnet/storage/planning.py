@@ -16,6 +16,7 @@ from dcmnet.registry.transfer_syntaxes import (
     LOSSLESS,
 )
 from dcmnet.storage.sources import ForeignFile, Instance, Source, describe, find_files
+from dcmnet.ul.items import SOPClassExtendedNegotiation
 
 
 class Decompress(enum.Enum):
@@ -34,7 +35,7 @@ class Decompress(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """How transfer syntaxes are proposed.
+    """What is proposed for the objects of a transfer.
 
     Attributes:
         transfer_syntaxes: UIDs to propose for every class, the best first; None works them out from the
@@ -47,6 +48,9 @@ class Proposal:
         always_uncompressed: Propose an uncompressed transfer syntax for every class, as PS3.5 10.1 asks for,
             also where no object could go out in it.
         encoding: How data sets are encoded that do not go out as they are.
+        contexts: Propose exactly these, whatever the objects are, over one association; an object that none
+            of them serves has no presentation context. What says what to propose does not count then.
+        extended_negotiations: Sent as they are, with whatever is proposed (PS3.7 D.3.3.5).
     """
 
     transfer_syntaxes: tuple[str, ...] | None = None
@@ -54,6 +58,8 @@ class Proposal:
     decompress: Decompress = Decompress.NEVER
     always_uncompressed: bool = False
     encoding: Encoding = AS_USUAL
+    contexts: tuple[ProposedContext, ...] = ()
+    extended_negotiations: tuple[SOPClassExtendedNegotiation, ...] = ()
 
 
 _WORKED_OUT = Proposal()
@@ -84,6 +90,8 @@ def plan(
         proposal: How transfer syntaxes are proposed.
         limit: Contexts of one association, 2 or more.
     """
+    if proposal.contexts:
+        return [Plan(list(proposal.contexts), list(instances))] if instances else []
     by_class: dict[str, dict[str, None]] = {}
     for instance in instances:
         by_class.setdefault(instance.sop_class_uid, {})[instance.transfer_syntax] = None

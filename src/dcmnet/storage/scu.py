@@ -153,6 +153,7 @@ class Transfer:
             contexts=tuple(contexts),
             max_pdu_length=self.max_pdu_length,
             user_identity=self.user_identity,
+            extended_negotiations=self.proposal.extended_negotiations,
         )
 
 
