@@ -66,6 +66,9 @@ MAX_ASSOCIATIONS_BY_PEER = 1000
 MAX_HANDLER_THREADS = 256
 """Handlers and writes to files that an asyncio server runs at once, each in a thread of its own."""
 
+MAX_WORKERS = 256
+"""Worker processes that `storescp --workers` starts: beyond that it is a port number in the wrong place."""
+
 MINIMUM_RATE = 64
 """Bytes a second that a peer must deliver in the middle of a message; a slow modem did 5,000."""
 
