@@ -25,7 +25,7 @@ from dcmnet.acse_contexts import (
     unique_contexts,
 )
 from dcmnet.errors import LocalProtocolError
-from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, MAX_PRESENTATION_CONTEXTS
+from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, DEFAULT_WINDOW_SERVED, MAX_PRESENTATION_CONTEXTS
 from dcmnet.registry.transfer_syntaxes import IMPLICIT_VR_LITTLE_ENDIAN
 from dcmnet.ul.items import (
     AsynchronousOperationsWindow,
@@ -149,7 +149,7 @@ class AcceptorPolicy:
     always_accept_default_role: bool = False
     max_pdu_length: int = DEFAULT_MAX_PDU_LENGTH
     max_invoked: int = 1
-    max_performed: int = 1
+    max_performed: int = DEFAULT_WINDOW_SERVED
     reject_without_contexts: bool = False
     extended_negotiation: Callable[[SOPClassExtendedNegotiation], bytes | None] | None = None
     implementation_class_uid: str = IMPLEMENTATION_CLASS_UID
@@ -381,14 +381,12 @@ def _answer_context(
         result = ContextResult.USER_REJECTION
     elif offer is None:
         result = ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED
+    elif offer.role is AcceptorRole.SCP and not has_role and not policy.always_accept_default_role:
+        result = ContextResult.NO_REASON
     else:
         common = _common_transfer_syntax(context.transfer_syntaxes, offer.transfer_syntaxes, policy)
-        if common is None:
-            result = ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED
-        elif offer.role is AcceptorRole.SCP and not has_role and not policy.always_accept_default_role:
-            result = ContextResult.NO_REASON
-        else:
-            result, transfer_syntax = ContextResult.ACCEPTANCE, common
+        result = ContextResult.ACCEPTANCE if common else ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED
+        transfer_syntax = common or transfer_syntax
     return PresentationContextAC(context.context_id, result, transfer_syntax)
 
 

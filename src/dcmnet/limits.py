@@ -66,8 +66,18 @@ MAX_ASSOCIATIONS_BY_PEER = 1000
 MAX_HANDLER_THREADS = 256
 """Handlers and writes to files that an asyncio server runs at once, each in a thread of its own."""
 
-MAX_WORKERS = 256
-"""Worker processes that `storescp --workers` starts: beyond that it is a port number in the wrong place."""
+MAX_WINDOW = 1000
+"""Operations of one association under way at once, where the negotiation names no limit, and at most asked
+for: their responses fit into the buffers between two peers that both send before they read."""
+
+DEFAULT_WINDOW_SERVED = 16
+"""Operations of one association that a server serves at once where its peer asks for as many."""
+
+PUT_OFF_RESPONSES = 16
+"""Responses that are sent together at most, where a peer has several operations under way."""
+
+DETACHED_LENGTH = 64 * 1024
+"""Up to this length the end of a data set is copied for the thread that keeps it; else it is written."""
 
 MINIMUM_RATE = 64
 """Bytes a second that a peer must deliver in the middle of a message; a slow modem did 5,000."""
@@ -82,14 +92,20 @@ microseconds at each end, where many an answer takes less than a hundred."""
 RECEIVE_BUFFER_LENGTH = 256 * 1024
 """The fixed receive buffer of an association that transfers data sets."""
 
-SMALL_RECEIVE_BUFFER_LENGTH = 1024
+SMALL_RECEIVE_BUFFER_LENGTH = 4096
 """The receive buffer until the first data set arrives: an idle association stays small."""
-
-REST_AFTER = 2.0
-"""Seconds without a byte after which an association gives its buffers back: most of them idle."""
 
 READ_AHEAD_LENGTH = 1 << 20
 """Up to this length the next data set is read whole while the response is due; most are not longer."""
+
+SMALL_DATA_SET_LENGTH = 64 * 1024
+"""Up to this length data sets are read into memory of their own, and leave together where a window allows."""
+
+SCAN_FIRST = 1000
+"""Files looked at before the first association is asked for, which is then asked for what they need."""
+
+SCAN_STEP = 8
+"""Files looked at while a response is due."""
 
 SEND_BATCH_LENGTH = 256 * 1024
 """Bytes of a data set handed to one system call."""

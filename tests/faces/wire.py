@@ -72,12 +72,13 @@ def associate_rq(
     return pdu(0x01, body + extra, length)
 
 
-def associate_ac(contexts: Iterable[tuple[int, str]], max_length: int = 16384) -> bytes:
+def associate_ac(contexts: Iterable[tuple[int, str]], max_length: int = 16384, window: int = 0) -> bytes:
     body = struct.pack(">H2x16s16s32x", 1, b"SERVER".ljust(16), b"RAW".ljust(16))
     body += item(0x10, APPLICATION_CONTEXT.encode())
     for context_id, transfer in contexts:
         body += item(0x21, bytes((context_id, 0, 0, 0)) + item(0x40, transfer.encode()))
-    body += item(0x50, item(0x51, struct.pack(">I", max_length)) + CLASS_UID)
+    granted = item(0x53, struct.pack(">HH", window, 1)) if window else b""
+    body += item(0x50, item(0x51, struct.pack(">I", max_length)) + CLASS_UID + granted)
     return pdu(0x02, body)
 
 

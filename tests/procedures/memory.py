@@ -29,14 +29,19 @@ from dcmnet.payload import FileRange, Payload
 from dcmnet.procedures.association import AssociationCore, new_core
 from dcmnet.procedures.effects import (
     Call,
+    Close,
     Connect,
     Effect,
+    Finished,
+    Join,
     Next,
     Procedure,
     Receive,
     Send,
     Spawn,
+    Start,
     Store,
+    Together,
     Wait,
 )
 from dcmnet.ul.pdu import PDU
@@ -182,6 +187,7 @@ class End:
         connect_error: `Connect` fails with it.
         connect_never: `Connect` is never answered.
         reading: False for an end whose machine has stalled: it neither reads nor sees time.
+        started: Calls that have been started and not carried out yet.
         effects: The effects that were carried out.
         result: What the procedure returned.
         error: What it raised.
@@ -226,6 +232,7 @@ class End:
         self._out_of_step = False
         self._stepping = False
         self._moved = False
+        self.started: list[Start] = []
         network.ends.append(self)
 
     # ------------------------------------------------------------------ what tests call
@@ -338,17 +345,17 @@ class End:
                 return self._carry_out_at_once(effect)
 
     def _carry_out_at_once(self, effect: Effect) -> Any:
-        match effect:
-            case Store():
-                return effect.sink.write(effect.views)
-            case Call():
-                return effect.handler(*effect.args)
-            case Next():
-                return next(effect.iterator, None)
-            case Spawn():
-                return self._spawn(effect)
-            case _:
-                return self._close()
+        actions: dict[type, Callable[[Any], Any]] = {
+            Store: lambda each: each.sink.write(each.views),
+            Call: lambda each: each.handler(*each.args),
+            Start: self.started.append,
+            Join: lambda _: self._end_a_call(),
+            Next: lambda each: next(each.iterator, None),
+            Spawn: self._spawn,
+            Together: self._together,
+            Close: lambda _: self._close(),
+        }
+        return actions[type(effect)](effect)
 
     def _wait_until(self, end: float) -> Turns[None]:
         while self.network.now < end:
@@ -378,7 +385,27 @@ class End:
         finally:
             self.network.ends.remove(child)
 
+    def _together(self, effect: Together) -> None:
+        assert self.server is not None
+        children = [End(self.network, requestor=True, core=spawn.core) for spawn in effect.spawns]
+        for child, spawn in zip(children, effect.spawns, strict=True):
+            child.server = self.server
+            child.start(spawn.procedure)
+        self.network.run_until(lambda: all(child.finished for child in children))
+        for child in children:
+            self.network.ends.remove(child)
+            if child.error is not None:
+                raise child.error
+
     # ------------------------------------------------------------------ effects
+
+    def _end_a_call(self) -> Finished:
+        """Carry out one of the calls that were started; the order in which they end is random."""
+        call = self.started.pop(self.network.random.randrange(len(self.started)))
+        try:
+            return Finished(call, call.handler(*call.args))
+        except BaseException as error:
+            return Finished(call, error=error)
 
     def _connect(self, effect: Connect) -> Turns[Any]:
         if self.connect_never:
@@ -432,6 +459,8 @@ class End:
 
     def _receive(self, effect: Receive) -> Turns[Any]:
         upper_layer = self.core.upper_layer
+        if self.started and self.network.random.random() < 0.3:
+            return self._end_a_call()
         event = upper_layer.next_event()
         if event is not None or upper_layer.closing:
             return event
@@ -439,6 +468,8 @@ class End:
         while event is None and not upper_layer.closing:
             if self._fill(upper_layer.get_buffer()):
                 yield
+            elif self.started:
+                return self._end_a_call()
             else:
                 ahead = [each for each in (limit, upper_layer.deadline) if each is not None]
                 yield from self._wait(min(ahead, default=None))

@@ -95,6 +95,7 @@ class MemoryStore:
     """A target that keeps objects in memory, or does not.
 
     Attributes:
+        may_take_long: Whether objects are kept beside the next ones where the peer's window allows it.
         full_after: Bytes of an object after which there is no space left.
         refusal: What `begin` answers at once, or raises.
         outcome: What `commit` answers.
@@ -103,6 +104,7 @@ class MemoryStore:
         refused_with: What `begin` answered, as told afterwards.
     """
 
+    may_take_long: bool = False
     full_after: int | None = None
     refusal: Outcome | Exception | None = None
     outcome: Outcome = (0, "")

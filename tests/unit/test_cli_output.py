@@ -127,3 +127,14 @@ def test_totals(call: Callable[[], str], text: str) -> None:
 )
 def test_lengths(length: int, text: str) -> None:
     assert progress.readable_length(length) == text
+
+
+def test_a_bar_that_learns_of_more() -> None:
+    bar = progress.Bar(2, 100)
+    bar.extend(objects=3, length=900)
+    bar.advance(objects=1, length=500)
+    assert bar.describe(0) == "1/5 objects  500 B/1.0 kB"
+    unknown = progress.Bar(None, None)
+    unknown.extend(objects=3, length=900)
+    assert unknown.describe(0) == "0 objects  0 B"
+    progress.NoBar().extend(objects=1, length=1)

@@ -103,9 +103,20 @@ def test_being_woken(pair: tuple[socket.socket, socket.socket], wake: Wake) -> N
     assert wake.is_set
     pair[1].send(b"x")
     assert waiter.wait() == Ready(True, False, True)
-    waiter.ignore_wake()
-    waiter.ignore_wake()
+    waiter.ignore(wake)
     assert waiter.wait() == Ready(True, False, False)
+
+
+def test_being_woken_again_and_again(pair: tuple[socket.socket, socket.socket], wake: Wake) -> None:
+    waiter = Waiter(pair[0])
+    waiter.heed(wake)
+    for _ in range(3):
+        wake.set()
+        wake.set()
+        assert waiter.wait(timeout=30).woken
+        wake.clear()
+        assert not wake.is_set
+        assert waiter.wait(timeout=0) == NOTHING
 
 
 def test_many_are_woken_at_once(wake: Wake) -> None:

@@ -21,6 +21,7 @@ from pydicom.uid import UID
 from dcmnet._records import replace
 from dcmnet.dataset import encode
 from dcmnet.errors import InputFileError
+from dcmnet.limits import READ_AHEAD_LENGTH, SMALL_DATA_SET_LENGTH
 from dcmnet.payload import FileRange, Payload
 from dcmnet.registry.transfer_syntaxes import MPEG2_MPML
 from dcmnet.storage.part10 import HEAD_LENGTH
@@ -410,20 +411,36 @@ def test_an_open_file_that_is_dropped_closes_itself(tmp_path: Path) -> None:
     assert open_descriptors() <= before
 
 
-def test_an_opener_closes_the_one_before(tmp_path: Path) -> None:
-    instances = [describe(write_file(tmp_path / f"{number}.dcm", f"1.2.{number}")) for number in range(3)]
+@pytest.mark.parametrize(
+    ("length", "is_read"), [(0, True), (SMALL_DATA_SET_LENGTH, True), (READ_AHEAD_LENGTH, False)]
+)
+def test_an_opener_reads_what_is_not_large(tmp_path: Path, length: int, is_read: bool) -> None:
+    data = [data_set(f"1.2.{number}") + bytes(length) for number in range(3)]
+    instances = [
+        describe(write_file(tmp_path / f"{number}.dcm", f"1.2.{number}", data=data[number]))
+        for number in range(3)
+    ]
     before = open_descriptors()
     opener = DataSetOpener()
     opener.close()
-    for instance in instances:
-        opened = opener.open(instance, EXPLICIT)
-        assert content(opened.payload) == data_set(instance.sop_instance_uid)
-        assert len(open_descriptors() - before) == 1
+    for instance, expected in zip(instances, data, strict=True):
+        payload = opener.open(instance, EXPLICIT)
+        assert isinstance(payload, FileRange) is not is_read
+        assert content(payload) == expected
+        assert len(open_descriptors() - before) == (not is_read)
     with pytest.raises(InputFileError):
         opener.open(Instance("gone", CT, "1.2", EXPLICIT, f"{tmp_path}/gone"), EXPLICIT)
     assert open_descriptors() <= before
     opener.open(instances[0], EXPLICIT)
     opener.close()
+    opener.close()
+
+
+def test_an_opener_without_preadv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "preadv", raising=False)
+    opener = DataSetOpener()
+    payload = opener.open(describe(write_file(tmp_path / "a.dcm", "1.2.3")), EXPLICIT)
+    assert isinstance(payload, FileRange)
     opener.close()
 
 

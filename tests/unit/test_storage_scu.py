@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import gc
 import os
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,14 +32,17 @@ from dcmnet.errors import (
     NoPresentationContext,
     TransportClosed,
 )
-from dcmnet.procedures.association import AssociationCore, establish
-from dcmnet.procedures.effects import Call, Procedure
+from dcmnet.procedures.association import AssociationCore, closing, establish
+from dcmnet.procedures.effects import Call, Procedure, Receive, Send
 from dcmnet.procedures.scp import Acceptor, serve
 from dcmnet.services.storage import Outcome, storage
-from dcmnet.storage import sources
-from dcmnet.storage.planning import Proposal
+from dcmnet.storage import feed, pipeline, sources
+from dcmnet.storage import scu as scu_module
+from dcmnet.storage.feed import Feed, Line
+from dcmnet.storage.pipeline import Outcomes, Pipeline
+from dcmnet.storage.planning import Plan, Proposal
 from dcmnet.storage.report import Report, StoreResult
-from dcmnet.storage.scu import Transfer, _closing_files, _send_pending, store_source, transfer
+from dcmnet.storage.scu import Transfer, store_source, transfer
 from dcmnet.storage.sources import ForeignFile, Instance
 from tests.procedures.memory import End, Network, Pipe
 from tests.procedures.pairs import MAX_PDU_LENGTH, REQUEST, TIMEOUTS, MemoryStore
@@ -87,6 +91,7 @@ class Peer:
         store: Where objects go.
         ends: One for each association.
         refuse: Numbers of the associations, from 1, that are rejected.
+        window: Operations that are served at once.
     """
 
     def __init__(self, network: Network) -> None:
@@ -94,6 +99,7 @@ class Peer:
         self.store = Store()
         self.ends: list[End] = []
         self.refuse: set[int] = set()
+        self.window = 16
         self.contexts = tuple(
             SupportedContext(abstract_syntax=uid, transfer_syntaxes=(EXPLICIT, JPEG))
             for uid in (CT, MR, *(f"1.2.{number}" for number in range(200)))
@@ -106,16 +112,18 @@ class Peer:
             serve(
                 end.core,
                 Acceptor(
-                    policy=AcceptorPolicy(contexts=self.contexts, max_pdu_length=MAX_PDU_LENGTH),
+                    policy=AcceptorPolicy(
+                        contexts=self.contexts, max_pdu_length=MAX_PDU_LENGTH, max_performed=self.window
+                    ),
                     services={CStoreRQ: storage(self.store)},
-                    on_request=self._decide,
+                    on_request=partial(self._decide, len(self.ends)),
                 ),
             )
         )
         end.attach(incoming, outgoing)
 
-    def _decide(self, _: Any) -> None:
-        if len(self.ends) in self.refuse:
+    def _decide(self, number: int, _: Any) -> None:
+        if number in self.refuse:
             raise AssociationRejected(2, 1, 1)
 
 
@@ -241,15 +249,15 @@ def test_a_file_is_closed_before_its_result_is_told(sender: Sender, folder: Path
         os.unlink(result.name)
 
     assert sender.run(folder, on_result=moved).ok
-    assert counts == [1, 1, 1, 1, 0]  # the next one is open by then
+    assert counts == [0] * 5
     assert os.listdir(folder) == []
 
 
-def test_files_are_closed_with_the_call_that_opens_the_next(sender: Sender, folder: Path) -> None:
+def test_a_folder_is_looked_at_in_one_call(sender: Sender, folder: Path) -> None:
     report = sender.run(folder)
     assert report.ok
     calls = [effect for effect in sender.end.effects if isinstance(effect, Call)]
-    assert len(calls) == 5  # to look at each; the association's own calls are its child's
+    assert len(calls) == 1  # the association's own calls are its child's
 
 
 def test_the_first_association_is_limited_to_what_is_asked(sender: Sender, folder: Path) -> None:
@@ -339,15 +347,10 @@ NAMES = [f"{number}.dcm" for number in range(5)]
 
 def test_the_next_is_prepared_before_the_answer(sender: Sender, folder: Path, watch: Watch) -> None:
     assert sender.run(folder, **watch.hooks()).ok
-    order = [("sending", "0.dcm"), ("open", "0.dcm"), ("request", "0.dcm")]
+    order = [("open", "0.dcm"), ("sending", "0.dcm"), ("request", "0.dcm")]
     for this, following in pairwise(NAMES):
         order += [("open", following), ("result", this), ("sending", following), ("request", following)]
     assert watch.calls == [*order, ("result", "4.dcm")]
-
-
-def test_what_is_told_before_the_first_is_opened(sender: Sender, folder: Path) -> None:
-    report = sender.run(folder, on_sending=lambda _: (folder / "0.dcm").unlink(missing_ok=True))
-    assert [kind for _, kind in outcomes(report)] == [InputFileError, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("halt", [False, True])
@@ -448,18 +451,17 @@ def test_what_was_read_ahead_is_sent(sender: Sender, folder: Path, watch: Watch)
 def test_what_cannot_be_read_ahead_is_read_when_it_leaves(
     sender: Sender, folder: Path, failure: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = os.preadv
+    def pread(fd: int, count: int, offset: int) -> bytes:
+        if failed:
+            return real(fd, count, offset)
+        failed.append(fd)
+        if failure == "error":
+            raise OSError(5, "Input/output error")
+        return real(fd, 1, offset)
 
-    def preadv(fd: int, buffers: Any, offset: int) -> int:
-        if len(buffers) == 1 and offset != 0 and not failed:
-            failed.append(fd)
-            if failure == "error":
-                raise OSError(5, "Input/output error")
-            return real(fd, [buffers[0][:1]], offset)
-        return real(fd, buffers, offset)
-
+    real = os.pread
     failed: list[int] = []
-    monkeypatch.setattr(os, "preadv", preadv)
+    monkeypatch.setattr(os, "pread", pread)
     report = sender.run(folder)
     assert failed
     assert [kind for _, kind in outcomes(report)] == [0] * 5
@@ -485,11 +487,12 @@ def pending(sender: Sender, folder: Path, **options: Any) -> tuple[Report, Proce
     core = established(sender)
     job = Transfer(host="peer", port=104, timeouts=TIMEOUTS, **options)
     report = Report(associations=1)
-    instances = deque(sources.describe(folder / name) for name in NAMES)
-    opener = sources.DataSetOpener()
-    return report, _closing_files(opener, _send_pending(core, opener, instances, job, report))
+    line = Line(Plan(instances=[sources.describe(folder / name) for name in NAMES]), 1)
+    empty = Feed(job)
+    return report, closing(core, Pipeline(core, job, Outcomes(job, report), empty, line, 1).run())
 
 
+@pytest.mark.usefixtures("nothing_read_ahead")
 def test_a_transfer_that_is_dropped_with_one_prepared(sender: Sender, folder: Path) -> None:
     report, procedure = pending(sender, folder)
     sender.peer.ends[0].reading = False
@@ -793,6 +796,7 @@ def test_store_source_without_an_association(sender: Sender, folder: Path) -> No
         sender.end.run(store_source(sender.end.core, folder / "0.dcm"))
 
 
+@pytest.mark.usefixtures("nothing_read_ahead")
 def test_store_source_that_is_dropped_in_the_middle(sender: Sender, folder: Path) -> None:
     write_file(folder / "0.dcm", "1.2.0", data=data_set("1.2.0") + bytes(900_000))
     core = established(sender)
@@ -809,6 +813,7 @@ def test_store_source_that_is_dropped_in_the_middle(sender: Sender, folder: Path
     assert inode not in [number for _, _, number in open_descriptors()]
 
 
+@pytest.mark.usefixtures("nothing_read_ahead")
 def test_store_source_of_a_file_that_shrinks(sender: Sender, folder: Path) -> None:
     path = write_file(folder / "0.dcm", "1.2.0", data=data_set("1.2.0") + bytes(900_000))
     core = established(sender)
@@ -827,3 +832,233 @@ def test_what_a_transfer_asks_for() -> None:
     assert (request.called_ae_title, request.calling_ae_title, request.max_pdu_length) == ("THEM", "ME", 4096)
     assert replace(job, timeouts=TIMEOUTS).new_core().timeouts is TIMEOUTS
     assert Proposal() == job.proposal
+
+
+# ---------------------------------------------------------------------- several requests under way
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """Forty objects, small, middling and large."""
+    for number in range(40):
+        extra = {7: 100_000, 8: 90_000, 20: 1_100_000}.get(number, 0)
+        write_file(
+            tmp_path / f"{number:02}.dcm", f"1.2.{number}", data=data_set(f"1.2.{number}") + bytes(extra)
+        )
+    return tmp_path
+
+
+@pytest.mark.parametrize("window", [2, 5, 16, 32])
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_window(sender: Sender, many: Path, window: int, slow: bool) -> None:
+    sender.store.may_take_long = slow
+    report = sender.run(many, window=window)
+    assert report.ok
+    assert report.associations == 1
+    assert [each.sop_instance_uid for each in report.results] != [] and len(report.results) == 40
+    assert sorted(sender.store.uids) == sorted(f"1.2.{number}" for number in range(40))
+    assert {len(each) for each in sender.store.kept} == {each.size for each in report.results}
+    client = sender.peer.ends[0]
+    assert client.core.agreed.max_performed == min(window, 16)
+
+
+def test_a_peer_that_grants_no_window_gets_lockstep(sender: Sender, folder: Path, watch: Watch) -> None:
+    sender.peer.window = 1
+    assert sender.run(folder, window=8, **watch.hooks()).ok
+    order = [("open", "0.dcm"), ("sending", "0.dcm"), ("request", "0.dcm")]
+    for this, following in pairwise(NAMES):
+        order += [("open", following), ("result", this), ("sending", following), ("request", following)]
+    assert watch.calls == [*order, ("result", "4.dcm")]
+
+
+def test_small_objects_leave_together(sender: Sender, folder: Path, watch: Watch) -> None:
+    assert sender.run(folder, window=8, **watch.hooks()).ok
+    assert watch.of("open") == watch.of("sending") == watch.of("request") == NAMES
+    assert [what for what, _ in watch.calls[:5]] == ["open"] * 5
+    assert sorted(watch.of("result")) == NAMES
+
+
+@pytest.mark.parametrize("number", [0, 3, 9, 20, 39])
+def test_an_association_that_is_lost_with_a_window(sender: Sender, many: Path, number: int) -> None:
+    """Each object has one outcome, whether it was under way or waited."""
+    sender.store.aborting = {f"1.2.{number}"}
+    told: list[str] = []
+    report = sender.run(many, window=8, on_result=lambda result: told.append(result.name))
+    assert sorted(told) == [str(many / f"{number:02}.dcm") for number in range(40)]
+    assert len(report.results) == 40
+    assert report.failed >= 40 - number
+    errors = {type(each.error) for each in report.results if not each.ok}
+    assert errors == {AssociationAborted}
+    kept = set(sender.store.uids[: len(sender.store.kept)])
+    assert {each.sop_instance_uid for each in report.results if each.ok} <= kept
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_halt_with_a_window(sender: Sender, many: Path, seed: int) -> None:
+    """What was under way is answered, nothing else is sent."""
+    sender.network.random.seed(seed)
+    sender.store.statuses = {"1.2.3": 0xA700}
+    report = sender.run(many, window=4, halt=True)
+    assert len(report.results) == 40
+    assert len(sender.store.uids) == sum(each.status is not None for each in report.results) <= 8
+    unsent = [each for each in report.results if each.status is None]
+    assert {str(each.error) for each in unsent} == {
+        f"not sent: the transfer stopped when {many}/03.dcm was not stored"
+    }
+
+
+@pytest.mark.parametrize("broken", ["before", "within"])
+def test_a_large_file_that_shrinks_with_a_window(sender: Sender, many: Path, broken: str) -> None:
+    large = many / "20.dcm"
+
+    def shrink(instance: Instance, *_: Any) -> None:
+        if instance.name == str(large):
+            os.truncate(large, 400 if broken == "before" else 700_000)
+
+    report = sender.run(many, window=8, on_request=shrink)
+    assert [os.path.basename(each.name) for each in report.results if not each.ok] == ["20.dcm"]
+    assert isinstance(next(each.error for each in report.results if not each.ok), InputFileError)
+    assert len(report.results) == 40
+    assert report.associations == (1 if broken == "before" else 2)
+
+
+def test_what_cannot_be_encoded_is_not_sent(sender: Sender, folder: Path) -> None:
+    """With a window as without: the others go."""
+    for window in (1, 4):
+        job = Transfer(host="peer", port=104, timeouts=TIMEOUTS, window=window)
+        core = established(Sender())
+        instances = [sources.describe(folder / name) for name in NAMES[:2]]
+        bad = replace(instances[0], sop_instance_uid="no UID")
+        report = Report()
+        line = Line(Plan(instances=[bad, instances[1]]), 1)
+        empty = Feed(job)
+        one = Pipeline(core, job, Outcomes(job, report), empty, line, 1)
+        effects = [each for each in _prepared(one) if isinstance(each, Send)]
+        assert isinstance(report.results[0].error, LocalProtocolError)
+        assert len(effects) == 1
+
+
+def _prepared(one: Pipeline) -> list[Any]:
+    """The effects up to the first wait for an answer."""
+    procedure = one.run()
+    effects = [next(procedure)]
+    while not isinstance(effects[-1], Receive):
+        effect = effects[-1]
+        outcome = effect.handler(*effect.args) if isinstance(effect, Call) else True
+        effects.append(procedure.send(outcome))
+    procedure.close()
+    return effects
+
+
+# ---------------------------------------------------------------------- several associations
+
+
+@pytest.mark.parametrize("parallel", [2, 3, 8])
+@pytest.mark.parametrize("window", [1, 4])
+def test_several_associations(sender: Sender, many: Path, parallel: int, window: int) -> None:
+    report = sender.run(many, parallel=parallel, window=window)
+    assert report.ok
+    assert len(report.results) == 40
+    assert report.associations == parallel
+    assert sorted(sender.store.uids) == sorted(f"1.2.{number}" for number in range(40))
+    assert {each.association for each in report.results} <= set(range(1, parallel + 1))
+    assert all(end.result is True for end in sender.peer.ends)
+
+
+def test_no_more_associations_than_objects(sender: Sender, folder: Path) -> None:
+    assert sender.run(folder, parallel=20).ok
+    assert len(sender.peer.ends) == 5
+
+
+def test_one_of_several_is_refused(sender: Sender, many: Path) -> None:
+    sender.peer.refuse = {2}
+    report = sender.run(many, parallel=2)
+    assert report.ok
+    assert report.associations == 1
+    assert [type(error) for error in report.missing] == [AssociationRejected]
+
+
+def test_all_of_several_are_refused(sender: Sender, many: Path) -> None:
+    sender.peer.refuse = {1, 2}
+    with pytest.raises(AssociationRejected):
+        sender.run(many, parallel=2)
+
+
+def test_one_of_several_is_lost(sender: Sender, many: Path) -> None:
+    """What it had under way has no answer; the rest goes over the other one."""
+    sender.store.aborting = {"1.2.5"}
+    report = sender.run(many, parallel=2)
+    assert (report.failed, report.stored) == (1, 39)
+    assert [each.sop_instance_uid for each in report.results if not each.ok] == ["1.2.5"]
+
+
+def test_halt_stops_all(sender: Sender, many: Path) -> None:
+    sender.store.statuses = {"1.2.3": 0xA700}
+    report = sender.run(many, parallel=3, halt=True)
+    assert len(report.results) == 40
+    assert sum(each.status is not None for each in report.results) < 20
+
+
+@pytest.mark.parametrize(("window", "parallel"), [(0, 1), (1001, 1), (1, 0), (-1, 1)])
+def test_numbers_that_cannot_be(window: int, parallel: int) -> None:
+    with pytest.raises(ValueError, match="expected 1"):
+        Transfer(host="peer", port=104, window=window, parallel=parallel)
+
+
+# ---------------------------------------------------------------------- looking while sending
+
+
+@pytest.fixture
+def few_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (feed, scu_module):
+        monkeypatch.setattr(module, "SCAN_FIRST", 10)
+    monkeypatch.setattr(feed, "SCAN_STEP", 3)
+    monkeypatch.setattr(pipeline, "SCAN_STEP", 3)
+
+
+@pytest.mark.usefixtures("few_at_first")
+@pytest.mark.parametrize("window", [1, 8])
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_folders_are_searched_while_sending(sender: Sender, many: Path, window: int, parallel: int) -> None:
+    write_file(many / "25.dcm", "1.2.25", "1.2.7")  # needs another context
+    (many / "notes.txt").write_text("not DICOM")
+    started: list[int] = []
+    later: list[int] = []
+    report = sender.run(
+        many,
+        window=window,
+        parallel=parallel,
+        on_start=lambda found: started.append(len(found)),
+        on_found=lambda found: later.append(len(found)),
+    )
+    assert report.ok
+    assert len(report.results) == 40
+    assert len(report.skipped) == 1
+    assert started == [10]
+    assert sum(later) == 30
+    assert max(later) <= 3
+    assert report.associations == parallel + 1
+    assert sorted(sender.store.uids) == sorted(f"1.2.{number}" for number in range(40))
+
+
+@pytest.mark.usefixtures("few_at_first")
+@pytest.mark.parametrize("how", ["lost", "halt"])
+def test_what_was_not_looked_for_has_its_outcome_too(sender: Sender, many: Path, how: str) -> None:
+    write_file(many / "25.dcm", "1.2.25", "1.2.7")
+    if how == "lost":
+        sender.store.aborting = {"1.2.3"}
+    else:
+        sender.store.statuses = {"1.2.3": 0xA700}
+    report = sender.run(many, halt=how == "halt")
+    assert len(report.results) == 40
+    assert report.stored == (4 if how == "lost" else 3)
+    assert report.associations == (2 if how == "lost" else 1)
+
+
+@pytest.mark.usefixtures("few_at_first")
+def test_a_folder_that_begins_with_what_is_no_dicom(sender: Sender, folder: Path) -> None:
+    for number in range(25):
+        (folder / f"{number:02}-note.txt").write_text("not DICOM")
+    report = sender.run(folder)
+    assert report.ok
+    assert (report.stored, len(report.skipped)) == (5, 25)

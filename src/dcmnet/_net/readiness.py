@@ -8,7 +8,7 @@ import select
 import socket
 import threading
 from time import monotonic
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 class Ready(NamedTuple):
@@ -43,6 +43,8 @@ class Wake:
 
     def __init__(self) -> None:
         self._receiver, self._sender = socket.socketpair()  # a pipe cannot be waited for everywhere
+        self._receiver.setblocking(False)
+        self._sender.setblocking(False)  # full means that they have been told
         self.is_set = False
 
     def fileno(self) -> int:
@@ -54,6 +56,12 @@ class Wake:
         self.is_set = True
         with contextlib.suppress(OSError):
             self._sender.send(b"\0")
+
+    def clear(self) -> None:
+        """From now on nobody has been told; for one who waits alone."""
+        self.is_set = False
+        with contextlib.suppress(OSError):
+            self._receiver.recv(4096)
 
     def close(self) -> None:
         """Give back the descriptors, when nobody waits any more."""
@@ -79,25 +87,31 @@ class Waiter:
             and none where there is one processor only.
     """
 
-    __slots__ = ("_busy_wait", "_fd", "_poll", "_readable", "_registered", "_sock", "_wake", "_was_short")
+    __slots__ = ("_busy_wait", "_fd", "_poll", "_readable", "_registered", "_sock", "_wakes", "_was_short")
 
     def __init__(self, sock: HasFileno, wake: Wake | None = None, *, busy_wait: float = 0.0) -> None:
         self._sock = sock
         self._fd = sock.fileno()
-        self._wake = wake
+        self._wakes: list[Wake] = []
         self._poll = select.poll() if hasattr(select, "poll") else None
         self._readable = [(self._fd, select.POLLIN)] if self._poll is not None else []
         self._registered = 0
         self._busy_wait = busy_wait if _processors() > 1 else 0.0
         self._was_short = False
-        if self._poll is not None and wake is not None:
+        if wake is not None:
+            self.heed(wake)
+
+    def heed(self, wake: Wake) -> None:
+        """From now on this ends the waiting as well."""
+        self._wakes.append(wake)
+        if self._poll is not None:
             self._poll.register(wake, select.POLLIN)
 
-    def ignore_wake(self) -> None:
-        """From now on nothing but the socket counts."""
-        if self._wake is not None and self._poll is not None:
-            self._poll.unregister(self._wake)
-        self._wake = None
+    def ignore(self, wake: Wake) -> None:
+        """From now on this does not end the waiting any more."""
+        self._wakes.remove(wake)
+        if self._poll is not None:
+            self._poll.unregister(wake)
 
     def wait(self, *, write: bool = False, read: bool = True, timeout: float | None = None) -> Ready:
         """Wait until the socket can be read or, with `write`, written; or for `timeout` seconds."""
@@ -142,9 +156,9 @@ class Waiter:
             _BUSY.release()
 
     def _select(self, write: bool, read: bool, timeout: float | None) -> Ready:
-        reading = ([self._sock] if read else []) + ([self._wake] if self._wake is not None else [])
+        reading: list[Any] = [*([self._sock] if read else []), *self._wakes]
         writing = [self._sock] if write else []
         seconds = None if timeout is None else max(0.0, timeout)
         readable, writable, failed = select.select(reading, writing, [self._sock], seconds)
-        woken = self._wake is not None and self._wake in readable
+        woken = any(wake in readable for wake in self._wakes)
         return Ready(self._sock in readable or bool(failed and read), bool(writable or failed), woken)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import inspect
 import socket
+from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from functools import partial
@@ -16,19 +17,22 @@ from dcmnet._net.pacing import Pace
 from dcmnet._net.transfer import Gatherer, address_text, prepare, reason_text, rest_after, send_some
 from dcmnet.aio.readiness import Waiter
 from dcmnet.errors import AssociationAborted, DeadlineExceeded, TransportClosed
-from dcmnet.limits import REST_AFTER
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.effects import (
     Call,
     Close,
     Connect,
     Effect,
+    Finished,
+    Join,
     Next,
     Procedure,
     Receive,
     Send,
     Spawn,
+    Start,
     Store,
+    Together,
     Wait,
 )
 
@@ -53,6 +57,7 @@ class Driver:
         family: Address family of `Connect`, AF_UNSPEC for any.
         executor: Has the threads; the loop's default one when not given.
         pace: How fast to send, together with all that share it; None for as fast as the peer takes it.
+        turn: Held while a handler is called, where the drivers of one transfer share it.
     """
 
     def __init__(
@@ -63,7 +68,9 @@ class Driver:
         family: int = socket.AF_UNSPEC,
         executor: Executor | None = None,
         pace: Pace | None = None,
+        turn: asyncio.Lock | None = None,
     ) -> None:
+        core.calls_in_threads = True
         self._core = core
         self._upper_layer = core.upper_layer
         self._pace = pace
@@ -77,15 +84,21 @@ class Driver:
         self._out_of_step = False
         self._answer_due = False
         self._in_a_row = 0
+        self._started: set[asyncio.Task[None]] = set()
+        self._finished: deque[Finished] = deque()
+        self._turn = turn
         self._actions: dict[type, Callable[[Any], Awaitable[Any]]] = {
             Connect: self._connect,
             Send: self._send,
             Receive: self._receive,
             Store: self._store,
-            Call: self._call,
+            Call: self._call if turn is None else self._call_in_turn,
+            Start: self._start,
+            Join: self._join,
             Next: self._next,
             Spawn: self._spawn,
             Wait: _wait,
+            Together: self._together,
             Close: self._close,
         }
         if pace is not None:
@@ -131,6 +144,52 @@ class Driver:
     async def _spawn(self, effect: Spawn) -> Any:
         driver = Driver(effect.core, family=self._family, executor=self._executor, pace=self._pace)
         return await driver.run(effect.procedure)
+
+    async def _together(self, effect: Together) -> None:
+        turn = asyncio.Lock()
+        drivers = [
+            Driver(spawn.core, family=self._family, executor=self._executor, pace=self._pace, turn=turn)
+            for spawn in effect.spawns
+        ]
+        tasks = [
+            self._loop.create_task(each.run(spawn.procedure))
+            for each, spawn in zip(drivers, effect.spawns, strict=True)
+        ]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    # ------------------------------------------------------------------ calls
+
+    async def _call_in_turn(self, effect: Call) -> Any:
+        assert self._turn is not None
+        async with self._turn:
+            return await self._call(effect)
+
+    async def _start(self, effect: Start) -> None:
+        task = self._loop.create_task(self._carry_out(effect))
+        self._started.add(task)
+        task.add_done_callback(self._started.discard)
+
+    async def _carry_out(self, effect: Start) -> None:
+        try:
+            finished = Finished(effect, await self._call(Call(effect.handler, effect.args)))
+        except BaseException as error:  # whoever waits for the end gets it
+            finished = Finished(effect, error=error)
+        self._finished.append(finished)
+        if self._waiter is not None:
+            self._waiter.wake()
+
+    async def _join(self, effect: Join) -> Finished:
+        if effect.cancel:
+            for task in self._started:
+                task.cancel()
+        while not self._finished:
+            await asyncio.wait(self._started, return_when=asyncio.FIRST_COMPLETED)
+        return self._finished.popleft()
 
     # ------------------------------------------------------------------ the connection
 
@@ -261,6 +320,8 @@ class Driver:
 
     async def _receive(self, effect: Receive) -> Any:
         upper_layer = self._upper_layer
+        if self._finished:
+            return self._finished.popleft()
         event = upper_layer.next_event()
         if event is not None or upper_layer.closing:
             return event
@@ -269,6 +330,8 @@ class Driver:
         while event is None and not upper_layer.closing:
             if wait_first:
                 await self._wait_to_receive(limit)
+                if self._finished:
+                    return self._finished.popleft()
             wait_first = not self._fill(upper_layer.get_buffer())
             if not wait_first:
                 await self._take_turns()
@@ -311,12 +374,6 @@ class Driver:
         deadline = self._upper_layer.deadline
         if deadline is None or (limit is not None and limit < deadline):
             deadline = limit
-        rest_at = self._loop.time() + REST_AFTER
-        if deadline is None or rest_at < deadline:
-            if (await self._waiter.wait(deadline=rest_at)).readable:
-                return
-            self._upper_layer.rest()
-            self._gatherer.rest()
         await self._waiter.wait(deadline=deadline)
 
     def _time_is_up(self, limit: float | None, effect: Receive) -> bool:

@@ -57,6 +57,11 @@ class Waiter:
         self._future.set_exception(error)
         return True
 
+    def wake(self) -> None:
+        """Let who waits go on, as if the time was up."""
+        if self._future is not None:
+            _finish(self._future, Ready(False, False))
+
     async def _wait(self, write: bool, read: bool, deadline: float | None) -> Ready:
         future: asyncio.Future[Ready] = self._loop.create_future()
         self._future = future

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dcmnet._records import dataclass
 from dcmnet.cli.options import Arguments, Choice, Integer, InvalidValue, Option, Section, UsageError
+from dcmnet.limits import DEFAULT_WINDOW_SERVED, MAX_WINDOW
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -157,6 +158,39 @@ def max_send_pdu() -> Option:
     """`--max-send-pdu`; attribute `max_send_pdu`: bytes, None for what the peer allows."""
     text = "largest PDU to send, in bytes, where the peer allows more"
     return Option("", "--max-send-pdu", ("bytes",), text, kind=_PDU_LENGTH)
+
+
+def sharing() -> tuple[Option, ...]:
+    """`--window` and `--parallel`; attributes of the same names."""
+    return (
+        Option(
+            "",
+            "--window",
+            ("number",),
+            "so many objects under way at once, where the peer agrees",
+            kind=Integer(1, MAX_WINDOW),
+            default=1,
+            beyond_dcmtk=True,
+        ),
+        Option(
+            "",
+            "--parallel",
+            ("number",),
+            "so many associations that share the work",
+            kind=Integer(1, MAX_WINDOW),
+            default=1,
+            beyond_dcmtk=True,
+        ),
+    )
+
+
+def max_window() -> Option:
+    """`--max-window`; attribute `max_window`."""
+    text = "keep so many objects of an association at once, where its peer asks for a window"
+    kind = Integer(1, MAX_WINDOW)
+    return Option(
+        "", "--max-window", ("number",), text, kind=kind, default=DEFAULT_WINDOW_SERVED, beyond_dcmtk=True
+    )
 
 
 def own_ae_title(default: str) -> Option:

@@ -30,6 +30,9 @@ class Progressing(Protocol):
     def advance(self, *, objects: int = 0, length: int = 0) -> None:
         """Count what has been transferred since the last call: objects, and bytes."""
 
+    def extend(self, *, objects: int, length: int) -> None:
+        """There is more to do than was known."""
+
 
 def is_wanted(arguments: Arguments) -> bool:
     """Whether a bar is shown: stderr is a terminal, and no option asks for something else there."""
@@ -80,6 +83,9 @@ class NoBar:
         pass
 
     def advance(self, *, objects: int = 0, length: int = 0) -> None:
+        """Do nothing."""
+
+    def extend(self, *, objects: int, length: int) -> None:
         """Do nothing."""
 
 
@@ -135,6 +141,16 @@ class Bar:
             text = self.describe(time.monotonic() - self._started)
         if self._rich is not None and self._task is not None:
             self._rich.update(self._task, completed=done, text=text)
+
+    def extend(self, *, objects: int, length: int) -> None:
+        """There is more to do than was known."""
+        with self._lock:
+            if self._all_objects is not None:
+                self._all_objects += objects
+            if self._all_length is not None:
+                self._all_length += length
+        if self._rich is not None and self._task is not None:
+            self._rich.update(self._task, total=self._all_length or self._all_objects)
 
     def describe(self, seconds: float) -> str:
         """What stands before the bar after `seconds`."""

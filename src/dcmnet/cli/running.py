@@ -7,8 +7,6 @@ import sys
 from dcmnet.cli import usage
 from dcmnet.cli.options import Arguments, Tool, UsageError
 from dcmnet.cli.parser import parse
-from dcmnet.cli.tls_options import LISTS, OFFLINE
-from dcmnet.errors import TLSSettingsError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,8 +14,6 @@ if TYPE_CHECKING:
 
 EXIT_SUCCESS = 0
 EXIT_USAGE = 1
-
-ABOUT_TLS = (*LISTS, *OFFLINE)
 
 
 def run_tool(tool: Tool, argv: Sequence[str], body: Callable[[Arguments], int]) -> int:
@@ -31,7 +27,8 @@ def run_tool(tool: Tool, argv: Sequence[str], body: Callable[[Arguments], int]) 
     """
     try:
         arguments = parse(tool, argv)
-        if _describe(tool, arguments.exclusive):
+        if arguments.exclusive in ("--help", "--version"):
+            _describe(tool, arguments.exclusive)
             return EXIT_SUCCESS
         if not arguments.exclusive:
             _set_up_logs(tool, arguments)
@@ -39,25 +36,16 @@ def run_tool(tool: Tool, argv: Sequence[str], body: Callable[[Arguments], int]) 
         return _report(tool, error)
     try:
         return body(arguments)
-    except (UsageError, TLSSettingsError) as error:
-        mistake = error if isinstance(error, UsageError) else UsageError(f"TLS: {error}")
-        mistake.silent = mistake.silent or getattr(arguments, "log_level", "") == "fatal"
-        return _report(tool, mistake)
+    except UsageError as error:
+        error.silent = error.silent or getattr(arguments, "log_level", "") == "fatal"
+        return _report(tool, error)
 
 
-def _describe(tool: Tool, what: str) -> bool:
-    """Print what an exclusive option asks for; False when that is for the tool itself to do."""
+def _describe(tool: Tool, what: str) -> None:
     if what == "--version":
         print(usage.version_text(tool), end="")
-    elif what == "--help":
-        print(usage.usage_text(tool, usage.terminal_width(sys.stdout)), end="")
-    elif what in ABOUT_TLS:
-        from dcmnet.cli.tls_settings import print_for
-
-        print_for(what)
     else:
-        return False
-    return True
+        print(usage.usage_text(tool, usage.terminal_width(sys.stdout)), end="")
 
 
 def _report(tool: Tool, error: UsageError) -> int:

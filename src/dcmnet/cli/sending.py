@@ -11,7 +11,6 @@ from dcmnet.cli.options import Arguments
 from dcmnet.cli.running import EXIT_SUCCESS, EXIT_USAGE
 from dcmnet.cli.storescu import EXIT_ENDED_EARLY, EXIT_NOT_STORED, TOOL
 from dcmnet.cli.storing import Session
-from dcmnet.cli.tls_settings import tls_settings
 from dcmnet.errors import AssociationError, DcmnetError, DeadlineExceeded, ProfileError, RemoteProtocolError
 from dcmnet.registry.transfer_syntaxes import proposed
 from dcmnet.storage.planning import Proposal
@@ -68,13 +67,14 @@ def _send(arguments: Arguments, sources: list[str], proposal: Proposal, session:
         max_send_pdu_length=arguments.max_send_pdu or 0,
         timeouts=networking.timeouts(arguments),
         family=networking.address_family(arguments, arguments.peer),
-        tls=tls_settings(arguments),
         recurse=arguments.recurse,
         pattern=arguments.scan_pattern,
         meta=arguments.format != "bare",
         bare=arguments.format != "file",
         halt=not arguments.no_halt,
         repeat=arguments.repeat,
+        window=arguments.window,
+        parallel=arguments.parallel,
         abort=arguments.abort,
         **session.hooks(),
     )

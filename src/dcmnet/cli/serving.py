@@ -18,7 +18,6 @@ from dcmnet.cli.options import Arguments
 from dcmnet.cli.receiving import Reporter, new_store
 from dcmnet.cli.running import EXIT_SUCCESS, EXIT_USAGE
 from dcmnet.cli.storescp import TOOL
-from dcmnet.cli.tls_settings import tls_settings
 from dcmnet.errors import ProfileError
 from dcmnet.limits import MAX_ASSOCIATIONS_BY_PEER
 from dcmnet.registry.sop_classes import VERIFICATION
@@ -31,9 +30,7 @@ DRAIN_SECONDS = 30.0
 """For the associations under way after the first signal."""
 ABORT_SECONDS = 1.0
 """For the A-ABORTs to go out after the second signal."""
-EXIT_LOST = 70
 _DRAINED = 0
-_LOST = -1
 
 
 def serve(arguments: Arguments) -> int:
@@ -43,7 +40,7 @@ def serve(arguments: Arguments) -> int:
     if refusal:
         log.critical("%s", refusal)
         return EXIT_USAGE
-    reporter = Reporter(log, json=arguments.json, verbose_pc=arguments.verbose_pc, workers=arguments.workers)
+    reporter = Reporter(log, json=arguments.json, verbose_pc=arguments.verbose_pc)
     try:
         server = _new_server(arguments, reporter)
     except ProfileError as error:
@@ -58,13 +55,7 @@ def serve(arguments: Arguments) -> int:
             log.critical("%s", _listening_refusal(arguments, error))
             return EXIT_USAGE
         _announce(server, arguments, log, reporter)
-        if arguments.workers:
-            threading.Thread(target=_watch, args=(server, stop), daemon=True).start()
         number = stop.get()
-        if number == _LOST:
-            log.critical("the process that shares connections out is gone; start storescp again")
-            reporter.conclude()
-            return EXIT_LOST
         log.info("%s: serving what is under way, and nothing new", signal.Signals(number).name)
         _shut_down(server, stop)
     reporter.conclude()
@@ -90,10 +81,8 @@ def _new_node(arguments: Arguments, reporter: Reporter) -> Node:
     return Node(
         policy=_policy(arguments, reporter.log),
         timeouts=networking.timeouts(arguments),
-        tls=tls_settings(arguments),
         max_associations=arguments.max_associations,
         max_associations_by_peer=_from_one_address(arguments.max_associations),
-        workers=arguments.workers,
         store=new_store(arguments, reporter),
         hooks=reporter.hooks(),
     )
@@ -104,6 +93,7 @@ def _policy(arguments: Arguments, log: Logger) -> AcceptorPolicy:
         "ae_title": arguments.ae_title,
         "require_called_ae_title": arguments.check_aetitle,
         "max_pdu_length": arguments.max_pdu,
+        "max_performed": arguments.max_window,
     }
     profile = profiles.chosen_profile(arguments, log)
     if profile is not None:
@@ -154,12 +144,6 @@ def _announce(server: Server, arguments: Arguments, log: Logger, reporter: Repor
     reporter.event("listening", addresses=server.addresses, port=server.port)
 
 
-def _watch(server: Server, stop: queue.SimpleQueue[int]) -> None:
-    """Tell when the processes that serve have ended, which they do by themselves only when killed."""
-    server.wait()
-    stop.put(_LOST)
-
-
 def _shut_down(server: Server, stop: queue.SimpleQueue[int]) -> None:
     """Let associations end, until they have or a second signal comes."""
 
@@ -169,12 +153,9 @@ def _shut_down(server: Server, stop: queue.SimpleQueue[int]) -> None:
 
     thread = threading.Thread(target=drain, daemon=True)
     thread.start()
-    if next(number for number in iter(stop.get, None) if number != _LOST) != _DRAINED:
+    if stop.get() != _DRAINED:
         server.hasten_shutdown()
         thread.join(ABORT_SECONDS)  # aborted at once, but a peer may take its time to close the connection
-        if server.node.workers and thread.is_alive():
-            server.hasten_shutdown()  # workers are processes, and would go on without this one
-            thread.join(ABORT_SECONDS)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ that was not scanned as a failure, and works out from the files what to propose 
 from __future__ import annotations
 
 from dcmnet._records import replace
-from dcmnet.cli import families, tls_options
+from dcmnet.cli import families
 from dcmnet.cli.options import PORT, Arguments, Integer, Option, Parameter, Section, Tool
 from dcmnet.cli.running import run_tool
 
@@ -103,6 +103,7 @@ TOOL = Tool(
                 replace(families.dimse_timeout(), default_text="as --socket-timeout"),
                 families.max_pdu(),
                 families.max_send_pdu(),
+                *families.sharing(),
                 Option("", "--repeat", ("number",), "send each file so often", kind=Integer(1), default=1),
                 Option("", "--abort", (), "abort the association instead of releasing it"),
                 Option("-nh", "--no-halt", (), "go on after a file that was not stored"),
@@ -119,7 +120,6 @@ TOOL = Tool(
                 ),
             ),
         ),
-        tls_options.requestor_tls(),
         families.reporting(),
     ),
     exit_codes=(

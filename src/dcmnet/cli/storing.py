@@ -51,6 +51,7 @@ class Session:
         """What a `Transfer` calls; for each object only what will be shown."""
         hooks: dict[str, Callable[..., Any]] = {
             "on_start": self._start,
+            "on_found": self._found,
             "on_skipped": self._skipped,
             "on_association": self._associated,
             "on_result": self._result,
@@ -88,6 +89,9 @@ class Session:
         return code
 
     def _conclude(self, report: Report) -> None:
+        for error in report.missing:
+            self._log.warning("one association less: %s", error)
+            self._event("error", text=str(error))
         for ending in report.endings:
             self._log.error("Association Release Failed: %s", ending)
             self._event("error", text=str(ending))
@@ -128,6 +132,11 @@ class Session:
         self._bar.__enter__()
         self.started = time.monotonic()
         self._log.info("Requesting Association")
+
+    def _found(self, instances: list[Instance]) -> None:
+        repeat = self._arguments.repeat
+        length = sum(instance.size for instance in instances) * repeat
+        self._bar.extend(objects=len(instances) * repeat, length=length)
 
     def _associated(self, core: AssociationCore) -> None:
         agreed = core.agreed

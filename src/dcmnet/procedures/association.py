@@ -6,6 +6,7 @@ messages under way. The procedures here and in `scu` and `scp` work on it; a dri
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dcmnet._records import dataclass, field, replace
@@ -26,9 +27,20 @@ from dcmnet.errors import (
     RemoteProtocolError,
     TransportClosed,
 )
-from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, Limits, Timeouts
+from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, MAX_WINDOW, Limits, Timeouts
 from dcmnet.payload import Payload
-from dcmnet.procedures.effects import Close, Connect, Procedure, Receive, Send, Sink, Store
+from dcmnet.procedures.effects import (
+    Close,
+    Connect,
+    Finished,
+    Join,
+    Procedure,
+    Receive,
+    Send,
+    Sink,
+    Start,
+    Store,
+)
 from dcmnet.ul.fsm import Sta
 from dcmnet.ul.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ, AReleaseRP, AReleaseRQ
 from dcmnet.ul.provider import Event, Trace, UpperLayer
@@ -66,6 +78,9 @@ class AssociationCore:
         tls: What the TLS handshake agreed on; None without TLS.
         state: What handlers keep for the association.
         busy: True from the first byte of an operation to its last: the association cannot serve another.
+        calls_in_threads: Whether the face carries out every `Call` in a thread.
+        started: Calls that were begun with `Start` and have not ended.
+        unsent: Responses that leave with the next ones, or when there is nothing else to be done.
     """
 
     upper_layer: UpperLayer
@@ -78,6 +93,9 @@ class AssociationCore:
     set_aside: MessageStart | AReleaseRQ | None = None
     requestor: bool = False
     tls: TLSSession | None = None
+    calls_in_threads: bool = False
+    started: int = 0
+    unsent: list[Payload] = field(default_factory=list)
     state: dict[str, Any] = field(default_factory=dict)
     assembler: Assembler = field(init=False)
     message_ids: MessageIDs = field(init=False)
@@ -105,6 +123,11 @@ class AssociationCore:
     def peer_ae_title(self) -> str:
         """The title of the other side: called by a requestor, calling an acceptor."""
         return self.agreed.called_ae_title if self.requestor else self.agreed.calling_ae_title
+
+    @property
+    def serves(self) -> int:
+        """How many operations of the peer may be under way at once (PS3.7 D.3.3.3)."""
+        return self.agreed.max_performed or MAX_WINDOW
 
     def limit_sending(self, max_pdu_length: int) -> None:
         """Send P-DATA-TF PDUs of at most this length, where the peer would take longer ones."""
@@ -239,7 +262,7 @@ def finish(core: AssociationCore, wait: Receive | None = None) -> Procedure[None
     sent = yield from flush(core)
     wait = wait or Receive()
     while sent and not core.upper_layer.closing:
-        yield wait
+        _pass_over(core, (yield wait))
     yield Close()
 
 
@@ -331,10 +354,16 @@ def send_message(
     return True
 
 
+def message_parts(core: AssociationCore, context_id: int, message: Message) -> list[Payload]:
+    """A message without a data set, to be sent together with others."""
+    core.upper_layer.data_request()
+    return next(fragment_message(context_id, message, None, core.agreed.max_pdu_length_to_send))
+
+
 def await_end(core: AssociationCore) -> Procedure[Any]:
     """After a `Send` that did not complete: let the reason come up as an exception."""
-    while (yield core.wait_dimse) is not None:
-        pass
+    while (event := (yield core.wait_dimse)) is not None:
+        _pass_over(core, event)
     raise TransportClosed("the connection was closed before the message was complete")
 
 
@@ -353,9 +382,9 @@ def next_message(core: AssociationCore, wait: Receive) -> Procedure[MessageStart
         return aside
     upper_layer = core.upper_layer
     while True:
-        event: Event | None = upper_layer.next_event()
+        event: Event | Finished | None = None if core.started else upper_layer.next_event()
         if event is None:
-            event = yield wait
+            event = yield from _wait(core, wait)
         if type(event) is Fragment:
             if not core.assembler.in_message:
                 upper_layer.message_started()
@@ -366,6 +395,8 @@ def next_message(core: AssociationCore, wait: Receive) -> Procedure[MessageStart
                     upper_layer.message_ended()
                 return item
             wait = core.wait_dimse
+        elif isinstance(event, Finished):
+            yield from conclude(core, event)
         elif isinstance(event, AReleaseRQ) and not core.assembler.in_message:
             return event
         else:
@@ -393,10 +424,10 @@ def receive_data(
         event: Event | None = upper_layer.next_event()
         if event is None:
             if sink is not None and views:
-                failure = yield from _store(sink, views)
+                failure = yield from store(sink, views)
                 sink = sink if failure is None else None
             views.clear()
-            event = yield core.wait_dimse
+            event = yield from _next_event(core)
         if type(event) is not Fragment:
             raise cut_short(event)
         item = feed(event)
@@ -407,12 +438,83 @@ def receive_data(
     return failure, views
 
 
-def _store(sink: Sink, views: list[memoryview]) -> Procedure[OSError | None]:
+def _wait(core: AssociationCore, wait: Receive) -> Procedure[Event | Finished | None]:
+    """Wait, with nothing left unsaid."""
+    if core.unsent:
+        yield from send_unsent(core)
+    event: Event | Finished | None = yield wait
+    return event
+
+
+def _next_event(core: AssociationCore) -> Procedure[Event | None]:
+    """What comes next in the middle of a message, while other operations go on."""
+    while True:
+        event = yield from _wait(core, core.wait_dimse)
+        if not isinstance(event, Finished):
+            return event
+        yield from conclude(core, event)
+
+
+def store(sink: Sink, views: Sequence[memoryview]) -> Procedure[OSError | None]:
+    """Write to the sink; returns the error that it ended with."""
     try:
         yield Store(sink, views)
     except OSError as error:
         return error
     return None
+
+
+# ---------------------------------------------------------------------- several operations at once
+
+
+def start(core: AssociationCore, call: Start) -> Procedure[None]:
+    """Begin a call beside the rest; `make_room` has to follow."""
+    yield call
+    core.started += 1
+
+
+def make_room(core: AssociationCore) -> Procedure[None]:
+    """While as many calls are under way as the peer may have operations, wait for the end of one."""
+    while core.started >= core.serves:
+        yield from send_unsent(core)
+        yield from conclude(core, (yield Join()))
+
+
+def conclude(core: AssociationCore, finished: Finished) -> Procedure[None]:
+    """Deal with the end of a call that was started."""
+    core.started -= 1
+    yield from finished.call.then(finished)
+
+
+def join(core: AssociationCore) -> Procedure[None]:
+    """Wait for every call that was started, and send what there is to say."""
+    while core.started:
+        yield from conclude(core, (yield Join()))
+    yield from send_unsent(core)
+
+
+def _pass_over(core: AssociationCore, event: Event | Finished | None) -> None:
+    """At the end of an association nothing that comes matters any more."""
+    if isinstance(event, Finished):
+        core.started -= 1
+
+
+def abandon(core: AssociationCore) -> Procedure[None]:
+    """After the end of the association: wait for the calls that were started, whatever they end with."""
+    while core.started:
+        core.started -= 1
+        yield Join(cancel=True)
+
+
+def send_unsent(core: AssociationCore) -> Procedure[None]:
+    """Send the responses that have been put off.
+
+    Raises:
+        AssociationError: The association ended before they were out.
+    """
+    parts, core.unsent = core.unsent, []
+    if parts and not (yield Send(parts)):
+        yield from await_end(core)
 
 
 def cut_short(event: Event | None) -> DcmnetError:

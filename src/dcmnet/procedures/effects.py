@@ -59,8 +59,9 @@ class Send:
 class Receive:
     """Wait for the next event of the Upper Layer.
 
-    Outcome: the event; None when the connection is closed and there is no more. The exception that ends the
-    association is raised, DeadlineExceeded(timer) after `seconds` without an event.
+    Outcome: the event, or the `Finished` of a call that was started; None when the connection is closed and
+    there is no more. The exception that ends the association is raised, DeadlineExceeded(timer) after
+    `seconds` without an event.
     """
 
     timer: str = ""
@@ -81,6 +82,42 @@ class Call:
 
     handler: Callable[..., Any]
     args: tuple[Any, ...] = ()
+
+
+@dataclass(slots=True)
+class Start:
+    """Begin to call the handler beside what the procedure does. Outcome: None.
+
+    How it ended comes as `Finished` from a later `Receive` or `Join`. Only where the peer may have several
+    operations under way (PS3.7 D.3.3.3), and no more of them than that.
+
+    Attributes:
+        then: Makes the procedure that deals with the end of the call.
+    """
+
+    handler: Callable[..., Any]
+    args: tuple[Any, ...]
+    then: Callable[[Finished], Procedure[None]]
+
+
+@dataclass(slots=True)
+class Finished:
+    """A call that was begun with `Start` has ended."""
+
+    call: Start
+    outcome: Any = None
+    error: BaseException | None = None
+
+
+@dataclass(slots=True)
+class Join:
+    """Wait for the end of a call that was started, and for nothing else. Outcome: its `Finished`.
+
+    Attributes:
+        cancel: Cancel those that can be.
+    """
+
+    cancel: bool = False
 
 
 @dataclass(slots=True)
@@ -106,9 +143,18 @@ class Wait:
 
 
 @dataclass(slots=True)
+class Together:
+    """Run procedures of other associations beside each other; none of them may raise. Outcome: None."""
+
+    spawns: Sequence[Spawn]
+
+
+@dataclass(slots=True)
 class Close:
     """Close the transport connection. Outcome: None."""
 
 
-Effect: TypeAlias = "Connect | Send | Receive | Store | Call | Next | Spawn | Wait | Close"
+Effect: TypeAlias = (
+    "Connect | Send | Receive | Store | Call | Start | Join | Next | Spawn | Together | Wait | Close"
+)
 Procedure: TypeAlias = Generator[Effect, Any, T]

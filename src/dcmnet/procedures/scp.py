@@ -16,16 +16,21 @@ from dcmnet.dimse.messages import (
     response_to,
 )
 from dcmnet.errors import ABORT_SOURCE_USER, AssociationRejected, RemoteProtocolError
+from dcmnet.limits import PUT_OFF_RESPONSES
 from dcmnet.procedures.association import (
     AssociationCore,
+    abandon,
     answer_release,
     await_end,
     finish,
     flush,
     guarded,
+    join,
+    message_parts,
     next_message,
     receive_data,
     send_message,
+    send_unsent,
 )
 from dcmnet.procedures.effects import Call, Procedure, Receive
 from dcmnet.registry.statuses import NOT_AUTHORIZED, UNRECOGNIZED_OPERATION
@@ -102,7 +107,13 @@ def serve(core: AssociationCore, acceptor: Acceptor) -> Procedure[bool]:
         RemoteProtocolError: The peer broke the protocol and was aborted.
         DeadlineExceeded: The peer was silent or too slow, and was aborted.
     """
-    return (yield from guarded(core, _serve(core, acceptor)))
+    try:
+        return (yield from guarded(core, _serve(core, acceptor)))
+    except GeneratorExit:
+        raise
+    except BaseException:
+        yield from abandon(core)
+        raise
 
 
 def reject(core: AssociationCore, answer: AAssociateRJ) -> Procedure[None]:
@@ -155,6 +166,7 @@ def _serve_messages(core: AssociationCore, acceptor: Acceptor) -> Procedure[None
             break
         context = core.context(start.context_id)
         yield from _serve_one(core, acceptor, context, start.message)
+    yield from join(core)
     yield from answer_release(core)
     yield from finish(core)
 
@@ -191,10 +203,15 @@ def refuse(
 
 
 def respond(core: AssociationCore, context: AcceptedContext, response: Response) -> Procedure[None]:
-    """Send a response without a data set.
+    """Send a response without a data set; with others, where the peer has several operations under way.
 
     Raises:
         AssociationError: The association ended before it was out.
     """
+    if core.serves > 1:
+        core.unsent += message_parts(core, context.context_id, response)
+        if len(core.unsent) >= 2 * PUT_OFF_RESPONSES:
+            yield from send_unsent(core)
+        return
     if not (yield from send_message(core, context.context_id, response)):
         yield from await_end(core)

@@ -47,7 +47,6 @@ def store(
     data_set: Payload,
     *,
     priority: Priority = Priority.MEDIUM,
-    meanwhile: Procedure[None] | None = None,
 ) -> Procedure[CStoreRSP]:
     """C-STORE (PS3.7 9.1.1) of a data set that is encoded as `context` demands.
 
@@ -57,7 +56,6 @@ def store(
         sop_instance_uid: The Affected SOP Instance UID.
         data_set: The encoded data set.
         priority: PS3.7 9.1.1.1.6.
-        meanwhile: What to do between the request and the response, while the peer works.
     """
     request = CStoreRQ(
         message_id=core.message_ids.next(),
@@ -65,7 +63,7 @@ def store(
         affected_sop_instance_uid=sop_instance_uid,
         priority=priority,
     )
-    return (yield from guarded(core, invoke(core, context, request, CStoreRSP, data_set, meanwhile)))
+    return (yield from guarded(core, invoke(core, context, request, CStoreRSP, data_set)))
 
 
 def invoke(
@@ -74,7 +72,6 @@ def invoke(
     request: Request,
     response_type: type[R],
     data_set: Payload | None = None,
-    meanwhile: Procedure[None] | None = None,
 ) -> Procedure[R]:
     """Send a request that has one response, and wait for that.
 
@@ -91,15 +88,19 @@ def invoke(
         raise
     if not sent:
         yield from await_end(core)
-    if meanwhile is not None:
-        yield from meanwhile
-    response = yield from _response(core)
+    response = yield from next_response(core)
     assert isinstance(response, response_type)  # the message ids match requests to responses
     core.busy = busy
     return response
 
 
-def _response(core: AssociationCore) -> Procedure[Response]:
+def next_response(core: AssociationCore) -> Procedure[Response]:
+    """The response that comes next, to whichever of the requests under way.
+
+    Raises:
+        AssociationReleased: The peer released instead of answering.
+        RemoteProtocolError: What came is no response, or answers no request.
+    """
     start = yield from next_message(core, core.wait_dimse)
     if isinstance(start, AReleaseRQ):
         raise (yield from released_instead(core))

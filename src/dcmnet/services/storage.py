@@ -7,8 +7,9 @@ from typing import Protocol
 
 from dcmnet.acse import AcceptedContext
 from dcmnet.dimse.messages import CStoreRQ, response_to
-from dcmnet.procedures.association import AssociationCore, receive_data
-from dcmnet.procedures.effects import Call, Procedure
+from dcmnet.limits import DETACHED_LENGTH
+from dcmnet.procedures.association import AssociationCore, make_room, receive_data, start, store
+from dcmnet.procedures.effects import Call, Finished, Procedure, Start
 from dcmnet.procedures.scp import Service, respond
 
 Outcome = tuple[int, str]
@@ -39,6 +40,10 @@ class Reception(Protocol):
 class StoreTarget(Protocol):
     """Where objects go."""
 
+    @property
+    def may_take_long(self) -> bool:
+        """Whether keeping an object may take longer than writing it: for a handler, or for the disk."""
+
     def begin(
         self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ
     ) -> Reception | Outcome:
@@ -57,23 +62,71 @@ def storage(target: StoreTarget) -> Service:
     """The service that performs C-STORE (PS3.7 9.1.1): receive, keep, and only then answer."""
 
     def serve_store(core: AssociationCore, context: AcceptedContext, request: CStoreRQ) -> Procedure[None]:
+        outcome: Outcome | None
         reception = target.begin(core, context, request)
         if isinstance(reception, tuple):
             yield from receive_data(core, None)
             yield Call(target.refused, (core, context, request, reception))
-            status, comment = reception
+            outcome = reception
+        elif core.serves > 1 and (core.calls_in_threads or target.may_take_long):
+            outcome = yield from _receive(core, reception, _Beside(core, context, request, reception))
+            yield from make_room(core)
         else:
-            status, comment = yield from _receive(core, reception)
-        yield from respond(core, context, response_to(request, status, error_comment=comment))
+            outcome = yield from _receive(core, reception)
+        if outcome is not None:
+            yield from _answer(core, context, request, outcome)
 
     return serve_store
 
 
-def _receive(core: AssociationCore, reception: Reception) -> Procedure[Outcome]:
+class _Beside:
+    """Keeps an object while the next ones come (PS3.7 D.3.3.3); the answer follows when it is safe."""
+
+    __slots__ = ("_operation", "_reception")
+
+    def __init__(
+        self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ, reception: Reception
+    ) -> None:
+        self._operation = (core, context, request)
+        self._reception = reception
+
+    def begin(self, views: Sequence[memoryview]) -> Procedure[None]:
+        """Begin to keep it; the views are not valid any longer when that goes on."""
+        if sum(map(len, views)) > DETACHED_LENGTH:
+            failure = yield from store(self._reception, views)
+            if failure is not None:
+                raise failure
+            views = ()
+        rest = [memoryview(bytes(view)) for view in views]
+        yield from start(self._operation[0], Start(self._reception.commit, (rest,), self.end))
+
+    def end(self, finished: Finished) -> Procedure[None]:
+        """Answer."""
+        outcome, error = finished.outcome, finished.error
+        if error is not None:
+            outcome = yield Call(self._reception.discard, (error,))
+            if not isinstance(error, OSError):
+                raise error
+        yield from _answer(*self._operation, outcome)
+
+
+def _answer(
+    core: AssociationCore, context: AcceptedContext, request: CStoreRQ, outcome: Outcome
+) -> Procedure[None]:
+    yield from respond(core, context, response_to(request, outcome[0], error_comment=outcome[1]))
+
+
+def _receive(
+    core: AssociationCore, reception: Reception, beside: _Beside | None = None
+) -> Procedure[Outcome | None]:
+    """Receive an object and keep it; None when that goes on beside."""
     try:
         failure, views = yield from receive_data(core, reception)
         if failure is None:
             try:
+                if beside is not None:
+                    yield from beside.begin(views)
+                    return None
                 outcome: Outcome = yield Call(reception.commit, (views,))
                 return outcome
             except OSError as error:  # the last bytes found no place

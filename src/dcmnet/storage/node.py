@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dcmnet._records import dataclass, field, replace
 from dcmnet.acse import AcceptorPolicy, SupportedContext
 from dcmnet.dimse.messages import CEchoRQ, CStoreRQ, Message
-from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, MAX_ASSOCIATIONS, MAX_ASSOCIATIONS_BY_PEER, Limits, Timeouts
+from dcmnet.limits import (
+    DEFAULT_MAX_PDU_LENGTH,
+    DEFAULT_WINDOW_SERVED,
+    MAX_ASSOCIATIONS,
+    MAX_ASSOCIATIONS_BY_PEER,
+    Limits,
+    Timeouts,
+)
 from dcmnet.procedures.association import AssociationCore, new_core
 from dcmnet.procedures.scp import Acceptor, AssociationRequest, Service
 from dcmnet.services.defaults import VERIFICATION_CONTEXT, storage_contexts
@@ -39,8 +46,6 @@ class Hooks:
         released: `hook(core)` after an orderly release.
         ended: `hook(core, error)` when it has ended, with what ended it before its time, or None.
         echo: `hook(core, context, request)` for each C-ECHO; returns a status, or None for success.
-        worker: `hook(index)` in each worker process before it serves, from 0 up; also in one that takes the
-            place of another.
         failed: `hook(text, error)` when a handler raised, or an object was refused or could not be kept; a
             log record is written when it is None.
     """
@@ -50,7 +55,6 @@ class Hooks:
     released: Callable[[AssociationCore], Any] | None = None
     ended: Callable[[AssociationCore, BaseException | None], Any] | None = None
     echo: Callable[..., Any] | None = None
-    worker: Callable[[int], Any] | None = None
     failed: Callable[[str, BaseException | None], Any] | None = None
 
 
@@ -66,7 +70,6 @@ class Node:
         tls: How TLS is used; None for plain TCP.
         max_associations: At most so many at once; more are rejected as transient (2/3/2).
         max_associations_by_peer: At most so many at once from one address.
-        workers: How many processes serve; 0 for this one alone.
         store: Where received objects go; None accepts none.
         hooks: What is called when.
         trace: Called for every PDU and transition.
@@ -78,7 +81,6 @@ class Node:
     tls: TLS | None = None
     max_associations: int = MAX_ASSOCIATIONS
     max_associations_by_peer: int = MAX_ASSOCIATIONS_BY_PEER
-    workers: int = 0
     store: FileStore | None = None
     hooks: Hooks = field(default_factory=Hooks)
     trace: Trace | None = None
@@ -127,19 +129,17 @@ class Handlers:
         spool: Folder for objects on their way in; handlers that `save` to the same file system pay nothing.
             A private one, made for this server and removed with it, unless given.
         max_pdu_length: Longest P-DATA-TF this side takes, in bytes.
+        max_window: At most so many objects of one association are being kept at once, where its peer asks for
+            an asynchronous operations window (PS3.7 D.3.3.3); 1 for one after the other.
         timeouts: Every timer.
         limits: What peers may send.
         tls: How TLS is used; plain TCP when not given.
         max_associations: At most so many at once; more are rejected as transient (2/3/2).
         max_associations_by_peer: At most so many at once from one address.
-        workers: How many processes serve the port; 0 for this one alone. Limits hold over all of them, and
-            one that dies is replaced. Handlers run in the workers: each has a copy of what this process was
-            when the server was started, and what one changes the others do not see. Start it before any
-            thread.
         node: All of this but `spool` at once, for those who need more.
 
     Raises:
-        ValueError: There is a `node`, and something else that belongs into it; `workers` is negative.
+        ValueError: There is a `node`, and something else that belongs into it.
     """
 
     def __init__(  # noqa: PLR0913  # each is an option of its own
@@ -151,12 +151,12 @@ class Handlers:
         calling_ae_titles: Iterable[str] | None = None,
         spool: str | Path | None = None,
         max_pdu_length: int = DEFAULT_MAX_PDU_LENGTH,
+        max_window: int = DEFAULT_WINDOW_SERVED,
         timeouts: Timeouts | None = None,
         limits: Limits | None = None,
         tls: TLS | None = None,
         max_associations: int = MAX_ASSOCIATIONS,
         max_associations_by_peer: int = MAX_ASSOCIATIONS_BY_PEER,
-        workers: int = 0,
         node: Node | None = None,
     ) -> None:
         own = Node(
@@ -166,16 +166,14 @@ class Handlers:
                 require_called_ae_title=require_called_ae_title,
                 calling_ae_titles=None if calling_ae_titles is None else frozenset(calling_ae_titles),
                 max_pdu_length=max_pdu_length,
+                max_performed=max_window,
             ),
             timeouts=timeouts or Timeouts(),
             limits=limits or Limits(),
             tls=tls,
             max_associations=max_associations,
             max_associations_by_peer=max_associations_by_peer,
-            workers=workers,
         )
-        if workers < 0:
-            raise ValueError(f"there cannot be {workers} workers: give 0 for none, or how many")
         if node is not None and own != Node(policy=AcceptorPolicy(ae_title=_AE_TITLE)):
             raise ValueError("a node has all the other arguments but spool: set them there")
         self.node = own if node is None else node
@@ -211,15 +209,6 @@ class Handlers:
     def on_ended(self, handler: H) -> H:
         """Decorator: `handler(core, error)` is called when an association has ended."""
         self.node.hooks.ended = handler
-        return handler
-
-    def on_worker(self, handler: H) -> H:
-        """Decorator: `handler(index)` is called in each worker process before it serves.
-
-        The place for what processes must not share, as a connection to a database. What it raises ends the
-        worker, and another one is tried after a pause. Without `workers` it is not called.
-        """
-        self.node.hooks.worker = handler
         return handler
 
     def _spool_folder(self) -> Path:

@@ -75,6 +75,8 @@ class Report:
         former: What a former transfer has stored, and was not sent again.
         associations: Associations that were established.
         contexts: Presentation contexts that were proposed, on all of them together.
+        missing: Why associations that were to share the work could not be had, or ended; what they had under
+            way is among the results.
         endings: What went wrong when associations were to be released, after everything had its answer.
     """
 
@@ -83,6 +85,7 @@ class Report:
     former: list[StoreResult] = field(default_factory=list)
     associations: int = 0
     contexts: int = 0
+    missing: list[DcmnetError] = field(default_factory=list)
     endings: list[DcmnetError] = field(default_factory=list)
 
     @property

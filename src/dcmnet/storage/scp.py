@@ -178,6 +178,11 @@ class FileStore:
     on_error: Callable[[str, BaseException | None], Any] | None = None
     tolerance: Tolerance = Tolerance.NONCONFORMING_UID
 
+    @property
+    def may_take_long(self) -> bool:
+        """Whether keeping an object may take longer than writing it."""
+        return self.fsync or self.handler is not None
+
     def begin(
         self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ
     ) -> Reception | Outcome:

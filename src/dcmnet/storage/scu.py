@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from dcmnet._records import dataclass, field
-from dcmnet.acse import AcceptedContext, Negotiated, ProposedContext, RequestorPolicy, build_request
+from dcmnet.acse import AcceptedContext, Negotiated, RequestorPolicy, build_request
 from dcmnet.dimse.messages import CStoreRSP, Priority
 from dcmnet.errors import (
     AssociationError,
@@ -17,30 +16,23 @@ from dcmnet.errors import (
     LocalProtocolError,
     ProtocolError,
 )
-from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, Limits, Timeouts
+from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, MAX_WINDOW, SCAN_FIRST, Limits, Timeouts
+from dcmnet.payload import Payload
 from dcmnet.procedures import association, scu
-from dcmnet.procedures.association import HARMLESS, AssociationCore, closing, new_core
-from dcmnet.procedures.effects import Call, Next, Procedure, Spawn, Wait
+from dcmnet.procedures.association import AssociationCore, closing, new_core
+from dcmnet.procedures.effects import Call, Procedure, Spawn, Together, Wait
+from dcmnet.storage.feed import Feed, Line, Scanned
 from dcmnet.storage.inventing import Inventor
-from dcmnet.storage.planning import Decompress, Proposal, choose_context, plan
+from dcmnet.storage.pipeline import Outcomes, Pipeline, closing_files, named_error
+from dcmnet.storage.planning import Plan, Proposal, choose_context, plan
 from dcmnet.storage.report import Report, StoreResult
 from dcmnet.storage.retrying import Backoff
-from dcmnet.storage.sources import (
-    DataSetOpener,
-    ForeignFile,
-    Instance,
-    OpenDataSet,
-    Source,
-    describe,
-    find_files,
-)
+from dcmnet.storage.sources import DataSetOpener, Instance, Source, describe
 from dcmnet.ul.items import UserIdentityRQ
 from dcmnet.ul.provider import Trace
 
 if TYPE_CHECKING:
     from dcmnet.tls import TLS
-
-T = TypeVar("T")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -70,16 +62,20 @@ class Transfer:
             result of that transfer, or None to send it.
         inventor: Makes up UIDs, patients and studies for every object that is sent; None leaves them.
         single_association: Raise rather than use several associations because of many contexts.
-        check_first: Send nothing when there is a source that cannot be sent.
-        halt: Stop at the first object that is not kept; implies `check_first`.
+        check_first: Look at every source before anything is sent, and send nothing when one cannot be.
+        halt: Stop at the first object that is not kept, or source that cannot be sent.
         repeat: How often each object is sent.
+        window: How many objects may be under way on an association, 1 to 1000: the asynchronous operations
+            window (PS3.7 D.3.3.3) that is asked for. The peer may grant less.
+        parallel: How many associations share the work.
         abort: End the association with an abort instead of a release, for tests of the peer.
         priority: Told to the peer.
         retries: How often in a row, without an object answered for meanwhile, to go on over another
             association when one is lost or cannot be had; what was not answered for is sent again.
         retry_wait: Seconds before the first of these attempts; each next one waits twice as long.
         rate: Bytes a second that all associations together send at most; 0 for no limit.
-        on_start: Called with the instances once they are known.
+        on_start: Called with the instances that were found before the first association is asked for.
+        on_found: Called with instances that are found later.
         on_association: Called with the core when an association is established.
         on_skipped: Called with the name of each file that is passed over, and why.
         on_sending: Called with each instance before it is sent.
@@ -115,12 +111,15 @@ class Transfer:
     check_first: bool = False
     halt: bool = False
     repeat: int = 1
+    window: int = 1
+    parallel: int = 1
     abort: bool = False
     priority: Priority = Priority.MEDIUM
     retries: int = 0
     retry_wait: float = 1.0
     rate: int = 0
     on_start: Callable[[list[Instance]], Any] | None = None
+    on_found: Callable[[list[Instance]], Any] | None = None
     on_association: Callable[[AssociationCore], Any] | None = None
     on_skipped: Callable[[str, str], Any] | None = None
     on_sending: Callable[[Instance], Any] | None = None
@@ -130,6 +129,12 @@ class Transfer:
     on_end: Callable[[AssociationCore], Any] | None = None
     family: int = 0
     trace: Trace | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.window <= MAX_WINDOW:
+            raise ValueError(f"window: {self.window}, expected 1 to {MAX_WINDOW}")
+        if self.parallel < 1:
+            raise ValueError(f"parallel: {self.parallel}, expected 1 or more")
 
     def new_core(self) -> AssociationCore:
         """A core for one of the transfer's associations."""
@@ -152,6 +157,7 @@ class Transfer:
             calling_ae_title=self.calling,
             contexts=tuple(contexts),
             max_pdu_length=self.max_pdu_length,
+            max_invoked=self.window,
             user_identity=self.user_identity,
             extended_negotiations=self.proposal.extended_negotiations,
         )
@@ -160,7 +166,8 @@ class Transfer:
 def transfer(job: Transfer) -> Procedure[Report]:
     """Send everything, over as many associations as it needs.
 
-    Objects that cannot be sent, or that the peer does not keep, are in the report.
+    Objects that cannot be sent, or that the peer does not keep, are in the report. More is looked for while
+    the first objects are sent; what needs other presentation contexts then goes over further associations.
 
     Where a file fails in the middle of its message the association has to end; the rest goes over another.
 
@@ -170,69 +177,183 @@ def transfer(job: Transfer) -> Procedure[Report]:
         TransportClosed: There was no connection for the first association.
         DeadlineExceeded: The peer did not answer to it.
     """
-    report = Report()
-    instances = yield from _describe_all(job, report)
-    if job.on_start is not None:
-        yield Call(job.on_start, (instances,))
-    plans = plan(instances, job.proposal)
-    if job.single_association and len(plans) > 1:
-        count = sum(len(step.contexts) for step in plans)
-        raise LocalProtocolError(f"{count} presentation contexts are needed: too many for one association")
-    for step in plans:
-        pending = deque(job.invented(instance) for instance in step.instances for _ in range(job.repeat))
-        yield from _transfer_step(job, report, step.contexts, pending)
-    return report
+    return (yield from _Sending(job).run())
 
 
-def _transfer_step(
-    job: Transfer, report: Report, contexts: list[ProposedContext], pending: deque[Instance]
-) -> Procedure[None]:
-    """Send what is pending, over other associations when one is lost."""
-    backoff = Backoff(job.retries, job.retry_wait)
-    while pending:
-        if report.failed and (job.halt or (job.check_first and report.associations == 0)):
-            why = "not sent: the transfer stopped at the first object that was not stored"
-            yield from _give_up(job, report, pending, DcmnetError(why))
-            return
-        answered = len(report.results)
-        lost = yield from _transfer_over_one(job, contexts, pending, report)
-        if lost is None:
-            continue
-        seconds = backoff.lost(lost.error, progress=len(report.results) > answered)
-        if seconds is None:
-            if report.associations == 0:
-                raise lost.error
-            yield from _give_up(job, report, pending, lost.error, lost.unanswered)
-        else:
-            if job.on_retry is not None:
-                yield Call(job.on_retry, (lost.error, seconds))
-            yield Wait(seconds)
-
-
-class _Lost(NamedTuple):
-    """An association ended before its time.
+@dataclass(slots=True)
+class _Attempt:
+    """What came of one association.
 
     Attributes:
-        error: Why.
-        unanswered: How many of what is pending now, from the front, had been sent over it.
+        number: Which of the transfer's it is; 0 where there was none.
+        error: What ended it before its time.
+        unanswered: What had been sent over it by then, and not been answered for.
     """
 
-    error: DcmnetError
-    unanswered: int = 0
+    number: int = 0
+    error: DcmnetError | None = None
+    unanswered: list[Instance] = field(default_factory=list)
 
 
-def _transfer_over_one(
-    job: Transfer, contexts: list[ProposedContext], pending: deque[Instance], report: Report
-) -> Procedure[_Lost | None]:
-    """Send what is pending over one association; what is left afterwards has to go over another one."""
-    core = job.new_core()
-    try:
-        lost: _Lost | None = yield Spawn(
-            core, closing(core, _send_plan(core, contexts, pending, job, report))
+class _Sending:
+    """The associations of one transfer."""
+
+    def __init__(self, job: Transfer) -> None:
+        self._job = job
+        self._report = Report()
+        self._outcomes = Outcomes(job, self._report)
+        self._feed = Feed(job)
+
+    def run(self) -> Procedure[Report]:
+        found = yield from self._find()
+        if self._job.on_start is not None:
+            yield Call(self._job.on_start, (found,))
+        while found:
+            later: list[Instance] = []
+            for step in self._plan(found):
+                line = Line(step, self._job.repeat, self._job.invented)
+                yield from self._send(line)
+                later += line.later
+            found = later
+        return self._report
+
+    def _find(self) -> Procedure[list[Instance]]:
+        """Look at the first files, or at all where that has to come first."""
+        all_first = self._job.check_first or self._job.single_association
+        instances: list[Instance] = []
+        while self._feed.more and (all_first or len(instances) < SCAN_FIRST):
+            instances += yield from self._scan()
+        return instances
+
+    def _scan(self) -> Procedure[list[Instance]]:
+        found: list[Scanned] = yield Call(self._feed.scan, (SCAN_FIRST,))
+        return (yield from self._outcomes.scanned(found))
+
+    def _plan(self, found: list[Instance]) -> list[Plan]:
+        plans = plan(found, self._job.proposal)
+        if self._job.single_association and len(plans) > 1:
+            count = sum(len(step.contexts) for step in plans)
+            raise LocalProtocolError(
+                f"{count} presentation contexts are needed: too many for one association"
+            )
+        return plans
+
+    # ------------------------------------------------------------------ one plan
+
+    def _send(self, line: Line) -> Procedure[None]:
+        """Send what waits, over further associations where one is lost."""
+        backoff = Backoff(self._job.retries, self._job.retry_wait)
+        while line.waiting:
+            self._consider(line)
+            if line.stopped:
+                yield from self._give_up(line, DcmnetError(line.stopped))
+                return
+            answered = len(self._report.results)
+            attempts = [_Attempt() for _ in range(min(self._job.parallel, len(line.waiting)))]
+            spawns = [self._association(line, attempt) for attempt in attempts]
+            yield spawns[0] if len(spawns) == 1 else Together(spawns)
+            lost = [attempt for attempt in attempts if attempt.error is not None]
+            if lost:
+                progress = len(self._report.results) > answered
+                yield from self._deal_with(line, lost, backoff, progress, len(lost) == len(attempts))
+
+    def _consider(self, line: Line) -> None:
+        job, report = self._job, self._report
+        if report.failed and (job.halt or (job.check_first and report.associations == 0)):
+            line.stopped = (
+                line.stopped or "not sent: the transfer stopped at the first object that was not stored"
+            )
+
+    def _deal_with(
+        self, line: Line, lost: list[_Attempt], backoff: Backoff, progress: bool, all_lost: bool
+    ) -> Procedure[None]:
+        """Associations were lost: try again after a while, or give up what they had taken."""
+        report, error = self._report, lost[0].error
+        assert error is not None
+        if not line.waiting and not any(attempt.unanswered for attempt in lost):
+            report.missing += [attempt.error for attempt in lost if attempt.error is not None]
+            return
+        seconds = backoff.lost(error, progress=progress)
+        if seconds is not None:
+            for attempt in lost:
+                line.give_back(attempt.unanswered)
+            if self._job.on_retry is not None:
+                yield Call(self._job.on_retry, (error, seconds))
+            yield Wait(seconds)
+            return
+        if report.associations == 0:
+            raise error
+        for attempt in lost:
+            if attempt.error is not None:
+                yield from self._outcomes.failed(attempt.unanswered, attempt.error, attempt.number)
+        if all_lost:
+            yield from self._give_up(line, error)
+        else:
+            report.missing += [attempt.error for attempt in lost if attempt.error is not None]
+
+    def _give_up(self, line: Line, error: DcmnetError) -> Procedure[None]:
+        """Nothing of what waits is sent, nor of what has not been looked for yet and would wait here."""
+        while self._feed.more:
+            for instance in (yield from self._scan()):
+                line.add(instance)
+        yield from self._outcomes.failed(line.take_all(), error)
+
+    # ------------------------------------------------------------------ one association
+
+    def _association(self, line: Line, attempt: _Attempt) -> Spawn:
+        core = self._job.new_core()
+        return Spawn(core, self._attempt(core, line, attempt))
+
+    def _attempt(self, core: AssociationCore, line: Line, attempt: _Attempt) -> Procedure[None]:
+        try:
+            yield from closing(core, self._send_over(core, line, attempt))
+        except InputFileError:
+            line.give_back(attempt.unanswered)
+        except (AssociationError, DeadlineExceeded, ProtocolError) as error:
+            attempt.error = error
+
+    def _send_over(self, core: AssociationCore, line: Line, attempt: _Attempt) -> Procedure[None]:
+        job = self._job
+        request = build_request(job.request(line.contexts))
+        yield from association.establish(core, job.host, job.port, request, job.tls)
+        _check_identity(job, core)
+        attempt.number = yield Call(self._count, (len(line.contexts),))
+        if job.max_send_pdu_length:
+            core.limit_sending(job.max_send_pdu_length)
+        if job.on_association is not None:
+            yield Call(job.on_association, (core,))
+        pipeline = Pipeline(core, job, self._outcomes, self._feed, line, attempt.number)
+        try:
+            yield from pipeline.run()
+        except DcmnetError:
+            attempt.unanswered = pipeline.under_way
+            raise
+        if core.upper_layer.established:
+            yield from self._end(core)
+
+    def _count(self, contexts: int) -> int:
+        """One association more; its number."""
+        self._report.associations += 1
+        self._report.contexts += contexts
+        return self._report.associations
+
+    def _end(self, core: AssociationCore) -> Procedure[None]:
+        job = self._job
+        if job.on_end is not None:
+            yield Call(job.on_end, (core,))
+        try:
+            yield from association.abort(core) if job.abort else association.release(core)
+        except (AssociationError, DeadlineExceeded, ProtocolError) as error:
+            self._report.endings.append(error)  # every object has its answer by now
+
+
+def _check_identity(job: Transfer, core: AssociationCore) -> None:
+    """Raise where a positive response to the user identity was asked for and none came (PS3.7 D.3.3.7)."""
+    asked = job.user_identity is not None and job.user_identity.positive_response_requested
+    if asked and core.agreed.user_identity_response is None:
+        raise AssociationError(
+            "User Identity Negotiation failed: a positive response was requested, and none received"
         )
-    except (AssociationError, DeadlineExceeded, ProtocolError) as error:
-        return _Lost(error)
-    return lost
 
 
 def store_source(
@@ -245,250 +366,23 @@ def store_source(
         NoPresentationContext: No accepted presentation context fits it.
     """
     opener = DataSetOpener()
-    return (yield from _closing_files(opener, _store_source(core, opener, source, priority)))
+    return (yield from closing_files(opener, _store_source(core, opener, source, priority)))
 
 
 def _store_source(
     core: AssociationCore, opener: DataSetOpener, source: Source, priority: Priority
 ) -> Procedure[CStoreRSP]:
-    instance, context, opened = yield Call(_look_and_open, (core.agreed, opener, source))
-    uid, payload = instance.sop_instance_uid, opened.payload
+    instance, context, payload = yield Call(_look_and_open, (core.agreed, opener, source))
+    uid = instance.sop_instance_uid
     try:
         return (yield from scu.store(core, context, uid, payload, priority=priority))
     except InputFileError as error:
-        raise _named(error, instance.name) from error
+        raise named_error(error, instance.name) from error
 
 
 def _look_and_open(
     agreed: Negotiated, opener: DataSetOpener, source: Source
-) -> tuple[Instance, AcceptedContext, OpenDataSet]:
+) -> tuple[Instance, AcceptedContext, Payload]:
     instance = describe(source)
     context = choose_context(agreed, instance)
     return instance, context, opener.open(instance, context.transfer_syntax)
-
-
-def _named(error: DcmnetError, name: str) -> DcmnetError:
-    """The error with the file's name: who reads the file knows a descriptor, and no name."""
-    if not isinstance(error, InputFileError):
-        return error
-    named = InputFileError(name, error.why)
-    named.__cause__ = error
-    return named
-
-
-def _closing_files(opener: DataSetOpener, procedure: Procedure[T]) -> Procedure[T]:
-    """Run a procedure, then close what it opened last."""
-    try:
-        result = yield from procedure
-    except GeneratorExit:
-        raise  # nobody is left to carry out an effect: the file goes with the last reference to it
-    except BaseException:
-        yield Call(opener.close)
-        raise
-    yield Call(opener.close)
-    return result
-
-
-def _describe_all(job: Transfer, report: Report) -> Procedure[list[Instance]]:
-    if job.dicomdir:
-        from dcmnet.storage import dicomdir  # few transfers have one
-
-        found = dicomdir.find_files(job.sources)
-    else:
-        found = find_files(job.sources, recurse=job.recurse, pattern=job.pattern)
-    instances: list[Instance] = []
-    while (item := (yield Next(found))) is not None:
-        source, in_folder = item
-        try:
-            instance, former = yield Call(_describe, (source, job))
-        except InputFileError as error:
-            yield from _cannot_send(
-                job, report, error, pass_over=in_folder and isinstance(error, ForeignFile)
-            )
-        else:
-            if former is None:
-                instances.append(instance)
-            else:
-                report.former.append(former)
-    return instances
-
-
-def _describe(source: Source, job: Transfer) -> tuple[Instance, StoreResult | None]:
-    if isinstance(source, InputFileError):
-        raise source
-    instance = describe(source, meta=job.meta, bare=job.bare, uid_checks=job.uid_checks)
-    return instance, None if job.former is None else job.former(instance)
-
-
-def _cannot_send(job: Transfer, report: Report, error: InputFileError, *, pass_over: bool) -> Procedure[None]:
-    if not pass_over:
-        yield from _record(job, report, StoreResult(name=error.name, error=error))
-        return
-    report.skipped.append((error.name, str(error)))
-    if job.on_skipped is not None:
-        yield Call(job.on_skipped, (error.name, str(error)))
-
-
-def _send_plan(
-    core: AssociationCore,
-    contexts: list[ProposedContext],
-    pending: deque[Instance],
-    job: Transfer,
-    report: Report,
-) -> Procedure[_Lost | None]:
-    request = build_request(job.request(contexts))
-    yield from association.establish(core, job.host, job.port, request, job.tls)
-    _check_identity(job, core)
-    report.associations += 1
-    report.contexts += len(contexts)
-    if job.max_send_pdu_length:
-        core.limit_sending(job.max_send_pdu_length)
-    if job.on_association is not None:
-        yield Call(job.on_association, (core,))
-    opener = DataSetOpener(job.proposal.encoding)
-    lost = yield from _closing_files(opener, _send_pending(core, opener, pending, job, report))
-    if core.upper_layer.established:
-        yield from _end(core, job, report)
-    return lost
-
-
-def _check_identity(job: Transfer, core: AssociationCore) -> None:
-    """Raise where a positive response to the user identity was asked for and none came (PS3.7 D.3.3.7)."""
-    asked = job.user_identity is not None and job.user_identity.positive_response_requested
-    if asked and core.agreed.user_identity_response is None:
-        raise AssociationError(
-            "User Identity Negotiation failed: a positive response was requested, and none received"
-        )
-
-
-def _send_pending(
-    core: AssociationCore, opener: DataSetOpener, pending: deque[Instance], job: Transfer, report: Report
-) -> Procedure[_Lost | None]:
-    ready: list[_Prepared] = []
-    while pending:
-        instance = pending[0]
-        result = yield from _send_one(core, opener, pending, ready, job, report.associations)
-        if job.on_result is not None and not (ready and ready[0].opened):
-            yield Call(opener.close)  # so that the hook may move or delete the file
-        ended = result.error is not None and not core.upper_layer.established
-        if ended and result.error is not None and not isinstance(result.error, InputFileError):
-            pending.appendleft(instance)
-            return _Lost(result.error, unanswered=1)
-        yield from _record(job, report, result)
-        if ended:
-            return None
-        if job.halt and not result.ok:
-            why = f"not sent: the transfer stopped when {result.name} was not stored"
-            yield Call(opener.close)  # the next one may be prepared
-            yield from _give_up(job, report, pending, DcmnetError(why))
-    return None
-
-
-class _Prepared(NamedTuple):
-    """An object that can be sent at once, or why it cannot."""
-
-    context: AcceptedContext | None = None
-    opened: OpenDataSet | None = None
-    error: DcmnetError | None = None
-
-
-def _prepare(
-    core: AssociationCore,
-    instance: Instance,
-    open_data_set: Callable[[Instance, str], OpenDataSet],
-    decompress: Decompress,
-) -> Procedure[_Prepared]:
-    try:
-        context = choose_context(core.agreed, instance, decompress)
-        opened: OpenDataSet = yield Call(open_data_set, (instance, context.transfer_syntax))
-    except HARMLESS as error:
-        return _Prepared(error=error)
-    return _Prepared(context, opened)
-
-
-def _prepare_ahead(
-    core: AssociationCore,
-    opener: DataSetOpener,
-    instance: Instance,
-    ready: list[_Prepared],
-    decompress: Decompress,
-) -> Procedure[None]:
-    """Prepare the next object while the peer deals with the one before; that one's file is closed."""
-    ready.append((yield from _prepare(core, instance, opener.open_ahead, decompress)))
-
-
-def _end(core: AssociationCore, job: Transfer, report: Report) -> Procedure[None]:
-    if job.on_end is not None:
-        yield Call(job.on_end, (core,))
-    try:
-        yield from association.abort(core) if job.abort else association.release(core)
-    except (AssociationError, DeadlineExceeded, ProtocolError) as error:
-        report.endings.append(error)  # every object has its answer by now
-
-
-def _send_one(
-    core: AssociationCore,
-    opener: DataSetOpener,
-    pending: deque[Instance],
-    ready: list[_Prepared],
-    job: Transfer,
-    number: int,
-) -> Procedure[StoreResult]:
-    """Send the first of what is pending; `ready` holds it where it is prepared, and then the one behind."""
-    instance = pending.popleft()
-    if job.on_sending is not None:
-        yield Call(job.on_sending, (instance,))
-    decompress = job.proposal.decompress
-    if ready:
-        context, opened, error = ready.pop()
-    else:
-        context, opened, error = yield from _prepare(core, instance, opener.open, decompress)
-    if context is None or opened is None:
-        return _result_of(instance, association=number, error=error)
-    if job.on_request is not None:
-        yield Call(job.on_request, (instance, context, core.message_ids.upcoming))
-    uid, payload = instance.sop_instance_uid, opened.payload
-    following = _prepare_ahead(core, opener, pending[0], ready, decompress) if pending else None
-    try:
-        response = yield from scu.store(
-            core, context, uid, payload, priority=job.priority, meanwhile=following
-        )
-    except (*HARMLESS, AssociationError, DeadlineExceeded, ProtocolError) as failure:
-        return _result_of(instance, association=number, error=_named(failure, instance.name))
-    return _result_of(
-        instance,
-        association=number,
-        context_id=context.context_id,
-        transfer_syntax=context.transfer_syntax,
-        size=len(payload),
-        status=response.status,
-        comment=response.error_comment,
-    )
-
-
-def _give_up(
-    job: Transfer, report: Report, pending: deque[Instance], error: DcmnetError, unanswered: int = 0
-) -> Procedure[None]:
-    """Everything pending fails with `error`; the first `unanswered` of it over the last association."""
-    while pending:
-        number = report.associations if unanswered > 0 else 0
-        unanswered -= 1
-        yield from _record(job, report, _result_of(pending.popleft(), association=number, error=error))
-
-
-def _record(job: Transfer, report: Report, result: StoreResult) -> Procedure[None]:
-    report.results.append(result)
-    if job.on_result is not None:
-        yield Call(job.on_result, (result,))
-
-
-def _result_of(instance: Instance, **outcome: Any) -> StoreResult:
-    return StoreResult(
-        name=instance.name,
-        sop_class_uid=instance.sop_class_uid,
-        sop_instance_uid=instance.sop_instance_uid,
-        original_transfer_syntax=instance.transfer_syntax,
-        file_length=instance.offset + instance.size,
-        file_modified=instance.modified,
-        **outcome,
-    )

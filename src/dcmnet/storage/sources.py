@@ -18,7 +18,7 @@ from dcmnet import dataset
 from dcmnet._records import dataclass, replace
 from dcmnet.dataset import Encoding
 from dcmnet.errors import InputFileError
-from dcmnet.limits import READ_AHEAD_LENGTH, Tolerance
+from dcmnet.limits import READ_AHEAD_LENGTH, SMALL_DATA_SET_LENGTH, Tolerance
 from dcmnet.payload import FileRange, Payload
 from dcmnet.registry.sop_classes import is_storage
 from dcmnet.registry.transfer_syntaxes import is_implicit, is_transfer_syntax
@@ -97,9 +97,9 @@ class OpenDataSet:
 
 
 class DataSetOpener:
-    """Opens one data set after the other, and closes the last one with the same call.
+    """Opens one data set after the other, and reads those that are not too large.
 
-    What opens and closes files runs in a thread of its own where a face is asynchronous: one turn does both.
+    What is read is closed at once; what is not stays open until the next one is opened, or `close`.
 
     Args:
         encoding: How data sets are encoded that do not go out as they are.
@@ -112,26 +112,37 @@ class DataSetOpener:
         self._opened: OpenDataSet | None = None
         self._buffer = bytearray()
 
-    def open(self, instance: Instance, transfer_syntax: str) -> OpenDataSet:
-        """Close the data set before, and open this one; arguments and errors as for `open_data_set`."""
-        self.close()
-        self._opened = open_data_set(instance, transfer_syntax, self._encoding)
-        return self._opened
+    def open(self, instance: Instance, transfer_syntax: str) -> Payload:
+        """Close the data set before, and open this one; arguments and errors as for `open_data_set`.
 
-    def open_ahead(self, instance: Instance, transfer_syntax: str) -> OpenDataSet:
-        """Open as `open` does, and read what is not too large: its bytes can leave as soon as they may."""
-        opened = self.open(instance, transfer_syntax)
+        Returns:
+            The encoded data set. One that was read and is no small one is valid until the next such one.
+        """
+        self.close()
+        opened = open_data_set(instance, transfer_syntax, self._encoding)
         payload = opened.payload
-        if isinstance(payload, FileRange) and payload.count <= READ_AHEAD_LENGTH and hasattr(os, "preadv"):
-            if len(self._buffer) < payload.count:
-                self._buffer = bytearray(payload.count)
-            view = memoryview(self._buffer)[: payload.count]
-            with contextlib.suppress(
-                OSError
-            ):  # who sends it will say what is wrong, as of a file that is short
-                if os.preadv(payload.fd, [view], payload.offset) == payload.count:
-                    opened.payload = view
-        return opened
+        if not isinstance(payload, FileRange):
+            return payload
+        if payload.count <= READ_AHEAD_LENGTH and (data := self._read(payload)) is not None:
+            opened.close()
+            return data
+        self._opened = opened
+        return payload
+
+    def _read(self, part: FileRange) -> Payload | None:
+        """The bytes; None where they cannot be had: who sends them will say what is wrong with the file."""
+        if not hasattr(os, "preadv"):
+            return None
+        try:
+            if part.count <= SMALL_DATA_SET_LENGTH:
+                data = os.pread(part.fd, part.count, part.offset)
+                return data if len(data) == part.count else None
+            if len(self._buffer) < part.count:
+                self._buffer = bytearray(part.count)
+            view = memoryview(self._buffer)[: part.count]
+            return view if os.preadv(part.fd, [view], part.offset) == part.count else None
+        except OSError:
+            return None
 
     def close(self) -> None:
         """Close the last data set; nothing happens when there is none."""

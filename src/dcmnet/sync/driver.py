@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -13,21 +14,25 @@ from dcmnet._net.pacing import Pace
 from dcmnet._net.readiness import Waiter, Wake
 from dcmnet._net.transfer import Gatherer, address_text, prepare, reason_text, rest_after, send_some
 from dcmnet.errors import AssociationAborted, DeadlineExceeded, TransportClosed
-from dcmnet.limits import REST_AFTER
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.effects import (
     Call,
     Close,
     Connect,
     Effect,
+    Finished,
+    Join,
     Next,
     Procedure,
     Receive,
     Send,
     Spawn,
+    Start,
     Store,
+    Together,
     Wait,
 )
+from dcmnet.sync.beside import Beside
 
 if TYPE_CHECKING:
     from dcmnet._net.tls import TLSSocket
@@ -44,6 +49,7 @@ class Driver:
         wake: Set when the server stops; the association is aborted then.
         family: Address family of `Connect`, AF_UNSPEC for any.
         pace: How fast to send, together with all that share it; None for as fast as the peer takes it.
+        turn: Held while a handler is called, where the drivers of one transfer share it.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class Driver:
         wake: Wake | None = None,
         family: int = socket.AF_UNSPEC,
         pace: Pace | None = None,
+        turn: threading.RLock | None = None,
     ) -> None:
         self._core = core
         self._upper_layer = core.upper_layer
@@ -66,15 +73,20 @@ class Driver:
         self._send_error: OSError | None = None
         self._out_of_step = False
         self._answer_due = False
+        self._beside: Beside | None = None
+        self._turn = turn
         self._actions: dict[type, Callable[[Any], Any]] = {
             Connect: self._connect,
             Send: self._send,
             Receive: self._receive,
             Store: _store,
-            Call: _call,
+            Call: _call if turn is None else self._call_in_turn,
+            Start: self._start,
+            Join: self._join,
             Next: _next,
             Spawn: self._spawn,
             Wait: _wait,
+            Together: self._together,
             Close: self._close,
         }
         if pace is not None:
@@ -132,6 +144,35 @@ class Driver:
     def _spawn(self, effect: Spawn) -> Any:
         driver = Driver(effect.core, wake=self._wake, family=self._family, pace=self._pace)
         return driver.run(effect.procedure)
+
+    def _together(self, effect: Together) -> None:
+        turn = threading.RLock()
+        drivers = [
+            Driver(spawn.core, wake=self._wake, family=self._family, pace=self._pace, turn=turn)
+            for spawn in effect.spawns
+        ]
+        run_together(
+            [partial(each.run, spawn.procedure) for each, spawn in zip(drivers, effect.spawns, strict=True)],
+            [each.interrupt for each in drivers],
+        )
+
+    # ------------------------------------------------------------------ calls
+
+    def _call_in_turn(self, effect: Call) -> Any:
+        assert self._turn is not None
+        with self._turn:
+            return _call(effect)
+
+    def _start(self, effect: Start) -> None:
+        if self._beside is None:
+            assert self._waiter is not None
+            self._beside = Beside(self._core.serves, call)
+            self._waiter.heed(self._beside.wake)
+        self._beside.start(effect)
+
+    def _join(self, _: Join) -> Finished:
+        assert self._beside is not None
+        return self._beside.join()
 
     # ------------------------------------------------------------------ the connection
 
@@ -197,6 +238,8 @@ class Driver:
             raise
 
     def _close(self, _: Close) -> None:
+        if self._beside is not None:
+            self._beside.close()
         if self._sock is not None:
             self._sock.close()
             self._sock = None
@@ -235,13 +278,14 @@ class Driver:
         if self._upper_layer.abort_ahead():  # it came together with what is being answered
             return False
         room = self._upper_layer.get_buffer()
-        ready = self._waiter.wait(write=True, read=len(room) > 0, timeout=_until(deadline))
+        timeout = None if deadline is None else deadline - time.monotonic()
+        ready = self._waiter.wait(write=True, read=len(room) > 0, timeout=timeout)
         if ready.readable:
             self._fill(room)
             if self._upper_layer.closing or self._upper_layer.abort_ahead():
                 return False
         if ready.woken:
-            self._stopped()
+            self._woken()
         if deadline is not None and not ready.writable and time.monotonic() >= deadline:
             raise DeadlineExceeded("write", self._core.timeouts.write)
         return True
@@ -279,6 +323,8 @@ class Driver:
 
     def _receive(self, effect: Receive) -> Any:
         upper_layer = self._upper_layer
+        if (finished := self._finished()) is not None:
+            return finished
         event = upper_layer.next_event()
         if event is not None or upper_layer.closing:
             return event
@@ -289,6 +335,8 @@ class Driver:
         while event is None and not upper_layer.closing:
             if wait_first:
                 self._wait_to_receive(limit)
+                if (finished := self._finished()) is not None:
+                    return finished
             wait_first = not self._fill(upper_layer.get_buffer())
             event = upper_layer.next_event()
             if event is None and not upper_layer.closing and self._time_is_up(limit, effect):
@@ -322,16 +370,12 @@ class Driver:
     def _wait_to_receive(self, limit: float | None) -> None:
         assert self._waiter is not None
         deadline = _earliest(limit, self._upper_layer.deadline)
-        if deadline is None or deadline - time.monotonic() > REST_AFTER:
-            ready = self._waiter.wait(timeout=REST_AFTER)
-            if not any(ready):
-                self._upper_layer.rest()
-                self._gatherer.rest()
-                ready = self._waiter.wait(timeout=_until(deadline))
-        else:
-            ready = self._waiter.wait(timeout=_until(deadline))
-        if ready.woken:
-            self._stopped()
+        timeout = None if deadline is None else deadline - time.monotonic()
+        if self._waiter.wait(timeout=timeout).woken:
+            self._woken()
+
+    def _finished(self) -> Finished | None:
+        return None if self._beside is None else self._beside.take()
 
     def _time_is_up(self, limit: float | None, effect: Receive) -> bool:
         """Look at the clock, also when bytes keep coming: True when a timer of the Upper Layer ran out.
@@ -353,15 +397,51 @@ class Driver:
         if self._upper_layer.has_output:
             self._send(Send(self._upper_layer.output()))
 
+    def _woken(self) -> None:
+        if self._wake is not None and self._wake.is_set:
+            self._stopped()
+        if self._beside is not None:
+            self._beside.wake.clear()
+
     def _stopped(self) -> None:
-        assert self._waiter is not None
+        assert self._waiter is not None and self._wake is not None
+        self._waiter.ignore(self._wake)
         self._wake = None  # said once: the abort that follows may take its time
-        self._waiter.ignore_wake()
         raise AssociationAborted(0, 0, locally=True)
 
 
 def _secured(sock: socket.socket) -> socket.socket:
     return sock  # plain TCP was asked for
+
+
+def run_together(runs: list[Callable[[], Any]], interrupts: list[Callable[[], None]]) -> None:
+    """Run each in a thread of its own; when one raises, or Ctrl-C comes, interrupt the others, then raise."""
+    errors: list[BaseException] = []
+
+    def run(one: Callable[[], Any]) -> None:
+        try:
+            one()
+        except BaseException as error:
+            errors.append(error)
+            interrupt()
+
+    def interrupt() -> None:
+        for each in interrupts:
+            each()
+
+    threads = [threading.Thread(target=run, args=(one,), name="dcmnet-association") for one in runs]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            thread.join()
+    except BaseException:
+        interrupt()
+        for thread in threads:
+            thread.join()
+        raise
+    if errors:
+        raise errors[0]
 
 
 def _store(effect: Store) -> None:
@@ -400,10 +480,6 @@ def _earliest(first: float | None, second: float | None) -> float | None:
     if first is None or second is None:
         return first if second is None else second
     return min(first, second)
-
-
-def _until(deadline: float | None) -> float | None:
-    return None if deadline is None else deadline - time.monotonic()
 
 
 def _share(deadline: float | None, addresses: int) -> float | None:

@@ -120,6 +120,11 @@ class UpperLayer:
         """True when `output` has something to send."""
         return bool(self._output)
 
+    @property
+    def has_input(self) -> bool:
+        """True when bytes have arrived that no event has brought yet: the next one comes soon."""
+        return self._reader.in_pdu
+
     def output(self) -> list[bytes]:
         """Bytes to be sent now, in order; they are handed out once."""
         output, self._output = self._output, []
@@ -155,10 +160,6 @@ class UpperLayer:
     def get_buffer(self) -> memoryview:
         """Room for received bytes. Views that events brought before are released by this call."""
         return self._reader.get_buffer()
-
-    def rest(self) -> None:
-        """Nothing has come for a while: give the receive buffer up until something does."""
-        self._reader.rest()
 
     def bytes_received(self, count: int, now: float) -> None:
         """`count` bytes have been written to the start of the last `get_buffer()`."""

@@ -1,0 +1,320 @@
+"""The objects that go over one association, with as many requests under way as were negotiated.
+
+With a window of one this is the lockstep of request and response. The next objects are opened and read, and
+more are looked for, while responses are due.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from dcmnet.acse import AcceptedContext
+from dcmnet.dimse.messages import CStoreRQ
+from dcmnet.dimse.stream import fragment_message
+from dcmnet.errors import DcmnetError, InputFileError
+from dcmnet.limits import MAX_WINDOW, SCAN_STEP, SEND_BATCH_LENGTH, SMALL_DATA_SET_LENGTH
+from dcmnet.payload import FileRange, Payload
+from dcmnet.procedures.association import HARMLESS, AssociationCore, send_message
+from dcmnet.procedures.effects import Call, Procedure, Send
+from dcmnet.procedures.scu import next_response
+from dcmnet.storage.feed import Feed, Line, Scanned
+from dcmnet.storage.planning import choose_context
+from dcmnet.storage.report import Report, StoreResult
+from dcmnet.storage.sources import DataSetOpener, Instance
+
+if TYPE_CHECKING:
+    from dcmnet.storage.scu import Transfer
+
+T = TypeVar("T")
+
+
+class Prepared(NamedTuple):
+    """An object that can be sent at once."""
+
+    instance: Instance
+    context: AcceptedContext
+    payload: Payload
+
+
+class Unusable(NamedTuple):
+    """An object that cannot be sent, and why."""
+
+    instance: Instance
+    error: DcmnetError
+
+
+class Outcomes:
+    """Tells what came of each object: once, to the report and to the hook."""
+
+    def __init__(self, job: Transfer, report: Report) -> None:
+        self._job = job
+        self._report = report
+
+    def scanned(self, found: Iterable[Scanned]) -> Procedure[list[Instance]]:
+        """Tell what will not be sent of what was found; returns the rest."""
+        instances = []
+        for instance, former, error, skipped in found:
+            if error is not None:
+                yield from self._unusable(error, skipped)
+            elif former is not None:
+                self._report.former.append(former)
+            elif instance is not None:
+                instances.append(instance)
+        return instances
+
+    def _unusable(self, error: InputFileError, skipped: bool) -> Procedure[None]:
+        if not skipped:
+            yield from self.record(StoreResult(name=error.name, error=error))
+            return
+        self._report.skipped.append((error.name, str(error)))
+        if self._job.on_skipped is not None:
+            yield Call(self._job.on_skipped, (error.name, str(error)))
+
+    def failed(
+        self, instances: Iterable[Instance], error: DcmnetError, association: int = 0
+    ) -> Procedure[None]:
+        """None of these was answered."""
+        for instance in instances:
+            why = named_error(error, instance.name)
+            yield from self.record(result_of(instance, association=association, error=why))
+
+    def record(self, result: StoreResult) -> Procedure[None]:
+        """One object is done with."""
+        self._report.results.append(result)
+        if self._job.on_result is not None:
+            yield Call(self._job.on_result, (result,))
+
+
+class Pipeline:
+    """Sends what waits in a line over one association.
+
+    Args:
+        core: The association, established.
+        job: The transfer.
+        outcomes: Who is told what came of each object.
+        feed: Where more is found.
+        line: What waits.
+        number: Which of the transfer's associations this is.
+    """
+
+    def __init__(
+        self, core: AssociationCore, job: Transfer, outcomes: Outcomes, feed: Feed, line: Line, number: int
+    ) -> None:
+        self._core = core
+        self._job = job
+        self._outcomes = outcomes
+        self._feed = feed
+        self._line = line
+        self._number = number
+        self._window = min(core.agreed.max_invoked or MAX_WINDOW, MAX_WINDOW)
+        self._opener = DataSetOpener(job.proposal.encoding)
+        self._ready: deque[Prepared | Unusable] = deque()
+        self._outstanding: dict[int, tuple[Instance, AcceptedContext, int]] = {}
+        self._ended = False
+
+    def run(self) -> Procedure[None]:
+        """Send until nothing waits any more, and everything is answered.
+
+        Raises:
+            InputFileError: A file failed in the middle of its message, and has its result.
+            AssociationError: The association ended. What was not sent waits in the line again.
+        """
+        try:
+            yield from closing_files(self._opener, self._run())
+        finally:
+            self._line.give_back([each.instance for each in self._ready])
+
+    @property
+    def under_way(self) -> list[Instance]:
+        """What was sent and has not been answered for, in order."""
+        return [instance for instance, _, _ in self._outstanding.values()]
+
+    def _run(self) -> Procedure[None]:
+        while True:
+            while len(self._outstanding) < self._window and not (self._line.stopped or self._ended):
+                if not self._ready and not (yield from self._prepare()):
+                    break
+                yield from self._send_ready()
+            if not self._outstanding:
+                return
+            if not (self._ready or self._ended):
+                yield from self._prepare()  # while the answers are due
+            yield from self._take_answers()
+
+    # ------------------------------------------------------------------ getting ready
+
+    def _prepare(self) -> Procedure[bool]:
+        """Open and read what comes next; False when there is nothing."""
+        line = self._line
+        while self._feed.more and line.wants_more:
+            found: list[Scanned] = yield Call(self._feed.scan, (SCAN_STEP,))
+            instances = yield from self._outcomes.scanned(found)
+            for instance in instances:
+                line.add(instance)
+            if instances and self._job.on_found is not None:
+                yield Call(self._job.on_found, (instances,))
+        taken = [] if line.stopped else line.take(self._window, SEND_BATCH_LENGTH)
+        if taken:
+            prepared: list[Prepared | Unusable] = yield Call(self._open_all, (taken,))
+            self._ready.extend(prepared)
+        return bool(taken)
+
+    def _open_all(self, instances: list[Instance]) -> list[Prepared | Unusable]:
+        return [self._open(instance) for instance in instances]
+
+    def _open(self, instance: Instance) -> Prepared | Unusable:
+        try:
+            context = choose_context(self._core.agreed, instance, self._job.proposal.decompress)
+            return Prepared(instance, context, self._opener.open(instance, context.transfer_syntax))
+        except HARMLESS as error:
+            return Unusable(instance, error)
+
+    # ------------------------------------------------------------------ sending
+
+    def _send_ready(self) -> Procedure[None]:
+        """Send what is ready, as far as the window goes; small objects leave together."""
+        parts: list[Payload] = []
+        while self._ready and len(self._outstanding) < self._window and not self._line.stopped:
+            prepared = self._ready.popleft()
+            if self._job.on_sending is not None:
+                yield Call(self._job.on_sending, (prepared.instance,))
+            if isinstance(prepared, Unusable):
+                yield from self._fail(prepared.instance, prepared.error)
+            elif _is_small(prepared.payload):
+                parts += yield from self._small_message(prepared)
+            else:
+                yield from self._send(parts)
+                parts = []
+                yield from self._send_alone(prepared)
+        yield from self._send(parts)
+
+    def _small_message(self, prepared: Prepared) -> Procedure[list[Payload]]:
+        """The whole message, to be sent with others."""
+        context, payload = prepared.context, prepared.payload
+        request = yield from self._request(prepared)
+        try:
+            batches = fragment_message(
+                context.context_id, request, payload, self._core.agreed.max_pdu_length_to_send
+            )
+            return [part for batch in batches for part in batch]
+        except HARMLESS as error:
+            self._forget(request)
+            yield from self._fail(prepared.instance, error)
+            return []
+
+    def _send(self, parts: list[Payload]) -> Procedure[None]:
+        if parts and not self._ended:
+            self._core.upper_layer.data_request()
+            self._core.busy = True
+            self._ended = not (yield Send(parts))
+
+    def _send_alone(self, prepared: Prepared) -> Procedure[None]:
+        context, payload = prepared.context, prepared.payload
+        request = yield from self._request(prepared)
+        failure: DcmnetError | None = None
+        self._core.busy = False  # so that it tells, if this fails, whether a part of it has left
+        try:
+            self._ended = not (yield from send_message(self._core, context.context_id, request, payload))
+        except HARMLESS as error:
+            failure = error
+        if isinstance(payload, FileRange):
+            yield Call(self._opener.close)
+        if failure is not None:
+            self._forget(request)
+            yield from self._fail(prepared.instance, failure)
+            if self._core.busy:
+                raise failure
+        self._core.busy = bool(self._outstanding)
+
+    def _request(self, prepared: Prepared) -> Procedure[CStoreRQ]:
+        core, instance, context = self._core, prepared.instance, prepared.context
+        if self._job.on_request is not None:
+            yield Call(self._job.on_request, (instance, context, core.message_ids.upcoming))
+        request = CStoreRQ(
+            message_id=core.message_ids.next(),
+            affected_sop_class_uid=context.abstract_syntax,
+            affected_sop_instance_uid=instance.sop_instance_uid,
+            priority=self._job.priority,
+        )
+        core.message_ids.add(request)
+        self._outstanding[request.message_id] = (instance, context, len(prepared.payload))
+        return request
+
+    def _forget(self, request: CStoreRQ) -> None:
+        """It was not sent as a whole, and will have no answer."""
+        del self._outstanding[request.message_id]
+        del self._core.message_ids.outstanding[request.message_id]
+
+    # ------------------------------------------------------------------ answers
+
+    def _take_answers(self) -> Procedure[None]:
+        """Wait for an answer; take those that have come with it."""
+        core = self._core
+        while True:
+            response = yield from next_response(core)
+            instance, context, size = self._outstanding.pop(response.message_id_being_responded_to)
+            core.busy = bool(self._outstanding)
+            result = result_of(
+                instance,
+                association=self._number,
+                context_id=context.context_id,
+                transfer_syntax=context.transfer_syntax,
+                size=size,
+                status=response.status,
+                comment=response.error_comment,
+            )
+            yield from self._outcomes.record(result)
+            if not result.ok:
+                self._judge(instance)
+            if not (self._outstanding and core.upper_layer.has_input):
+                return
+
+    def _fail(self, instance: Instance, error: DcmnetError) -> Procedure[None]:
+        yield from self._outcomes.failed((instance,), error, self._number)
+        self._judge(instance)
+
+    def _judge(self, instance: Instance) -> None:
+        """An object was not stored: whether to go on."""
+        if self._job.halt and not self._line.stopped:
+            self._line.stopped = f"not sent: the transfer stopped when {instance.name} was not stored"
+
+
+def _is_small(payload: Payload) -> bool:
+    return not isinstance(payload, FileRange) and len(payload) <= SMALL_DATA_SET_LENGTH
+
+
+def result_of(instance: Instance, **outcome: Any) -> StoreResult:
+    """What came of an instance."""
+    return StoreResult(
+        name=instance.name,
+        sop_class_uid=instance.sop_class_uid,
+        sop_instance_uid=instance.sop_instance_uid,
+        original_transfer_syntax=instance.transfer_syntax,
+        file_length=instance.offset + instance.size,
+        file_modified=instance.modified,
+        **outcome,
+    )
+
+
+def named_error(error: DcmnetError, name: str) -> DcmnetError:
+    """The error with the file's name: who reads the file knows a descriptor, and no name."""
+    if not isinstance(error, InputFileError):
+        return error
+    named = InputFileError(name, error.why)
+    named.__cause__ = error
+    return named
+
+
+def closing_files(opener: DataSetOpener, procedure: Procedure[T]) -> Procedure[T]:
+    """Run a procedure, then close what it opened last."""
+    try:
+        result = yield from procedure
+    except GeneratorExit:
+        raise  # nobody is left to carry out an effect: the file goes with the last reference to it
+    except BaseException:
+        yield Call(opener.close)
+        raise
+    yield Call(opener.close)
+    return result
