@@ -19,11 +19,14 @@ from dcmnet.acse import (
     negotiate,
     requestor_contexts,
 )
+from dcmnet.asconfig import Profiles
 from dcmnet.errors import InputFileError, LocalProtocolError, NoPresentationContext
 from dcmnet.storage.planning import Plan, Proposal, choose_context, contexts_for, plan
+from dcmnet.storage.scu import Transfer
 from dcmnet.storage.sources import ForeignFile, Instance
 from dcmnet.ul.pdu import AAssociateAC
 from tests.unit.objects import BIG_ENDIAN, CT, DEFLATED, EXPLICIT, IMPLICIT, JPEG, MR, RLE, write_file
+from tests.unit.profile_texts import FULL
 
 
 def instance(sop_class: str = CT, transfer_syntax: str = EXPLICIT, name: str = "a") -> Instance:
@@ -64,6 +67,17 @@ def test_groups_of_transfer_syntaxes(
     assert groups(step) == expected
     assert {context.abstract_syntax for context in step.contexts} == {CT}
     assert len(step.instances) == len(own)
+
+
+def test_a_profile_says_what_is_proposed_whatever_is_sent() -> None:
+    profile = Profiles(FULL)["UltrasoundOut"]
+    proposal = Proposal.of_profile(profile)
+    assert plan([], proposal) == []
+    instances = [instance(CT), instance(MR, JPEG)]
+    (step,) = plan(instances, proposal)
+    assert tuple(step.contexts) == profile.requestor_policy().contexts
+    assert step.instances == instances
+    assert Transfer(host="", port=1, proposal=proposal).request(step.contexts) == profile.requestor_policy()
 
 
 def test_nothing_needs_nothing() -> None:

@@ -84,10 +84,7 @@ def _send(arguments: Arguments, sources: list[str], proposal: Proposal, session:
 def _proposal(arguments: Arguments, log: Logger) -> Proposal:
     profile = profiles.chosen_profile(arguments, log)
     if profile is not None:
-        return Proposal(
-            contexts=profile.proposed_contexts(),
-            extended_negotiations=profile.proposed_extended_negotiations(),
-        )
+        return Proposal.of_profile(profile)
     syntaxes = None if arguments.proposed is None else proposed(arguments.proposed)
     return Proposal(transfer_syntaxes=syntaxes, combine=arguments.combine)
 

@@ -18,6 +18,10 @@ from dcmnet.registry.transfer_syntaxes import (
 from dcmnet.storage.sources import ForeignFile, Instance, Source, describe, find_files
 from dcmnet.ul.items import SOPClassExtendedNegotiation
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from dcmnet.asconfig import Profile
+
 
 class Decompress(enum.Enum):
     """Which compressed objects are decompressed for a peer that does not take them as they are.
@@ -60,6 +64,18 @@ class Proposal:
     encoding: Encoding = AS_USUAL
     contexts: tuple[ProposedContext, ...] = ()
     extended_negotiations: tuple[SOPClassExtendedNegotiation, ...] = ()
+
+    @classmethod
+    def of_profile(cls, profile: Profile) -> Proposal:
+        """What an association negotiation profile proposes.
+
+        Raises:
+            ProfileError: It has more than 128 contexts.
+        """
+        return cls(
+            contexts=profile.proposed_contexts(),
+            extended_negotiations=profile.proposed_extended_negotiations(),
+        )
 
 
 _WORKED_OUT = Proposal()
