@@ -84,7 +84,7 @@ def storescp(program: str, port: int, folder: Path, pdu: int) -> list[str]:
     word, options = _split(program)
     number = str(port)
     if word == "raw":
-        return [sys.executable, str(HERE / "raw.py"), "receive", number, str(folder)]
+        return [sys.executable, str(HERE / "raw.py"), *options, "receive", number, str(folder)]
     if word == "canned":
         return [sys.executable, str(HERE / "canned_server.py"), number, str(folder / COUNTS), str(pdu)]
     if word in FACES:
@@ -103,7 +103,7 @@ def storescu(program: str, port: int, folder: Path, pdu: int) -> list[str]:
     word, options = _split(program)
     address = ["127.0.0.1", str(port)]
     if word == "raw":
-        return [sys.executable, str(HERE / "raw.py"), "send", str(port), str(folder)]
+        return [sys.executable, str(HERE / "raw.py"), *options, "send", str(port), str(folder)]
     if word in FACES:
         return _library("storescu", word, str(port), str(folder), str(pdu))
     if word == "pynetdicom":

@@ -80,7 +80,7 @@ def _lockstep_row(batch: Batch, pdu: int, count: int) -> Row:
         ("dcmtk", "dcmnet-aio"),
     ]
     if pdu == 131072:  # there are no PDUs in the raw pair
-        pairs.insert(3, ("raw", "raw"))
+        pairs[3:3] = [("raw", "raw"), ("raw --spin", "raw --spin")]
     if name == "12kB-131072":
         pairs.insert(1, WINDOW)
     title = f"C-STORE, {count} x {batch.name}, PDU {pdu}"
@@ -152,7 +152,7 @@ def _distant_row(quick: bool) -> Row:
 
 def _pynetdicom_row(batch: Batch, quick: bool) -> Row:
     """It is far slower: fewer objects, beside DCMTK with as many."""
-    count = max(1, batch.count // (200 if quick else 20))
+    count = max(1, batch.count // (500 if quick else 50))
     pairs = [(name, name) for name in ("pynetdicom", "dcmtk", "dcmnet")]
     title = f"C-STORE, {count} x {batch.name}, PDU 131072, with pynetdicom"
     return Row(f"pynetdicom-{batch.name}", title, _transfers(pairs, batch, count, 131072), DCMTK)
@@ -194,8 +194,8 @@ def _association_row(count: int, at_once: int) -> Row:
 def _idle_rows(quick: bool) -> Iterator[Row]:
     seconds = 2 if quick else 10
     count = 100 if quick else 1000
-    cells: list[Cell] = [Idle(each, count, seconds) for each in ("dcmnet", "dcmnet-api", "dcmnet-aio")]
-    yield Row("idle", f"{count} idle associations, for {seconds} s", cells)
+    cells: list[Cell] = [Idle(each, count, 2) for each in ("dcmnet", "dcmnet-api", "dcmnet-aio")]
+    yield Row("idle", f"{count} idle associations", cells)
     count = 500 if quick else 5000
     bars = (
         Bar("dcmnet-aio", 15, column="kB each", at_most=True),

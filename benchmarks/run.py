@@ -44,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not row.cells:
             continue
         cells = summed_up(row, measure(row, rounds, _say))
-        document["rows"].append({"name": row.name, "title": row.title, "cells": cells})
+        document["rows"].append(
+            {"name": row.name, "title": row.title, "references": row.references, "cells": cells}
+        )
         print(table(row, cells), flush=True)
         file.write_text(json.dumps(document, indent=1) + "\n")
     _say(f"every measurement: {file}")

@@ -9,6 +9,8 @@ from typing import Any
 
 from benchmarks.cells import Cell
 
+VERDICTS = {True: "ok", False: "below", None: "?"}
+
 
 @dataclass(frozen=True, slots=True)
 class Bar:
@@ -35,13 +37,13 @@ class Bar:
 
     def judge(self, result: dict[str, Any]) -> dict[str, Any]:
         """The bar as it goes into the document; `ok` is None where there is nothing to judge."""
-        value = result["ratios"].get(self.of) if self.of else self._number(result["median"])
+        value = result["ratios"].get(self.of) if self.of else self._measured(result["median"])
         ok = None
         if value is not None:
             ok = value < self.limit if self.at_most else value >= self.limit
-        return {"bar": str(self), "value": value, "ok": ok}
+        return {"bar": str(self), "column": self.column, "value": value, "ok": ok}
 
-    def _number(self, median: dict[str, float]) -> float | None:
+    def _measured(self, median: dict[str, float]) -> float | None:
         return median.get(self.column or next(iter(median), ""))
 
 
@@ -103,8 +105,10 @@ def table(row: Row, cells: Sequence[dict[str, Any]]) -> str:
     head = ["", *names, "min..max", *headings, "bar"]
     lines = [head]
     for cell in cells:
-        numbers = [_number(cell["median"].get(name)) for name in names]
-        spread = f"{_number(cell['range'][0])}..{_number(cell['range'][1])}" if "range" in cell else "-"
+        numbers = [number_text(cell["median"].get(name)) for name in names]
+        spread = (
+            f"{number_text(cell['range'][0])}..{number_text(cell['range'][1])}" if "range" in cell else "-"
+        )
         ratios = [_ratio(cell["ratios"].get(heading)) for heading in headings]
         lines.append([cell["cell"], *numbers, spread, *ratios, _remark(cell)])
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
@@ -116,19 +120,17 @@ def table(row: Row, cells: Sequence[dict[str, Any]]) -> str:
 
 
 def _remark(cell: dict[str, Any]) -> str:
-    bars = [f"{each['bar']} {_VERDICTS[each['ok']]}" for each in cell["bars"]]
+    bars = [f"{each['bar']} {VERDICTS[each['ok']]}" for each in cell["bars"]]
     wrong = [f"INVALID: {cell['invalid'][0]}"] if cell["invalid"] else []
     return "; ".join([*bars, *wrong])
-
-
-_VERDICTS = {True: "ok", False: "below", None: "?"}
 
 
 def _ratio(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _number(value: float | None) -> str:
+def number_text(value: float | None) -> str:
+    """With as many digits as count."""
     if value is None:
         return "-"
     if abs(value) < 1e-9:  # a difference of equal times

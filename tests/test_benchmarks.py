@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from benchmarks import canned, canned_client, canned_server, micro, raw, run
+from benchmarks import canned, canned_client, canned_server, figures, micro, raw, run
 from benchmarks.cells import Cell, Transfer
 from benchmarks.objects import BATCHES, Batch, data_set_start, differences, objects_of
 from benchmarks.programs import Usage
@@ -71,6 +71,15 @@ def test_medians_ranges_ratios_and_bars() -> None:
     assert first["ratios"] == {"of peer": 2.05, "of raw": None}
     assert [each["ok"] for each in first["bars"]] == [True, None, False, True]
     assert [each["ok"] for each in broken["bars"]] == [None]
+    document = {
+        "rows": [{"name": row.name, "title": row.title, "references": row.references, "cells": results}]
+    }
+    assert list(figures.lines(document))[2:] == [
+        "| `made-up` | `ours -> ours` | 300/s, 10.0 ms | 2.05 of peer | "
+        "2 of peer: ok; 0.9 of raw: ?; ms < 10: below; first >= 300: ok |",
+        "| `made-up` | `peer -> peer` | 100/s |  |  |",
+        "| `made-up` | `raw -> raw` | invalid |  | 2 of peer: ? |",
+    ]
     lines = table(row, results).splitlines()
     assert lines[1] == "made-up: numbers"
     assert lines[3].split()[:6] == ["ours", "->", "ours", "300", "10.0", "200..410"]
@@ -78,6 +87,27 @@ def test_medians_ranges_ratios_and_bars() -> None:
         "2 of peer ok; 0.9 of raw ?; ms < 10 below; first >= 300 ok"
     )
     assert lines[5].endswith("2 of peer ?; INVALID: 3 objects: 1.dcm is missing")
+
+
+def test_figures_go_into_a_page(tmp_path: Path) -> None:
+    page, result = tmp_path / "page.md", tmp_path / "result.json"
+    page.write_text(f"before\n{figures.BEGIN}\nold\n{figures.END}\nafter\n")
+    machine = {
+        "system": "X",
+        "processors": 2,
+        "load": [0.5, 1, 1],
+        "python": "3.11.7 (main)",
+        "dcmtk": "$dcmtk $",
+    }
+    result.write_text(json.dumps({"machine": machine, "rounds": 5, "quick": False, "rows": []}))
+    figures.main(str(result), str(page))
+    head, _, rest = page.read_text().partition(f"{figures.BEGIN}\n")
+    assert head == "before\n"
+    assert rest.startswith(
+        "2 processors, loopback, X, Python 3.11.7, dcmtk; rounds: 5; load when it began: 0.5"
+    )
+    assert "old" not in rest and rest.endswith(f"|\n{figures.END}\nafter\n")
+    assert figures.BEGIN in (Path(__file__).parent.parent / "docs/topics/performance.md").read_text()
 
 
 def test_usage_of_a_short_run_comes_off() -> None:
@@ -155,12 +185,13 @@ def test_canned_client_takes_nothing_for_success_but_success() -> None:
             canned.check_response(wrong.ljust(20, b"\0"), len(wrong), 3)
 
 
-def test_raw_pair_moves_files_as_they_are(tmp_path: Path) -> None:
+@pytest.mark.parametrize("spin", [False, True])
+def test_raw_pair_moves_files_as_they_are(spin: bool, tmp_path: Path) -> None:
     sent = objects_of(SMALL, SMALL.count)
     received = tmp_path / "received"
     received.mkdir()
-    with served(raw.receive, str(received)) as port:
-        raw.send(port, str(sent))
+    with served(raw.receive, str(received), spin) as port:
+        raw.send(port, str(sent), spin)
     assert differences(sent, received) == []
     (received / "0.dcm").unlink()
     assert len(differences(sent, received)) == 1
