@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -20,7 +22,7 @@ from dcmnet import (
     StoreResult,
     storage_contexts,
 )
-from dcmnet.cli import logs, sending, storescu
+from dcmnet.cli import identity, logs, sending, storescu
 from dcmnet.cli.parser import parse
 from dcmnet.errors import AssociationAborted, DeadlineExceeded, InputFileError
 from dcmnet.procedures.association import AssociationCore
@@ -33,6 +35,7 @@ from dcmnet.registry.transfer_syntaxes import (
 )
 from dcmnet.storage.part10 import read_file_meta
 from dcmnet.storage.report import Report
+from dcmnet.ul.items import UserIdentityRQ
 from tests.unit.cli_runs import CT, HOST, JPEG, MR, SAMPLE, json_lines, run_cli
 from tests.unit.cli_tools import logs_put_back
 
@@ -335,3 +338,114 @@ def test_as_a_process(archive: StorageSCP) -> None:
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (result.returncode, result.stdout) == (0, "")
     assert "I: Received Store Response (Success)\n" in result.stderr
+
+
+# ---------------------------------------------------------------------- user identity
+
+
+SECRET = "open-sesame"
+
+
+def identity_of(*argv: str) -> UserIdentityRQ | None:
+    arguments = parse(storescu.TOOL, [HOST, "104", "file", *argv])
+    return identity.user_identity(arguments, logging.getLogger("test"))
+
+
+def test_user_identities(tmp_path: Path) -> None:
+    secret, ticket = tmp_path / "secret", tmp_path / "ticket"
+    secret.write_text(f"{SECRET}\r\nsecond line\n")
+    ticket.write_bytes(b"\x01\x02ticket\n")
+    assert identity_of() is None
+    assert identity_of("-usr", "ann") == UserIdentityRQ(1, b"ann")
+    assert identity_of("-usr", "ann", "-rsp") == UserIdentityRQ(1, b"ann", b"", True)
+    for option in (("-pwd", SECRET), ("-pwf", str(secret))):
+        assert identity_of("-usr", "ann", *option) == UserIdentityRQ(2, b"ann", SECRET.encode())
+    assert identity_of("-usr", "ann", "-epw") == UserIdentityRQ(2, b"ann")
+    assert identity_of("-kt", str(ticket), "-rsp") == UserIdentityRQ(3, b"\x01\x02ticket\n", b"", True)
+    assert identity_of("--saml", str(ticket)) == UserIdentityRQ(4, b"\x01\x02ticket\n")
+    assert identity_of("--jwt", str(ticket)) == UserIdentityRQ(5, b"\x01\x02ticket")
+    assert identity_of("-kt", str(ticket), "-usr", "ann") == UserIdentityRQ(1, b"ann")
+
+
+def test_the_password_is_in_no_log(capsys: Capture, archive: StorageSCP) -> None:
+    options = ("-ll", "trace", "--arguments", "-usr", "ann", "-pwd", SECRET)
+    code, out, err = run_cli(capsys, "storescu", *options, HOST, archive.port, CT)
+    assert code == 0
+    assert SECRET not in out + err
+    assert "'--password' '***'" in err
+    assert "W: the password of -pwd shows in the list of processes: -pwf reads it from a file\n" in err
+
+
+def test_an_identity_that_is_not_confirmed(capsys: Capture, archive: StorageSCP) -> None:
+    code, _, err = run_cli(capsys, "storescu", "-usr", "ann", "-rsp", HOST, archive.port, CT)
+    assert code == 1
+    assert "User Identity Negotiation failed: a positive response was requested, and none received" in err
+    assert received(archive) == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "error"),
+    [
+        (("-pwd", "x"), "--password only allowed with --user"),
+        (("-epw",), "--empty-password only allowed with --user"),
+        (("-rsp",), "--pos-response only allowed with --user, --kerberos, --saml or --jwt"),
+        (("-usr", "a", "-pwf", "/nowhere"), "cannot read /nowhere: No such file or directory"),
+        (("-kt", "/dev/null"), "/dev/null is empty"),
+        (("--jwt", "/dev/zero"), "/dev/zero is longer than 65535 bytes"),
+        (("+cl", "3"), "--compression-level only allowed with --propose-deflated or --config-file"),
+        (("+IR", "0"), "Invalid value for option --invent-series (underflow: 0)"),
+    ],
+)
+def test_mistakes_with_files(capsys: Capture, argv: tuple[str, ...], error: str) -> None:
+    code, out, err = run_cli(capsys, "storescu", HOST, "104", CT, *argv)
+    assert (code, out) == (1, "")
+    assert f"\nerror: {error}" in err
+
+
+# ---------------------------------------------------------------------- the rest of DCMTK's options
+
+
+def test_files_get_other_names(capsys: Capture, tmp_path: Path) -> None:
+    for name in ("a", "b", "c", "d"):
+        shutil.copy(CT, tmp_path / name)
+    (tmp_path / "a.done").write_text("mine")
+    with answering(0, 0, 0, 0xA700, 0, 0, 0, 0).start(0) as server:
+        files = [tmp_path / name for name in ("a", "b", "c", "d")]
+        code, _, err = run_cli(capsys, "storescu", "+rn", "-nh", "--repeat", 2, HOST, server.port, *files)
+    assert code == 0xA7
+    found = sorted(path.name for path in tmp_path.iterdir())
+    assert found == ["a", "a.done", "b.bad", "c.done", "d.done"]
+    assert f"E: cannot rename {tmp_path}/a to {tmp_path}/a.done: File exists\n" in err
+
+
+def test_what_was_not_tried_keeps_its_name(capsys: Capture, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        shutil.copy(CT, tmp_path / name)
+    with answering(0xA700).start(0) as server:
+        run_cli(capsys, "storescu", "+rn", HOST, server.port, tmp_path / "a", tmp_path / "b")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.bad", "b"]
+
+
+@pytest.mark.parametrize("option", [("+II",), ("+IR", "1"), ("+IS", "1"), ("+IP", "1")])
+def test_made_up_identities(capsys: Capture, archive: StorageSCP, option: tuple[str, ...]) -> None:
+    code, _, err = run_cli(capsys, "storescu", "-v", *option, HOST, archive.port, CT, CT)
+    assert code == 0
+    assert received(archive) == ["CT", "CT"]
+    assert err.count("I: Inventing Identifying Information:\n") == 2
+    assert err.count("I:   PatientName=DCMNET^TEST_PN_") == 2
+
+
+def test_old_value_representations(capsys: Capture, archive: StorageSCP) -> None:
+    assert run_cli(capsys, "storescu", "-u", HOST, archive.port, CT)[0] == 0
+    assert received(archive) == ["CT"]
+
+
+def test_a_report(capsys: Capture, archive: StorageSCP, tmp_path: Path) -> None:
+    document = tmp_path / "report.json"
+    options = ("-up", "--report-json", document, HOST, archive.port)
+    assert run_cli(capsys, "storescu", *options, CT)[0] == 0
+    code, out, _ = run_cli(capsys, "storescu", "--json", "--resume", document, *options, CT, MR)
+    assert code == 0
+    objects = [each for each in json_lines(out) if each["event"] == "object"]
+    assert [each["file"] for each in objects] == [MR]
+    assert len(json.loads(document.read_text())["objects"]) == 2

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
+from pydicom import config
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID
 
@@ -24,7 +26,7 @@ def write_dicomdir(path: Path, *file_ids: object, unused: int = -1) -> Path:
         record.RecordInUseFlag = 0 if number == unused else 0xFFFF
         record.DirectoryRecordType = "IMAGE"
         if file_id is not None:
-            record.ReferencedFileID = file_id
+            record.add(DataElement(0x00041500, "CS", file_id, validation_mode=config.IGNORE))
         records.append(record)
     directory.DirectoryRecordSequence = records
     directory.file_meta = FileMetaDataset()

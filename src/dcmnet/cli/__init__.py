@@ -18,8 +18,12 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "verify": {
         "echoscu": ("dcmnet.cli.echoscu", "ask a peer whether it speaks DICOM (C-ECHO)"),
     },
+    "administer": {
+        "termscu": ("dcmnet.cli.termscu", "ask a server of DCMTK to shut down"),
+    },
     "send and receive": {
         "storescu": ("dcmnet.cli.storescu", "send DICOM files to a peer (C-STORE)"),
+        "dcmsend": ("dcmnet.cli.dcmsend", "send many DICOM files to a peer, and report (C-STORE)"),
         "storescp": ("dcmnet.cli.storescp", "receive DICOM files and store them"),
     },
     "configure": {

@@ -261,10 +261,10 @@ def config_file(conflicts_with: Iterable[str] = ()) -> Option:
     return Option("-xf", "--config-file", ("filename", "profile"), text, conflicts_with=conflicts)
 
 
-def reporting() -> Section:
-    """`--json` and `--no-progress`; attributes `json`, `no_progress`."""
+def reporting(*more: Option) -> Section:
+    """`--json`, `--no-progress`, and what a tool has besides; attributes `json`, `no_progress`."""
     no_progress = Option("", "--no-progress", (), "show no progress bar on a terminal", beyond_dcmtk=True)
-    return Section("report options", (_JSON, no_progress))
+    return Section("report options", (*more, _JSON, no_progress))
 
 
 def json_reporting() -> Section:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 FAILURES = (AssociationError, DeadlineExceeded, ProtocolError)
 """What an association may fail with."""
 
+DEFAULT_SOCKET_TIMEOUT = 60
+"""Seconds, for tools without `-ts`."""
+
 _CALLED_UNKNOWN = (1, 7)
 _CALLING_UNKNOWN = (1, 3)
 _RESULTS = {
@@ -42,7 +45,8 @@ def timeouts(arguments: Arguments) -> Timeouts:
     Without `-td` the socket's timeout bounds the wait for a message as well, as a blocking socket would.
     """
     # 0 is none, -1 leaves the socket alone, which has none by itself.
-    on_socket = arguments.socket_timeout if arguments.socket_timeout > 0 else None
+    asked = getattr(arguments, "socket_timeout", DEFAULT_SOCKET_TIMEOUT)
+    on_socket = asked if asked > 0 else None
     dimse = arguments.dimse_timeout
     return Timeouts(
         connect=getattr(arguments, "connect_timeout", None),

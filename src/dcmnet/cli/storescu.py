@@ -7,7 +7,7 @@ that was not scanned as a failure, and works out from the files what to propose 
 from __future__ import annotations
 
 from dcmnet._records import replace
-from dcmnet.cli import families
+from dcmnet.cli import families, sending_options
 from dcmnet.cli.options import PORT, Arguments, Integer, Option, Parameter, Section, Tool
 from dcmnet.cli.running import run_tool
 
@@ -19,6 +19,12 @@ EXIT_NOT_STORED = 1
 EXIT_ENDED_EARLY = 10
 
 PROPOSED = tuple(replace(option, default=None) for option in families.proposed_transfer_syntaxes())
+
+
+def _invented(short: str, long: str, of: str, default: int) -> Option:
+    text = f"a new {long.rpartition('-')[2]} after so many {of}"
+    return Option(short, long, ("number",), text, kind=Integer(1), default=default)
+
 
 TOOL = Tool(
     "storescu",
@@ -33,61 +39,25 @@ TOOL = Tool(
         Section(
             "input options",
             (
+                *sending_options.read_formats("any"),
+                *sending_options.scanning(),
                 Option(
-                    "+f",
-                    "--read-file",
+                    "-rn",
+                    "--no-rename",
                     (),
-                    "read DICOM files and bare data sets",
-                    dest="format",
-                    const="any",
-                    default="any",
-                    group="format",
-                ),
-                Option(
-                    "+fo",
-                    "--read-file-only",
-                    (),
-                    "read DICOM files only",
-                    dest="format",
-                    const="file",
-                    group="format",
-                ),
-                Option(
-                    "-f",
-                    "--read-dataset",
-                    (),
-                    "read bare data sets only, without File Meta Information",
-                    dest="format",
-                    const="bare",
-                    group="format",
-                ),
-                Option("+sd", "--scan-directories", (), "send the DICOM files in directories as well"),
-                Option(
-                    "+sp",
-                    "--scan-pattern",
-                    ("pattern",),
-                    "only files of such names, with wildcards",
-                    default="",
-                    requires=("--scan-directories",),
-                ),
-                Option(
-                    "-r",
-                    "--no-recurse",
-                    (),
-                    "stay out of sub-directories",
-                    dest="recurse",
+                    "leave the names of files alone",
+                    dest="rename",
                     const=False,
                     default=False,
-                    group="recurse",
+                    group="rename",
                 ),
                 Option(
-                    "+r",
-                    "--recurse",
+                    "+rn",
+                    "--rename",
                     (),
-                    "go into sub-directories",
-                    dest="recurse",
-                    group="recurse",
-                    requires=("--scan-directories",),
+                    "append .done to the names of files that were stored, .bad to those that were not",
+                    dest="rename",
+                    group="rename",
                 ),
             ),
         ),
@@ -107,8 +77,11 @@ TOOL = Tool(
                 Option("", "--repeat", ("number",), "send each file so often", kind=Integer(1), default=1),
                 Option("", "--abort", (), "abort the association instead of releasing it"),
                 Option("-nh", "--no-halt", (), "go on after a file that was not stored"),
+                Option("-up", "--uid-padding", (), "take blanks off the UIDs of files; it always does"),
             ),
         ),
+        sending_options.user_identity(),
+        sending_options.going_on(),
         Section(
             "proposed transfer syntaxes (without any: those of the files, which go out as they are)",
             (
@@ -120,7 +93,40 @@ TOOL = Tool(
                 ),
             ),
         ),
-        families.reporting(),
+        Section(
+            "encoding of data sets that do not go out as they are",
+            (
+                Option(
+                    "+u",
+                    "--enable-new-vr",
+                    (),
+                    "with the value representations of the standard",
+                    dest="new_vr",
+                    default=True,
+                    group="new_vr",
+                ),
+                Option(
+                    "-u",
+                    "--disable-new-vr",
+                    (),
+                    "OB for those that came late to the standard, in every file with explicit ones",
+                    dest="new_vr",
+                    const=False,
+                    group="new_vr",
+                ),
+                sending_options.compression_level("--propose-deflated", "--config-file"),
+            ),
+        ),
+        Section(
+            "made-up identities, for test data (each of these makes up all of them)",
+            (
+                Option("+II", "--invent-instance", (), "a new SOP Instance UID for every object"),
+                _invented("+IR", "--invent-series", "objects", 100),
+                _invented("+IS", "--invent-study", "series", 50),
+                _invented("+IP", "--invent-patient", "studies", 25),
+            ),
+        ),
+        families.reporting(sending_options.json_report()),
     ),
     exit_codes=(
         ("0", "everything was stored, if need be with a warning"),
@@ -139,6 +145,6 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _work(arguments: Arguments) -> int:
-    from dcmnet.cli.sending import send  # the network, which --help does without
+    from dcmnet.cli.sending import send, storescu  # the network, which --help does without
 
-    return send(arguments)
+    return send(arguments, storescu())

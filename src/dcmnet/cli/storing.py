@@ -1,18 +1,21 @@
-"""What `dcmnet storescu` shows while it sends: log lines, the bar, JSON lines and the totals."""
+"""What the sending tools show while they send: log lines, the bar, JSON lines, reports and the totals."""
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import time
 from collections.abc import Callable
 from logging import INFO, Logger
-from typing import Any
+from typing import Any, NamedTuple
 
 from dcmnet.acse import AcceptedContext
 from dcmnet.cli import networking
 from dcmnet.cli.json_output import JsonLines
 from dcmnet.cli.options import Arguments
 from dcmnet.cli.progress import NoBar, Progressing, is_wanted, progress, totals
+from dcmnet.cli.reporting import Reporter
 from dcmnet.errors import DcmnetError, NoPresentationContext
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.registry.sop_classes import UNKNOWN_PREFIX, prefix_of
@@ -22,27 +25,59 @@ from dcmnet.storage.report import Report, StoreResult
 from dcmnet.storage.sources import Instance
 
 
+class Wording(NamedTuple):
+    """What a tool's log lines say.
+
+    Attributes:
+        message: What a request and a response are called.
+        before: What is said before an association is requested, with its number.
+        after: What is said when it is there.
+        each_file: Whether each file is named before it is sent, or only where details are logged.
+        summary: Whether the summary of the report is logged at the end.
+    """
+
+    message: str
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    each_file: bool = True
+    summary: bool = False
+
+
+STORESCU_WORDING = Wording("Store")
+DCMSEND_WORDING = Wording(
+    "C-STORE",
+    ("starting association #%d", "initializing network ...", "negotiating network association ..."),
+    ("sending SOP instances ...",),
+    each_file=False,
+    summary=True,
+)
+
+
 class Session:
     """One run of the tool.
 
     Args:
         arguments: The command line.
         log: The tool's logger.
-        sources: How many files and directories there are to look into.
+        wording: What it says.
+        reporter: Writes report files.
 
     Attributes:
+        log: The tool's logger.
         started: When the first association was requested, by the monotonic clock; None before.
         seconds: How long the transfer took.
     """
 
-    def __init__(self, arguments: Arguments, log: Logger, *, sources: int) -> None:
+    def __init__(self, arguments: Arguments, log: Logger, wording: Wording, reporter: Reporter) -> None:
+        self.log = self._log = log
         self.started: float | None = None
         self.seconds = 0.0
         self._arguments = arguments
-        self._log = log
+        self._wording = wording
+        self._reporter = reporter
+        self._renaming = Renaming(log, arguments) if getattr(arguments, "rename", False) else None
         self._json = JsonLines() if arguments.json else None
         self._bar: Progressing = NoBar()
-        self._sources = sources
         self._associations = 0
         self._failed = 0
         self._told: DcmnetError | None = None
@@ -56,6 +91,7 @@ class Session:
             "on_association": self._associated,
             "on_result": self._result,
             "on_end": self._end,
+            "on_retry": self._retry,
         }
         if self._log.isEnabledFor(INFO):
             hooks |= {"on_sending": self._sending, "on_request": self._request}
@@ -65,6 +101,10 @@ class Session:
         """Take the bar away."""
         bar, self._bar = self._bar, NoBar()
         bar.__exit__(None, None, None)
+
+    def write_reports(self, report: Report | None, error: BaseException | None) -> bool:
+        """Write the report files; False when one could not be written."""
+        return self._reporter.write(report, error)
 
     def close(self, report: Report | None, code: int, error: DcmnetError | None = None) -> int:
         """Show what there is to say at the end; returns the exit code."""
@@ -80,6 +120,7 @@ class Session:
                 stored=report.stored,
                 warnings=report.warnings,
                 failed=report.failed,
+                stored_before=len(report.former),
                 skipped=len(report.skipped),
                 associations=report.associations,
                 bytes=report.size,
@@ -95,10 +136,19 @@ class Session:
         for ending in report.endings:
             self._log.error("Association Release Failed: %s", ending)
             self._event("error", text=str(ending))
+        if report.former:
+            self._log.info("%d stored before, not sent again", len(report.former))
         if not report.results:
-            self._log.critical("no input files to be sent")
+            if not report.former:
+                self._log.critical("no input files to be sent")
             return
         self._count_unsent(report)
+        if self._wording.summary:
+            from dcmnet.storage.report_file import summary_lines  # dcmsend's
+
+            self._log.info("")
+            for summary in summary_lines(report):
+                self._log.info("%s", summary)
         line = totals(report.stored, report.size, self.seconds, verb="stored", failed=report.failed)
         if is_wanted(self._arguments):
             sys.stderr.write(line + "\n")
@@ -124,26 +174,39 @@ class Session:
         self._event("skipped", file=name, reason=why)
 
     def _start(self, instances: list[Instance]) -> None:
+        self._reporter.found(instances)
         if not instances or (self._failed and not self._arguments.no_halt):
             return
-        repeat = self._arguments.repeat
+        repeat = getattr(self._arguments, "repeat", 1)
         length = sum(instance.size for instance in instances) * repeat
         self._bar = progress(self._arguments, objects=len(instances) * repeat, length=length)
         self._bar.__enter__()
         self.started = time.monotonic()
+        self._requesting()
+
+    def _requesting(self) -> None:
+        for number, line in enumerate(self._wording.before):
+            self._log.info(line, *((self._associations + 1,) if number == 0 else ()))
         self._log.info("Requesting Association")
 
     def _found(self, instances: list[Instance]) -> None:
-        repeat = self._arguments.repeat
+        self._reporter.found(instances)
+        repeat = getattr(self._arguments, "repeat", 1)
         length = sum(instance.size for instance in instances) * repeat
         self._bar.extend(objects=len(instances) * repeat, length=length)
+
+    def _retry(self, error: DcmnetError, seconds: float) -> None:
+        self._log.warning("%s: trying again in %g s", error, seconds)
+        self._event("retry", text=str(error), seconds=seconds)
 
     def _associated(self, core: AssociationCore) -> None:
         agreed = core.agreed
         self._associations += 1
         if self._associations > 1:
-            self._log.info("Requesting Association")
+            self._requesting()
         self._log.info("Association Accepted (Max Send PDV: %d)", networking.max_send_pdv(agreed))
+        for line in self._wording.after:
+            self._log.info(line)
         if self._arguments.verbose_pc:
             networking.log_contexts(self._log, agreed)
         if not agreed.contexts:
@@ -159,7 +222,14 @@ class Session:
         )
 
     def _sending(self, instance: Instance) -> None:
-        self._log.info("Sending file: %s", instance.name)
+        if self._wording.each_file:
+            self._log.info("Sending file: %s", instance.name)
+        else:
+            self._log.debug("sending SOP instance from file: %s", instance.name)
+        if instance.changes is not None:
+            self._log.info("Inventing Identifying Information:")
+            for keyword, value in instance.changes.items():
+                self._log.info("  %s=%s", keyword, value)
 
     def _request(self, instance: Instance, context: AcceptedContext, message_id: int) -> None:
         if context.transfer_syntax != instance.transfer_syntax:
@@ -167,15 +237,18 @@ class Session:
             self._log.info("Converting transfer syntax: %s -> %s", *names)
         prefix = prefix_of(instance.sop_class_uid)
         prefix = "OT" if prefix == UNKNOWN_PREFIX else prefix
-        self._log.info("Sending Store Request (MsgID %d, %s)", message_id, prefix)
+        self._log.info("Sending %s Request (MsgID %d, %s)", self._wording.message, message_id, prefix)
 
     def _result(self, result: StoreResult) -> None:
         self._bar.advance(objects=int(result.ok), length=result.size)
+        self._reporter.told(result)
+        if self._renaming is not None:
+            self._renaming.rename(result)
         if result.status == SUCCESS and self._json is None and not self._log.isEnabledFor(INFO):
             return
         text = "" if result.status is None else text_of(result.status, "storage")
         if text:
-            self._log.info("Received Store Response (%s)", text)
+            self._log.info("Received %s Response (%s)", self._wording.message, text)
         if not result.ok:
             self._failed += 1
             self._tell(result)
@@ -209,8 +282,41 @@ class Session:
         """What decides over the contexts, where that is an option."""
         if "--config-file" in self._arguments:
             self._log.error("without -xf what each file needs is proposed")
-        elif self._arguments.proposed is not None:
+        elif getattr(self._arguments, "proposed", None) is not None:
             self._log.error("without -x? the transfer syntax of each file is proposed")
+        elif getattr(self._arguments, "decompress", "lossy") != "lossy":
+            self._log.error("+dly (--decompress-lossy) may have it decompressed")
 
     def _end(self, core: AssociationCore) -> None:
-        self._log.info("%s Association", "Aborting" if self._arguments.abort else "Releasing")
+        aborts = getattr(self._arguments, "abort", False)
+        self._log.info("%s Association", "Aborting" if aborts else "Releasing")
+
+
+class Renaming:
+    """Gives files that were dealt with other names.
+
+    Args:
+        log: The tool's logger.
+        arguments: The command line.
+    """
+
+    def __init__(self, log: Logger, arguments: Arguments) -> None:
+        self._log = log
+        self._repeat = arguments.repeat
+        self._outcomes: dict[str, list[bool]] = {}
+
+    def rename(self, result: StoreResult) -> None:
+        """Append `.done`, or `.bad` where it was not stored, once it has been sent as often as asked for."""
+        if not result.association:  # it was not tried
+            return
+        outcomes = self._outcomes.setdefault(result.name, [])
+        outcomes.append(result.ok)
+        if len(outcomes) < self._repeat:
+            return
+        target = result.name + (".done" if all(outcomes) else ".bad")
+        try:
+            if os.path.lexists(target):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            os.rename(result.name, target)
+        except OSError as error:
+            self._log.error("cannot rename %s to %s: %s", result.name, target, error.strerror)

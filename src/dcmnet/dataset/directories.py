@@ -7,6 +7,8 @@ from typing import Any
 from dcmnet.dataset import read
 from dcmnet.errors import InputFileError
 
+_FILE_ID = 0x00041500
+
 
 def referenced_files(path: str) -> list[tuple[str, ...]]:
     """The File IDs that a DICOMDIR lists, in its order, without records that are not in use (PS3.3 F.3).
@@ -26,7 +28,7 @@ def referenced_files(path: str) -> list[tuple[str, ...]]:
 
 def _file_id(record: Any) -> tuple[str, ...]:
     # PS3.3 F.3.2.2: a Record In-use Flag of 0 says that the record is not in use.
-    value = record.get("ReferencedFileID")
-    if value is None or record.get("RecordInUseFlag", 0xFFFF) == 0:
+    if _FILE_ID not in record or record.get("RecordInUseFlag", 0xFFFF) == 0:
         return ()
-    return tuple(map(str, [value] if isinstance(value, str) else value))
+    value = record.get_item(_FILE_ID).value  # its bytes: pydicom would complain about characters
+    return tuple(part.strip(" \0") for part in value.decode("latin-1").split("\\")) if value else ()
