@@ -58,7 +58,7 @@ def request(abstract_syntax: str, transfer_syntax: str) -> bytes:
 
 
 def accepting(view: memoryview, max_pdu_length: int) -> bytes:
-    """An A-ASSOCIATE-AC that accepts every context of the A-ASSOCIATE-RQ whose value `view` is."""
+    """An A-ASSOCIATE-AC that accepts all that the A-ASSOCIATE-RQ with the value `view` asks for."""
     received = AAssociateRQ.decode(view, Limits())
     return AAssociateAC(
         received.called_ae_title,
@@ -67,7 +67,11 @@ def accepting(view: memoryview, max_pdu_length: int) -> bytes:
             PresentationContextAC(each.context_id, 0, each.transfer_syntaxes[0])
             for each in received.presentation_contexts
         ),
-        UserInformation(max_length=max_pdu_length, implementation_class_uid=ROOT),
+        UserInformation(
+            max_length=max_pdu_length,
+            implementation_class_uid=ROOT,
+            asynchronous_operations_window=received.user_information.asynchronous_operations_window,
+        ),
     ).encode()
 
 

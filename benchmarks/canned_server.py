@@ -28,12 +28,17 @@ ECHO = 0x0030
 
 
 class Incoming:
-    """What comes in on a connection: a few bytes together, or any number passed over."""
+    """What comes in on a connection: a few bytes together, or any number passed over.
 
-    __slots__ = ("_connection", "_end", "_room", "buffer")
+    Attributes:
+        answers: What is sent, in one call, before more is received.
+    """
+
+    __slots__ = ("_connection", "_end", "_room", "answers", "buffer")
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self.answers = bytearray()
         self.buffer = bytearray(BUFFER)
         self._room = memoryview(self.buffer)
         self._end = 0
@@ -64,6 +69,9 @@ class Incoming:
             left -= self._end
 
     def _receive(self, position: int) -> int:
+        if self.answers:
+            self._connection.sendall(self.answers)
+            self.answers.clear()
         count = self._connection.recv_into(self._room[position:])
         if not count:
             raise EOFError
@@ -79,7 +87,6 @@ class Canned:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.objects = 0
         self.octets = 0
-        self._connection = connection
         self._incoming = Incoming(connection)
         self._max_pdu_length = max_pdu_length
         self._released = released
@@ -100,10 +107,10 @@ class Canned:
             position = incoming.need(position, 6 + length)
             if pdu_type == 1:
                 value = bytes(incoming.buffer[position + 6 : position + 6 + length])
-                self._connection.sendall(canned.accepting(memoryview(value), self._max_pdu_length))
+                incoming.answers += canned.accepting(memoryview(value), self._max_pdu_length)
             elif pdu_type == 5:
                 self._released(self)
-                self._connection.sendall(canned.RELEASED)
+                incoming.answers += canned.RELEASED
             else:
                 raise Unexpected(f"a PDU of type {pdu_type}")
             position += 6 + length
@@ -151,7 +158,7 @@ class Canned:
         answer[10] = context_id
         position = canned.position_of(answer, canned.MESSAGE_ID_RESPONDED_TO, canned.COMMAND, len(answer))
         NUMBER.pack_into(answer, position, message_id)
-        self._connection.sendall(answer)
+        self._incoming.answers += answer
 
 
 def serve(listener: socket.socket, counts: Path, max_pdu_length: int = 131072) -> None:

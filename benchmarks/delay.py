@@ -23,6 +23,7 @@ class Delayed(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.other: Delayed | None = None
         self._under_way: deque[bytes] = deque()
+        self._ended = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -46,15 +47,19 @@ class Delayed(asyncio.Protocol):
     def _deliver(self) -> None:
         """The first of the queue is due: timers of one delay end in order, and there is one for each."""
         data = self._under_way.popleft()
-        there = self.other.transport if self.other is not None else None
-        if there is None or there.is_closing():
+        other = self.other
+        if other is None or other.transport is None or other.transport.is_closing():
             return
         if data:
-            there.write(data)
-        elif self.transport is None:
-            there.close()
-        elif there.can_write_eof():
-            there.write_eof()
+            other.transport.write(data)
+            return
+        self._ended = True
+        if self.transport is not None and not other._ended:
+            other.transport.write_eof()  # the other direction goes on
+            return
+        other.transport.close()
+        if self.transport is not None:
+            self.transport.close()
 
 
 class Arrival(Delayed):
@@ -83,11 +88,14 @@ class Arrival(Delayed):
         self.transport.resume_reading()
 
 
+async def listen(port: int, target: int, seconds: float) -> asyncio.Server:
+    """Start the proxy."""
+    return await asyncio.get_running_loop().create_server(lambda: Arrival(seconds, target), "127.0.0.1", port)
+
+
 async def serve(port: int, target: int, seconds: float) -> None:
     """Until killed."""
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Arrival(seconds, target), "127.0.0.1", port)
-    await server.serve_forever()
+    await (await listen(port, target, seconds)).serve_forever()
 
 
 if __name__ == "__main__":

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from benchmarks import canned, canned_client, canned_server, figures, micro, raw, run
+from benchmarks import canned, canned_client, canned_server, delay, figures, micro, raw, run
 from benchmarks.cells import Cell, Transfer
 from benchmarks.objects import BATCHES, Batch, data_set_start, differences, objects_of
 from benchmarks.programs import Usage
 from benchmarks.rows import rows
 from benchmarks.tables import Bar, Row, ratio, summed_up, table
 
+import dcmnet
 from dcmnet.dimse.messages import CStoreRSP
 
 SMALL = Batch("small", 3, 8, 8)
@@ -157,6 +160,9 @@ def test_canned_client_and_canned_server(tmp_path: Path) -> None:
         assert canned_client.store(port, path, 20, 3, pdu=256)["responses"] == 20
         assert json.loads(counts.read_text()) == {"objects": 550, "octets": 550 * octets}
         assert canned_client.associate(port, 3, 2)["responses"] == 3
+        report = dcmnet.send("127.0.0.1", port, objects_of(SMALL, SMALL.count), window=3)
+        assert report.ok
+        assert json.loads(counts.read_text())["objects"] == 550 + SMALL.count
 
 
 def test_canned_instances_differ_in_their_uid_alone() -> None:
@@ -195,6 +201,34 @@ def test_raw_pair_moves_files_as_they_are(spin: bool, tmp_path: Path) -> None:
     assert differences(sent, received) == []
     (received / "0.dcm").unlink()
     assert len(differences(sent, received)) == 1
+
+
+async def test_the_distant_proxy_delays_each_way_and_keeps_the_order() -> None:
+    async def mirror(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+        await writer.wait_closed()
+        mirrored.set()
+
+    mirrored = asyncio.Event()
+    target = await asyncio.start_server(mirror, "127.0.0.1", 0)
+    proxy = await delay.listen(0, target.sockets[0].getsockname()[1], 0.05)
+    sent = b"".join(b"%7d\n" % number for number in range(20_000))
+    async with asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection(*proxy.sockets[0].getsockname())
+        begun = time.perf_counter()
+        writer.write(sent)
+        writer.write_eof()
+        first = await reader.read(8)
+        taken = time.perf_counter() - begun
+        assert first + await reader.read() == sent
+        writer.close()
+        await writer.wait_closed()
+        await mirrored.wait()
+    assert taken >= 0.1
+    proxy.close()
+    target.close()
 
 
 def test_parts_in_memory_work() -> None:
