@@ -381,12 +381,14 @@ def _answer_context(
         result = ContextResult.USER_REJECTION
     elif offer is None:
         result = ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED
-    elif offer.role is AcceptorRole.SCP and not has_role and not policy.always_accept_default_role:
-        result = ContextResult.NO_REASON
     else:
         common = _common_transfer_syntax(context.transfer_syntaxes, offer.transfer_syntaxes, policy)
-        result = ContextResult.ACCEPTANCE if common else ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED
-        transfer_syntax = common or transfer_syntax
+        if common is None:
+            result = ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED
+        elif offer.role is AcceptorRole.SCP and not has_role and not policy.always_accept_default_role:
+            result = ContextResult.NO_REASON
+        else:
+            result, transfer_syntax = ContextResult.ACCEPTANCE, common
     return PresentationContextAC(context.context_id, result, transfer_syntax)
 
 

@@ -414,6 +414,12 @@ def test_role_matrix(
     assert acceptor.contexts[1] == AcceptedContext(1, CT, EXPLICIT, *reversed(theirs))
 
 
+def test_without_a_common_transfer_syntax_the_role_does_not_matter() -> None:
+    rq = request(proposed(CT, IMPLICIT))
+    acceptor_policy = policy(supported(CT, JPEG, role=AcceptorRole.SCP))
+    assert results(accept(rq, acceptor_policy)) == {1: ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED}
+
+
 def test_proposing_no_role_at_all_is_no_proposal() -> None:
     rq = with_information(request(), role_selections=(RoleSelection(CT, False, False),))
     assert results(accept(rq, policy(supported(role=AcceptorRole.SCP)))) == {1: 2}
