@@ -25,9 +25,9 @@ from typing import Any, TypeVar
 from dcmnet._records import dataclass
 from dcmnet.acse import AcceptorPolicy, AcceptorRole, ProposedContext, RequestorPolicy, SupportedContext
 from dcmnet.asconfig_lists import Lists, NamedList, NamedLists, OfClass, ProfileContext, find_list, read_lists
-from dcmnet.asconfig_text import Problem, Problems, Section, canonical, nearest, read_sections, shown
+from dcmnet.asconfig_text import Problem, Problems, Section, canonical, nearest, read_sections, shown, some
 from dcmnet.errors import ProfileError
-from dcmnet.limits import MAX_PRESENTATION_CONTEXTS, MAX_PROFILE_TEXT_LENGTH
+from dcmnet.limits import MAX_PRESENTATION_CONTEXTS, MAX_PROFILE_TEXT_LENGTH, MAX_PROFILES
 from dcmnet.ul.items import SOPClassExtendedNegotiation
 
 T = TypeVar("T")
@@ -210,7 +210,7 @@ class Profiles:
         """
         profile = self._profiles.get(canonical(name))
         if profile is None:
-            there = f"{self.source} has {', '.join(self._profiles)}"
+            there = f"{self.source} has {some(self._profiles)}"
             raise ProfileError(f"unknown configuration profile name: {canonical(name)}: {there}")
         return profile
 
@@ -245,8 +245,12 @@ def _read(text: str, source: str, problems: Problems) -> dict[str, Profile]:
         return {}
     tree = read_sections(text, problems)
     lists = read_lists(tree, problems)
+    if len(lists.profiles) > MAX_PROFILES:
+        text = f"{len(lists.profiles)} profiles"
+        fix = f"spread them over several files, {MAX_PROFILES} are the most"
+        problems.error("too-many-profiles", lists.profiles[MAX_PROFILES].line, text, fix)
     profiles: dict[str, Profile] = {}
-    for section in lists.profiles:
+    for section in lists.profiles[:MAX_PROFILES]:
         before = profiles.get(section.name)
         if before is not None:
             what = f"profile [{section.title}] is defined in line {before.line} as well"
@@ -268,7 +272,7 @@ def _read_profile(section: Section, source: str, lists: Lists, problems: Problem
         section.name,
         source,
         section.line,
-        tuple(contexts.items) if contexts else (),
+        contexts.final() if contexts else (),
         _by_class(references.get(_ROLES), "role", roles, contexts, problems),
         _by_class(references.get(_EXTENDED), "extended negotiation", extended, contexts, problems),
     )

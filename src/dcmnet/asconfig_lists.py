@@ -16,8 +16,14 @@ from dcmnet.asconfig_text import (
     canonical,
     nearest,
     shown,
+    some,
 )
-from dcmnet.limits import MAX_EXTENDED_NEGOTIATION_LENGTH, MAX_SUGGESTIONS, Tolerance
+from dcmnet.limits import (
+    MAX_EXTENDED_NEGOTIATION_LENGTH,
+    MAX_SUGGESTIONS,
+    MAX_TRANSFER_SYNTAXES,
+    Tolerance,
+)
 from dcmnet.registry._uids import UIDS
 from dcmnet.registry.dcmtk_names import DCMTK_NAMES
 from dcmnet.registry.transfer_syntaxes import (
@@ -72,6 +78,13 @@ class NamedList(Generic[T]):
     line: int
     items: list[T] = field(default_factory=list)
     faulty: bool = False
+    _final: tuple[T, ...] | None = None
+
+    def final(self) -> tuple[T, ...]:
+        """The items, once there will be no more; one tuple for all who refer to them."""
+        if self._final is None:
+            self._final = tuple(self.items)
+        return self._final
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +141,7 @@ def read_lists(tree: dict[str, Supersection], problems: Problems) -> Lists:
         return None if found is None else _read_lists(found.sections, kind, value_of, problems)
 
     transfer_syntaxes = read(_TRANSFER_SYNTAXES, _transfer_syntax)
-    _drop_repeated(transfer_syntaxes or {}, problems)
+    _check_transfer_syntaxes(transfer_syntaxes or {}, problems)
 
     def context(entry: Entry, problems: Problems) -> ProfileContext | None:
         return _context(entry, transfer_syntaxes, problems)
@@ -159,7 +172,7 @@ def find_list(
     name = canonical(reference)
     found = lists.get(name)
     if found is None:
-        fix = _suggestion(name, lists, problems) or f"there is {', '.join(lists) or 'none'}"
+        fix = _suggestion(name, lists, problems) or f"there is {some(lists) or 'none'}"
         problems.error("unknown-list", line, f"there is no {kind} list {shown(reference)}", fix)
         return None
     if name != "".join(reference.split()).upper():
@@ -250,13 +263,19 @@ def _warn_of_gap(section: Section, key: str, numbers: list[int], problems: Probl
     problems.warn("gap", section.line, what, "number the entries 1, 2, 3 and so on")
 
 
-def _drop_repeated(lists: NamedLists[str], problems: Problems) -> None:
+def _check_transfer_syntaxes(lists: NamedLists[str], problems: Problems) -> None:
     for found in lists.values():
         distinct = list(dict.fromkeys(found.items))
         if len(distinct) < len(found.items):
             what = f"[{found.title}] has a transfer syntax more than once; the first one counts"
             problems.warn("repeated-transfer-syntax", found.line, what, "remove the others")
             found.items[:] = distinct
+        if len(distinct) > MAX_TRANSFER_SYNTAXES:
+            what = f"[{found.title}] has {len(distinct)} transfer syntaxes"
+            fix = f"{MAX_TRANSFER_SYNTAXES} are the most for a presentation context"
+            problems.error("too-many-transfer-syntaxes", found.line, what, fix)
+            found.items.clear()
+            found.faulty = True
 
 
 def _refuse_repeated(kind: str, lists: NamedLists[OfClass[T]], problems: Problems) -> None:
@@ -282,7 +301,7 @@ def _context(entry: Entry, lists: NamedLists[str] | None, problems: Problems) ->
         return None
     uid, reference = value
     found = find_list(lists, "transfer syntax", reference, entry.line, problems)
-    syntaxes = tuple(found.items) if found else ()
+    syntaxes = found.final() if found else ()
     return None if uid is None else ProfileContext(uid, syntaxes, canonical(reference), entry.line)
 
 

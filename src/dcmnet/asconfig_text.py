@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Literal
 
 from dcmnet._records import dataclass, field
@@ -17,7 +18,10 @@ from dcmnet.limits import MAX_PROBLEMS
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _HEADER = re.compile(r"(\[+)([^\]]*)(\]*)(.*)", re.DOTALL)
 _BLANKS = " \t\v\f"
+_BYTE_ORDER_MARK = "\ufeff"
 _LONGEST_SHOWN = 80
+_MOST_NAMED = 10
+_MOST_COMPARED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +129,24 @@ def nearest(word: str, words: Iterable[str]) -> str:
     """`did you mean ...?`, or nothing."""
     import difflib  # only needed for a mistake
 
-    near = difflib.get_close_matches(word, list(words), n=1)
+    near = difflib.get_close_matches(word[:_LONGEST_SHOWN], islice(words, _MOST_COMPARED), n=1)
     return f"did you mean {near[0]}?" if near else ""
+
+
+def some(names: Iterable[str]) -> str:
+    """The first of the names, as many as a person reads."""
+    first = list(islice(names, _MOST_NAMED + 1))
+    return ", ".join(first[:_MOST_NAMED]) + (" and others" if len(first) > _MOST_NAMED else "")
 
 
 def read_sections(text: str, problems: Problems) -> dict[str, Supersection]:
     """The supersections of a text by name."""
     reader = _Reader(problems)
+    if text.startswith(_BYTE_ORDER_MARK):
+        fix = "save the file as UTF-8 without it"
+        problems.warn(
+            "byte-order-mark", 1, "begins with a byte order mark; DCMTK refuses the file for it", fix
+        )
     for line, content in _lines(text):
         reader.take(line, content)
     return reader.supersections
@@ -139,7 +154,7 @@ def read_sections(text: str, problems: Problems) -> dict[str, Supersection]:
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
     """Lines that are neither blank nor comments, with their numbers."""
-    text = text.removeprefix("\ufeff").replace("\0", " ")
+    text = text.removeprefix(_BYTE_ORDER_MARK).replace("\0", " ")
     for number, line in enumerate(_LINE_END.split(text), 1):
         if line.strip(_BLANKS) and line[0] != "#":
             yield number, line
@@ -151,15 +166,16 @@ class _Reader:
         self._problems = problems
         self._supersection: Supersection | None = None
         self._section: Section | None = None
+        self._after_entry = False
 
     def take(self, line: int, content: str) -> None:
         body = content.lstrip(_BLANKS)
-        if body != content:
+        if body != content and self._after_entry:
             self._indented(line, body)
         if body[0] == "[":
             self._take_header(line, body)
         elif body[0] == "#":
-            pass  # an indented comment, of which was warned
+            pass  # a comment all the same
         elif "=" in body:
             self._take_entry(line, body)
         else:
@@ -172,6 +188,7 @@ class _Reader:
             self._problems.warn("indentation", line, text, "let it begin in the first column")
 
     def _take_header(self, line: int, body: str) -> None:
+        self._after_entry = False
         match = _HEADER.fullmatch(body)
         assert match is not None  # it begins with a bracket
         opening, title, closing, rest = match.groups()
@@ -202,6 +219,7 @@ class _Reader:
             self._supersection.sections.append(section)
 
     def _take_entry(self, line: int, body: str) -> None:
+        self._after_entry = True
         key, _, value = body.partition("=")
         entry = Entry(key.strip(_BLANKS), value.lstrip(_BLANKS), line)
         if self._section is None:

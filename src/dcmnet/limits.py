@@ -36,6 +36,9 @@ MAX_UID_LENGTH = 64
 MAX_PROFILE_TEXT_LENGTH = 1 << 20
 """Characters of an association negotiation file; DCMTK's own have 28,000, so more is another kind of file."""
 
+MAX_PROFILES = 256
+"""Profiles of a file; each may refer to every list, so that memory grows with their number."""
+
 MAX_EXTENDED_NEGOTIATION_LENGTH = 1024
 """Bytes that a profile tells about one SOP class; DCMTK takes as many, the standard's classes need 7."""
 

@@ -291,6 +291,10 @@ REFUSED = {
         with_syntaxes(""),
         "x.cfg:6: the transfer syntax list [Plain] in line 2 has no entry that counts: add one",
     ),
+    "too many transfer syntaxes": (
+        with_syntaxes(*(f"TransferSyntax{number} = 1.2.{number}" for number in range(1, 130))),
+        "x.cfg:2: [Plain] has 129 transfer syntaxes: 128 are the most for a presentation context",
+    ),
     "role": (
         changed("BOTH", "EITHER"),
         "x.cfg:17: 'EITHER' is no role: write SCU, SCP or BOTH",
@@ -327,6 +331,10 @@ REFUSED = {
     "two profiles": (
         changed("[ultrasound-in]", "[Ultrasound OUT]"),
         "x.cfg:28: profile [Ultrasound OUT] is defined in line 24 as well: rename one of them",
+    ),
+    "too many profiles": (
+        SMALL + "".join(f"[{number}]\nPresentationContexts = Out\n" for number in range(256)),
+        "x.cfg:520: 257 profiles: spread them over several files, 256 are the most",
     ),
     "profile without contexts": (
         changed("PresentationContexts = Out", "", SMALL),

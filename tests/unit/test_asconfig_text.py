@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dcmnet.asconfig_text import Problems, canonical, nearest, read_sections, shown
+from dcmnet.asconfig_text import Problems, canonical, nearest, read_sections, shown, some
 from dcmnet.limits import MAX_PROBLEMS
 
 Sections = dict[str, dict[str, list[tuple[str, str]]]]
@@ -28,7 +28,7 @@ def test_lines(end: str) -> None:
     expected = {"TWO": {"ONE": [("Key", "Value"), ("Other", "#x=y")]}}
     assert read(text) == (expected, [], [])
     assert read(text + end) == (expected, [], [])
-    assert read("\ufeff" + text) == (expected, [], [])
+    assert read("\ufeff" + text) == (expected, [], [("byte-order-mark", 1)])
     assert read(text.replace(" ", "\0")) == (expected, [], [])
 
 
@@ -46,7 +46,7 @@ def test_trailing_blanks_are_kept() -> None:
         ("[[Name]", [("brackets", 1)]),
         ("[[name", [("brackets", 1)]),
         ("[[Name]] # it", [("header", 1)]),
-        (" [[Name]]", [("indentation", 1)]),
+        (" [[Name]]", []),
     ],
 )
 def test_headers(line: str, warned: list[tuple[str, int]]) -> None:
@@ -71,7 +71,9 @@ def test_sections_of_the_same_name_stay_apart() -> None:
         ("[A]\nk = v", {}, [], [("orphan", 1)]),
         ("[[A]]\nk = v", {"A": {}}, [], [("orphan", 2)]),
         ("[[A]]\n[B]\nk", {"A": {"B": []}}, [("line", 3)], []),
-        ("[[A]]\n[B]\n  k = v", {"A": {"B": [("k", "v")]}}, [], [("indentation", 3)]),
+        ("[[A]]\n [B]\n  k = v", {"A": {"B": [("k", "v")]}}, [], []),
+        ("[[A]]\n[B]\nk=v\n\n\tl=w", {"A": {"B": [("k", "v"), ("l", "w")]}}, [], [("indentation", 5)]),
+        ("[[A]]\n[B]\nk=v\n [C]", {"A": {"B": [("k", "v")], "C": []}}, [], [("indentation", 4)]),
         ("[[A]]\n[B]\nk = v\n  # c", {"A": {"B": [("k", "v")]}}, [], [("indentation", 4)]),
         ("[[A]]\n[B]\nk = v\n  w", {"A": {"B": [("k", "v")]}}, [("line", 4)], []),
         ("[[A]]\n[.]\nk = v", {"A": {"": [("k", "v")]}}, [("name", 2)], []),
@@ -99,6 +101,8 @@ def test_names() -> None:
     assert shown("x" * 100) == "'" + "x" * 80 + "...'"
     assert nearest("Profile", ["Profiles"]) == "did you mean Profiles?"
     assert nearest("?", ["Profiles"]) == ""
+    assert some("abc") == "a, b, c"
+    assert some("abcdefghijk") == "a, b, c, d, e, f, g, h, i, j and others"
 
 
 def test_problems_are_bounded() -> None:

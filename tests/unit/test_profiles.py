@@ -16,7 +16,7 @@ def test_a_file(tmp_path: Path) -> None:
     profiles = Profiles.load(path)
     assert list(profiles) == ["DEFAULT"]
     assert profiles.source == str(path)
-    assert profiles.warnings == ()
+    assert [warning.kind for warning in profiles.warnings] == ["byte-order-mark"]
 
 
 @pytest.mark.parametrize(("name", "why"), [("none", "No such file or directory"), (".", "Is a directory")])
