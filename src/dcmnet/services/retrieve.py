@@ -1,0 +1,414 @@
+"""The retrieve part of the Query/Retrieve Service Class (PS3.4 C.4.2, C.4.3): C-GET and C-MOVE as SCP.
+
+Each object is a C-STORE sub-operation: over the same association for a C-GET, over one of its own to the
+destination for a C-MOVE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from dcmnet._records import dataclass, field
+from dcmnet.acse import AcceptedContext, Negotiated
+from dcmnet.dimse.messages import (
+    CGetRQ,
+    CMoveRQ,
+    CStoreRQ,
+    CStoreRSP,
+    Response,
+    StatusClass,
+    response_to,
+    status_class,
+)
+from dcmnet.errors import (
+    AssociationError,
+    DcmnetError,
+    DeadlineExceeded,
+    ProtocolError,
+)
+from dcmnet.payload import Payload
+from dcmnet.procedures.association import (
+    HARMLESS,
+    AssociationCore,
+    abort,
+    await_end,
+    establish,
+    guarded,
+    next_message,
+    release,
+    released_instead,
+    send_message,
+)
+from dcmnet.procedures.effects import Call, Next, Procedure, Spawn
+from dcmnet.procedures.scp import Service
+from dcmnet.procedures.scu import invoke
+from dcmnet.registry.statuses import (
+    CANCEL,
+    MOVE_DESTINATION_UNKNOWN,
+    PENDING,
+    SUBOPERATIONS_COMPLETE_WITH_FAILURES,
+    SUCCESS,
+    UNABLE_TO_PERFORM_SUBOPERATIONS,
+)
+from dcmnet.services.query_retrieve import (
+    HandlerFailed,
+    Performer,
+    Watch,
+    asked,
+    ending_with,
+    failure,
+    identifier_of,
+    send_response,
+    take_answers,
+)
+from dcmnet.services.storage import Outcome
+from dcmnet.ul.pdu import AAssociateRQ, AReleaseRQ
+
+_ENDED = (AssociationError, DeadlineExceeded, ProtocolError)
+
+
+class Item(NamedTuple):
+    """One object to be sent.
+
+    Attributes:
+        sop_instance_uid: UID; empty where it could not be found out.
+        source: What the retriever knows about it.
+        error: Why it cannot be sent.
+    """
+
+    sop_instance_uid: str
+    source: Any
+    error: DcmnetError | None = None
+
+
+class Opened(NamedTuple):
+    """An object that can be sent.
+
+    Attributes:
+        context: The presentation context to send it on.
+        payload: Its data set, encoded as that demands.
+    """
+
+    context: AcceptedContext
+    payload: Payload
+
+
+class Step(NamedTuple):
+    """An association that a C-MOVE sends over: how it is asked for, and what goes over it."""
+
+    request: AAssociateRQ
+    items: Sequence[Item]
+
+
+class Opener(Protocol):
+    """Opens one object after the other."""
+
+    def open(self, negotiated: Negotiated, item: Item) -> Opened:
+        """Open an object, and close the one before.
+
+        Raises:
+            InputFileError: It cannot be sent.
+            NoPresentationContext: Nothing was negotiated that it could be sent on.
+        """
+
+    def close(self) -> None:
+        """Close the last object."""
+
+
+class Retriever(Performer, Protocol):
+    """Answers C-GET and C-MOVE: the items of its answers are whatever `describe` takes."""
+
+    def describe(self, sources: Sequence[Any]) -> list[Item]:
+        """Find out what there is to be sent."""
+
+    def opener(self) -> Opener:
+        """What opens the objects of one retrieval."""
+
+    def encode_failed(self, uids: Sequence[str], transfer_syntax: str) -> bytes:
+        """The identifier with a Failed SOP Instance UID List (0008,0058)."""
+
+    def address(self, destination: str) -> Any:
+        """Where an AE is, as (host, port), or an awaitable of that; None where it is unknown."""
+
+    def steps(self, core: AssociationCore, request: CMoveRQ, items: Sequence[Item]) -> list[Step]:
+        """The associations that these objects need."""
+
+    def new_core(self, core: AssociationCore) -> AssociationCore:
+        """A core for one of them."""
+
+    def told(self, text: str, error: BaseException | None) -> None:
+        """Tell people why a sub-operation failed."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """The sub-operations of one retrieval (PS3.4 C.4.2.1.5 to C.4.2.1.10).
+
+    Attributes:
+        remaining: Not begun.
+        completed: Ended with success.
+        failed: Failed.
+        warnings: Ended with a warning.
+        failed_uids: The SOP Instance UIDs of those that failed.
+    """
+
+    remaining: int
+    completed: int = 0
+    failed: int = 0
+    warnings: int = 0
+    failed_uids: list[str] = field(default_factory=list)
+
+    def count(self, item: Item, status: int | None) -> None:
+        """Note how one ended; None for one that could not be performed."""
+        self.remaining -= 1
+        kind = StatusClass.FAILURE if status is None else status_class(status)
+        if kind is StatusClass.SUCCESS:
+            self.completed += 1
+        elif kind is StatusClass.WARNING:
+            self.warnings += 1
+        else:
+            self.failed += 1
+            if item.sop_instance_uid:
+                self.failed_uids.append(item.sop_instance_uid)
+
+    def status(self, cancelled: bool) -> int:
+        """The final status: PS3.4 Tables C.4-2 and C.4-3."""
+        if cancelled:
+            return CANCEL
+        if not self.failed and not self.warnings:
+            return SUCCESS
+        if self.completed or self.warnings:
+            return SUBOPERATIONS_COMPLETE_WITH_FAILURES
+        return UNABLE_TO_PERFORM_SUBOPERATIONS
+
+    def response(self, request: CGetRQ | CMoveRQ, status: int, **more: Any) -> Response:
+        """The response with the counts."""
+        # PS3.7 9.1.3.1.6, 9.1.4.1.7: how many remain is told while it is pending, and when it was cancelled.
+        remaining = self.remaining if status in (PENDING, CANCEL) else None
+        return response_to(
+            request,
+            status,
+            number_of_remaining_suboperations=remaining,
+            number_of_completed_suboperations=self.completed,
+            number_of_failed_suboperations=self.failed,
+            number_of_warning_suboperations=self.warnings,
+            **more,
+        )
+
+
+@dataclass(slots=True)
+class _Retrieval:
+    """One C-GET or C-MOVE that is being performed."""
+
+    core: AssociationCore
+    context: AcceptedContext
+    request: CGetRQ | CMoveRQ
+    retriever: Retriever
+    watch: Watch
+    opener: Opener
+    tally: Tally = field(default_factory=lambda: Tally(0))
+
+    def gather(self, identifier: bytes) -> Procedure[list[Item]]:
+        """What the handler wants to be sent: all of it first, so that it can be counted and proposed."""
+        arguments = (self.core, self.context, self.request, identifier)
+        answers = yield from asked(Call(self.retriever.begin, arguments))
+        sources = yield from take_answers(self.retriever, answers, self._take(answers.items))
+        if self.watch.cancelled:
+            return []
+        items: list[Item] = yield from asked(Call(self.retriever.describe, (sources,)))
+        self.tally.remaining = len(items)
+        for item in items:
+            if item.error is not None:
+                yield from self.fail(item, item.error)
+        return [item for item in items if item.error is None]
+
+    def _take(self, sources: Any) -> Procedure[list[Any]]:
+        found: list[Any] = []
+        while not (yield from self.watch.look()):
+            source = yield from asked(Next(sources))
+            if source is None:
+                break
+            found.append(source)
+        return found
+
+    def store_request(self, core: AssociationCore, opened: Opened, item: Item, **more: Any) -> CStoreRQ:
+        """The request of a sub-operation."""
+        return CStoreRQ(
+            message_id=core.message_ids.next(),
+            affected_sop_class_uid=opened.context.abstract_syntax,
+            affected_sop_instance_uid=item.sop_instance_uid,
+            priority=self.request.priority,
+            **more,
+        )
+
+    def count(self, item: Item, status: int | None) -> Procedure[None]:
+        """Note how a sub-operation ended, and tell the peer."""
+        self.tally.count(item, status)
+        if self.tally.remaining:
+            yield from send_response(self.core, self.context, self.tally.response(self.request, PENDING))
+
+    def fail(self, item: Item, error: DcmnetError) -> Procedure[None]:
+        """Note that a sub-operation could not be performed, and tell why."""
+        yield Call(self.retriever.told, (f"{item.sop_instance_uid or 'an object'} not sent: {error}", None))
+        yield from self.count(item, None)
+
+    def close_files(self) -> Procedure[None]:
+        """Close what was opened last."""
+        yield Call(self.opener.close)
+
+    def conclude(self) -> Procedure[None]:
+        """Send the final response, with the objects that failed."""
+        status = self.tally.status(self.watch.cancelled)
+        uids = self.tally.failed_uids
+        identifier: bytes | None = None
+        if uids:  # PS3.4 C.4.2.1.4.2, C.4.3.1.3.2: with every final status but success
+            identifier = yield Call(self.retriever.encode_failed, (uids, self.context.transfer_syntax))
+        response = self.tally.response(self.request, status, has_data_set=identifier is not None)
+        yield from send_response(self.core, self.context, response, identifier)
+
+
+def get(retriever: Retriever) -> Service:
+    """The service that performs C-GET (PS3.7 9.1.3): each object as a C-STORE on the same association."""
+
+    def serve_get(core: AssociationCore, context: AcceptedContext, request: CGetRQ) -> Procedure[None]:
+        watch = Watch(core, request.message_id, refuse_others=True)
+        retrieval = _Retrieval(core, context, request, retriever, watch, retriever.opener())
+        yield from _serve(retrieval, _get)
+
+    return serve_get
+
+
+def move(retriever: Retriever) -> Service:
+    """The service that performs C-MOVE (PS3.7 9.1.4): each object as a C-STORE to the destination."""
+
+    def serve_move(core: AssociationCore, context: AcceptedContext, request: CMoveRQ) -> Procedure[None]:
+        watch = Watch(core, request.message_id)
+        retrieval = _Retrieval(core, context, request, retriever, watch, retriever.opener())
+        yield from _serve(retrieval, _move)
+
+    return serve_move
+
+
+def _serve(
+    retrieval: _Retrieval, perform: Callable[[_Retrieval, bytes], Procedure[Outcome | None]]
+) -> Procedure[None]:
+    core, context, request = retrieval.core, retrieval.context, retrieval.request
+    identifier = yield from identifier_of(core, context, request)
+    if identifier is None:
+        return
+    try:
+        refusal = yield from ending_with(perform(retrieval, identifier), retrieval.close_files)
+    except HandlerFailed as failed:
+        refusal = yield from failure(retrieval.retriever, failed)
+    if refusal is None:
+        yield from retrieval.conclude()
+    else:
+        status, comment = refusal
+        yield from send_response(core, context, response_to(request, status, error_comment=comment))
+
+
+# ---------------------------------------------------------------------- C-GET
+
+
+def _get(retrieval: _Retrieval, identifier: bytes) -> Procedure[None]:
+    for item in (yield from retrieval.gather(identifier)):
+        if (yield from retrieval.watch.look()):
+            return
+        try:
+            opened: Opened = yield Call(retrieval.opener.open, (retrieval.core.agreed, item))
+        except HARMLESS as error:
+            yield from retrieval.fail(item, error)
+        else:
+            yield from _store_here(retrieval, opened, item)
+
+
+def _store_here(retrieval: _Retrieval, opened: Opened, item: Item) -> Procedure[None]:
+    core = retrieval.core
+    request = retrieval.store_request(core, opened, item)
+    core.message_ids.add(request)
+    core.busy = False  # it tells whether part of the message has left
+    try:
+        sent = yield from send_message(core, opened.context.context_id, request, opened.payload)
+    except HARMLESS as error:
+        if core.busy:
+            raise  # half a message is out: the association has to end
+        core.busy = True
+        del core.message_ids.outstanding[request.message_id]
+        yield from retrieval.fail(item, error)
+        return
+    core.busy = True
+    if not sent:
+        yield from await_end(core)
+    response = yield from _response_here(retrieval)
+    yield from retrieval.count(item, response.status)
+
+
+def _response_here(retrieval: _Retrieval) -> Procedure[Response]:
+    """The response to a sub-operation; a C-CANCEL may come first."""
+    core = retrieval.core
+    while True:
+        start = yield from next_message(core, core.wait_dimse)
+        if isinstance(start, AReleaseRQ):
+            raise (yield from released_instead(core))
+        message = start.message
+        if isinstance(message, Response):
+            core.message_ids.match(message)
+            return message
+        yield from retrieval.watch.hear(start)
+
+
+# ---------------------------------------------------------------------- C-MOVE
+
+
+def _move(retrieval: _Retrieval, identifier: bytes) -> Procedure[Outcome | None]:
+    core, request, retriever = retrieval.core, retrieval.request, retrieval.retriever
+    assert isinstance(request, CMoveRQ)
+    address = yield from asked(Call(retriever.address, (request.move_destination,)))
+    if address is None:
+        return MOVE_DESTINATION_UNKNOWN, "the Move Destination is not known here"
+    items = yield from retrieval.gather(identifier)
+    for step in (yield Call(retriever.steps, (core, request, items))):
+        if not (yield from retrieval.watch.look()):
+            yield from _send_over_one(retrieval, address, step)
+    return None
+
+
+def _send_over_one(retrieval: _Retrieval, address: tuple[str, int], step: Step) -> Procedure[None]:
+    child = retrieval.retriever.new_core(retrieval.core)
+    try:
+        yield Spawn(child, establish(child, *address, step.request))
+    except _ENDED as error:
+        for item in step.items:
+            yield from retrieval.fail(item, error)
+        return
+    try:
+        yield from _store_there(retrieval, child, step.items)
+    except GeneratorExit:
+        raise
+    except BaseException:
+        yield Spawn(child, abort(child))
+        raise
+    try:
+        yield Spawn(child, release(child))
+    except _ENDED as error:  # every object has its answer by now
+        yield Call(retrieval.retriever.told, (f"the sub-association was not released: {error}", None))
+
+
+def _store_there(retrieval: _Retrieval, child: AssociationCore, items: Sequence[Item]) -> Procedure[None]:
+    originator = {
+        "move_originator_ae_title": retrieval.core.peer_ae_title,
+        "move_originator_message_id": retrieval.request.message_id,
+    }
+    for item in items:
+        if (yield from retrieval.watch.look()):
+            return
+        try:
+            opened: Opened = yield Call(retrieval.opener.open, (child.agreed, item))
+            request = retrieval.store_request(child, opened, item, **originator)
+            storing = invoke(child, opened.context, request, CStoreRSP, opened.payload)
+            response: CStoreRSP = yield Spawn(child, guarded(child, storing))
+        except (*HARMLESS, *_ENDED) as error:
+            yield from retrieval.fail(item, error)
+        else:
+            yield from retrieval.count(item, response.status)
