@@ -233,6 +233,7 @@ class End:
         self._stepping = False
         self._moved = False
         self.started: list[Start] = []
+        self._spawned: dict[int, End] = {}
         network.ends.append(self)
 
     # ------------------------------------------------------------------ what tests call
@@ -377,13 +378,18 @@ class End:
             raise error
 
     def _spawn(self, effect: Spawn) -> Any:
-        assert self.server is not None
-        child = End(self.network, requestor=True, core=effect.core)
-        child.server = self.server
+        child = self._spawned.pop(id(effect.core), None)
+        if child is None:
+            child = End(self.network, requestor=True, core=effect.core)
+            child.server = self.server
+        else:
+            self.network.ends.append(child)
         try:
             return child.run(effect.procedure)
         finally:
             self.network.ends.remove(child)
+            if child.open:
+                self._spawned[id(effect.core)] = child
 
     def _together(self, effect: Together) -> None:
         assert self.server is not None

@@ -83,6 +83,7 @@ class Driver:
         self._send_error: OSError | None = None
         self._out_of_step = False
         self._answer_due = False
+        self._spawned: dict[int, Driver] = {}
         self._in_a_row = 0
         self._started: set[asyncio.Task[None]] = set()
         self._finished: deque[Finished] = deque()
@@ -142,8 +143,14 @@ class Driver:
         self._actions[Send], self._actions[Receive] = self._send, self._receive
 
     async def _spawn(self, effect: Spawn) -> Any:
-        driver = Driver(effect.core, family=self._family, executor=self._executor, pace=self._pace)
-        return await driver.run(effect.procedure)
+        driver = self._spawned.pop(id(effect.core), None)
+        if driver is None:
+            driver = Driver(effect.core, family=self._family, executor=self._executor, pace=self._pace)
+        try:
+            return await driver.run(effect.procedure)
+        finally:
+            if driver._sock is not None:  # the association goes on with the next procedure
+                self._spawned[id(effect.core)] = driver
 
     async def _together(self, effect: Together) -> None:
         turn = asyncio.Lock()
@@ -403,6 +410,8 @@ class Driver:
         return await outcome if inspect.isawaitable(outcome) else outcome
 
     async def _next(self, effect: Next) -> Any:
+        if hasattr(effect.iterator, "__anext__"):
+            return await anext(effect.iterator, None)
         return await self._in_thread(next, effect.iterator, None)
 
     async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:

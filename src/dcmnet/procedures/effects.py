@@ -6,7 +6,7 @@ outcome back in, or throws the exception it ended with. Nothing else passes betw
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from dcmnet._records import dataclass
@@ -122,14 +122,17 @@ class Join:
 
 @dataclass(slots=True)
 class Next:
-    """Take the next item. Outcome: the item, or None when there are no more."""
+    """Take the next item, of an asynchronous iterator too. Outcome: it, or None when there are no more."""
 
-    iterator: Iterator[Any]
+    iterator: Any
 
 
 @dataclass(slots=True)
 class Spawn:
-    """Run a procedure of another association, on a connection of its own. Outcome: that of the procedure."""
+    """Run a procedure of another association, on a connection of its own. Outcome: that of the procedure.
+
+    The connection lasts until a procedure closes it: the next one for the same core goes on with it.
+    """
 
     core: AssociationCore
     procedure: Procedure[Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dcmnet.acse import ProposedContext, SupportedContext
+from dcmnet.acse import AcceptorRole, ProposedContext, SupportedContext
 from dcmnet.registry.sop_classes import STORAGE, VERIFICATION
 from dcmnet.registry.transfer_syntaxes import ALL, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 
@@ -17,11 +17,17 @@ VERIFICATION_CONTEXT = SupportedContext(abstract_syntax=VERIFICATION, transfer_s
 
 
 def storage_contexts(
-    transfer_syntaxes: Iterable[str] = ALL, sop_classes: Iterable[str] = tuple(STORAGE)
+    transfer_syntaxes: Iterable[str] = ALL,
+    sop_classes: Iterable[str] = tuple(STORAGE),
+    *,
+    role: AcceptorRole = AcceptorRole.DEFAULT,
 ) -> tuple[SupportedContext, ...]:
     """Supported contexts for an SCP of storage classes: every class with the same transfer syntaxes.
 
-    A data set is stored as it comes, so every transfer syntax will do that can be stored.
+    A data set is stored as it comes, so every transfer syntax will do that can be stored. For a C-GET the
+    requestor needs the role of SCP.
     """
     syntaxes = tuple(transfer_syntaxes)
-    return tuple(SupportedContext(abstract_syntax=uid, transfer_syntaxes=syntaxes) for uid in sop_classes)
+    return tuple(
+        SupportedContext(abstract_syntax=uid, transfer_syntaxes=syntaxes, role=role) for uid in sop_classes
+    )

@@ -118,6 +118,7 @@ def get_contexts(
 
 
 _OPTIONS = ("relational", "date_time", "fuzzy", "timezone", "enhanced_conversion")
+_RETRIEVE_OPTIONS = ("relational", "enhanced_conversion")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,9 +157,20 @@ class QueryOptions:
         )
 
     @classmethod
-    def from_information(cls, information: bytes) -> QueryOptions:
-        """What a peer's answer for C-FIND agrees to; bytes that are missing are no."""
-        return cls(**{name: value == 1 for name, value in zip(_OPTIONS, information, strict=False)})
+    def from_information(cls, information: bytes, *, find: bool = True) -> QueryOptions:
+        """What a peer's answer agrees to; bytes that are missing are no.
+
+        Args:
+            information: The application information.
+            find: Whether it is that of a C-FIND class, and not of C-MOVE or C-GET.
+        """
+        names = _OPTIONS if find else _RETRIEVE_OPTIONS
+        return cls(**{name: value == 1 for name, value in zip(names, information, strict=False)})
+
+    def agree(self, offered: bytes, *, find: bool = True) -> bytes:
+        """An acceptor's answer to what was offered: 1 where both want it (PS3.4 C.5.1.1, K.5.1.1)."""
+        ours = [getattr(self, name) for name in (_OPTIONS if find else _RETRIEVE_OPTIONS)]
+        return bytes(wanted and value == 1 for wanted, value in zip(ours, offered, strict=False))
 
     def negotiations(self, model: QueryModel | str = STUDY_ROOT) -> tuple[SOPClassExtendedNegotiation, ...]:
         """The items to propose for a model's classes; for a UID, which is taken for a C-FIND class, one.

@@ -52,7 +52,11 @@ class Performer(Protocol):
     """Answers queries; the methods are called as handlers are, and may raise anything."""
 
     def begin(
-        self, core: AssociationCore, context: AcceptedContext, request: Request, identifier: bytes
+        self,
+        core: AssociationCore,
+        context: AcceptedContext,
+        request: CFindRQ | CGetRQ | CMoveRQ,
+        identifier: bytes,
     ) -> Any:
         """Begin with one request; returns its `Answers`, or an awaitable of them."""
 

@@ -36,6 +36,7 @@ from dcmnet.procedures.association import (
     establish,
     guarded,
     next_message,
+    receive_data,
     release,
     released_instead,
     send_message,
@@ -129,7 +130,7 @@ class Retriever(Performer, Protocol):
         """The identifier with a Failed SOP Instance UID List (0008,0058)."""
 
     def address(self, destination: str) -> Any:
-        """Where an AE is, as (host, port), or an awaitable of that; None where it is unknown."""
+        """Where an AE is: (host, port) or (host, port, TLS), or an awaitable; None where it is unknown."""
 
     def steps(self, core: AssociationCore, request: CMoveRQ, items: Sequence[Item]) -> list[Step]:
         """The associations that these objects need."""
@@ -225,11 +226,10 @@ class _Retrieval:
 
     def _take(self, sources: Any) -> Procedure[list[Any]]:
         found: list[Any] = []
-        while not (yield from self.watch.look()):
-            source = yield from asked(Next(sources))
-            if source is None:
-                break
+        yield from self.watch.look()
+        while not self.watch.cancelled and (source := (yield from asked(Next(sources)))) is not None:
             found.append(source)
+            yield from self.watch.look()
         return found
 
     def store_request(self, core: AssociationCore, opened: Opened, item: Item, **more: Any) -> CStoreRQ:
@@ -313,14 +313,19 @@ def _serve(
 
 def _get(retrieval: _Retrieval, identifier: bytes) -> Procedure[None]:
     for item in (yield from retrieval.gather(identifier)):
-        if (yield from retrieval.watch.look()):
+        yield from retrieval.watch.look()
+        if retrieval.watch.cancelled:
             return
-        try:
-            opened: Opened = yield Call(retrieval.opener.open, (retrieval.core.agreed, item))
-        except HARMLESS as error:
-            yield from retrieval.fail(item, error)
-        else:
-            yield from _store_here(retrieval, opened, item)
+        yield from _send_here(retrieval, item)
+
+
+def _send_here(retrieval: _Retrieval, item: Item) -> Procedure[None]:
+    try:
+        opened: Opened = yield Call(retrieval.opener.open, (retrieval.core.agreed, item))
+    except HARMLESS as error:
+        yield from retrieval.fail(item, error)
+    else:
+        yield from _store_here(retrieval, opened, item)
 
 
 def _store_here(retrieval: _Retrieval, opened: Opened, item: Item) -> Procedure[None]:
@@ -354,6 +359,8 @@ def _response_here(retrieval: _Retrieval) -> Procedure[Response]:
         message = start.message
         if isinstance(message, Response):
             core.message_ids.match(message)
+            if message.has_data_set:  # PS3.7 9.3.1.2: there is none; it is dropped
+                yield from receive_data(core, None)
             return message
         yield from retrieval.watch.hear(start)
 
@@ -369,15 +376,18 @@ def _move(retrieval: _Retrieval, identifier: bytes) -> Procedure[Outcome | None]
         return MOVE_DESTINATION_UNKNOWN, "the Move Destination is not known here"
     items = yield from retrieval.gather(identifier)
     for step in (yield Call(retriever.steps, (core, request, items))):
-        if not (yield from retrieval.watch.look()):
-            yield from _send_over_one(retrieval, address, step)
+        yield from _send_over_one(retrieval, address, step)
     return None
 
 
-def _send_over_one(retrieval: _Retrieval, address: tuple[str, int], step: Step) -> Procedure[None]:
+def _send_over_one(retrieval: _Retrieval, address: Sequence[Any], step: Step) -> Procedure[None]:
+    yield from retrieval.watch.look()
+    if retrieval.watch.cancelled:
+        return
     child = retrieval.retriever.new_core(retrieval.core)
+    host, port, tls = (*address, None)[:3]
     try:
-        yield Spawn(child, establish(child, *address, step.request))
+        yield Spawn(child, establish(child, host, port, step.request, tls))
     except _ENDED as error:
         for item in step.items:
             yield from retrieval.fail(item, error)
@@ -396,19 +406,24 @@ def _send_over_one(retrieval: _Retrieval, address: tuple[str, int], step: Step) 
 
 
 def _store_there(retrieval: _Retrieval, child: AssociationCore, items: Sequence[Item]) -> Procedure[None]:
+    for item in items:
+        yield from retrieval.watch.look()
+        if retrieval.watch.cancelled:
+            return
+        yield from _send_there(retrieval, child, item)
+
+
+def _send_there(retrieval: _Retrieval, child: AssociationCore, item: Item) -> Procedure[None]:
     originator = {
         "move_originator_ae_title": retrieval.core.peer_ae_title,
         "move_originator_message_id": retrieval.request.message_id,
     }
-    for item in items:
-        if (yield from retrieval.watch.look()):
-            return
-        try:
-            opened: Opened = yield Call(retrieval.opener.open, (child.agreed, item))
-            request = retrieval.store_request(child, opened, item, **originator)
-            storing = invoke(child, opened.context, request, CStoreRSP, opened.payload)
-            response: CStoreRSP = yield Spawn(child, guarded(child, storing))
-        except (*HARMLESS, *_ENDED) as error:
-            yield from retrieval.fail(item, error)
-        else:
-            yield from retrieval.count(item, response.status)
+    try:
+        opened: Opened = yield Call(retrieval.opener.open, (child.agreed, item))
+        request = retrieval.store_request(child, opened, item, **originator)
+        storing = invoke(child, opened.context, request, CStoreRSP, opened.payload)
+        response: CStoreRSP = yield Spawn(child, guarded(child, storing))
+    except (*HARMLESS, *_ENDED) as error:
+        yield from retrieval.fail(item, error)
+    else:
+        yield from retrieval.count(item, response.status)

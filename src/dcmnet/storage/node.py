@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dcmnet._records import dataclass, field, replace
-from dcmnet.acse import AcceptorPolicy, SupportedContext
+from dcmnet.acse import AcceptorPolicy, AcceptorRole, SupportedContext
 from dcmnet.dimse.messages import CEchoRQ, CStoreRQ, Message
 from dcmnet.limits import (
     DEFAULT_MAX_PDU_LENGTH,
@@ -24,6 +24,7 @@ from dcmnet.procedures.scp import Acceptor, AssociationRequest, Service
 from dcmnet.services.defaults import VERIFICATION_CONTEXT, storage_contexts
 from dcmnet.services.storage import storage
 from dcmnet.services.verification import verification
+from dcmnet.storage.queries import Queries, QueryHandlers
 from dcmnet.storage.scp import FileStore, StoreHandler
 from dcmnet.ul.provider import Trace
 
@@ -71,6 +72,7 @@ class Node:
         max_associations: At most so many at once; more are rejected as transient (2/3/2).
         max_associations_by_peer: At most so many at once from one address.
         store: Where received objects go; None accepts none.
+        queries: What answers queries and retrievals.
         hooks: What is called when.
         trace: Called for every PDU and transition.
     """
@@ -82,6 +84,7 @@ class Node:
     max_associations: int = MAX_ASSOCIATIONS
     max_associations_by_peer: int = MAX_ASSOCIATIONS_BY_PEER
     store: FileStore | None = None
+    queries: Queries = field(default_factory=Queries)
     hooks: Hooks = field(default_factory=Hooks)
     trace: Trace | None = None
 
@@ -97,8 +100,14 @@ class Node:
         if self.store is not None:
             self.store.on_error = self.store.on_error or failed
             services[CStoreRQ] = storage(self.store)
-            contexts += storage_contexts()
-        policy = self.policy if self.policy.contexts else replace(self.policy, contexts=contexts)
+        policy = self.policy
+        if not policy.contexts:
+            policy = replace(
+                policy, contexts=(*contexts, *self._storage_contexts(), *self.queries.contexts())
+            )
+        if policy.extended_negotiation is None and self.queries.options:
+            policy = replace(policy, extended_negotiation=self.queries.agree)
+        services.update(self.queries.services(policy.ae_title, failed))
         return Acceptor(
             policy=policy,
             services=services,
@@ -106,6 +115,12 @@ class Node:
             on_accepted=self.hooks.accepted,
             on_released=self.hooks.released,
         )
+
+    def _storage_contexts(self) -> tuple[SupportedContext, ...]:
+        if not self.queries.getters:
+            return storage_contexts() if self.store is not None else ()
+        # PS3.7 D.3.3.4: who asks for objects receives them, and so is their SCP.
+        return storage_contexts(role=AcceptorRole.SCP if self.store is None else AcceptorRole.BOTH)
 
     def new_core(self, trace: Trace | None = None) -> AssociationCore:
         """A core for one association that is served."""
@@ -118,7 +133,7 @@ class Node:
         )
 
 
-class Handlers:
+class Handlers(QueryHandlers):
     """The decorators of both faces' `Server`, and the configuration they fill in.
 
     Args:
@@ -177,6 +192,7 @@ class Handlers:
         if node is not None and own != Node(policy=AcceptorPolicy(ae_title=_AE_TITLE)):
             raise ValueError("a node has all the other arguments but spool: set them there")
         self.node = own if node is None else node
+        self._queries = self.node.queries
         self._spool = spool
 
     def on_store(self, handler: H) -> H:

@@ -35,6 +35,8 @@ from dcmnet.procedures.effects import (
 from dcmnet.sync.beside import Beside
 
 if TYPE_CHECKING:
+    import asyncio
+
     from dcmnet._net.tls import TLSSocket
 
 T = TypeVar("T")
@@ -75,15 +77,17 @@ class Driver:
         self._answer_due = False
         self._beside: Beside | None = None
         self._turn = turn
+        self._spawned: dict[int, Driver] = {}
+        self._runner: asyncio.Runner | None = None
         self._actions: dict[type, Callable[[Any], Any]] = {
             Connect: self._connect,
             Send: self._send,
             Receive: self._receive,
             Store: _store,
-            Call: _call if turn is None else self._call_in_turn,
+            Call: self._call if turn is None else self._call_in_turn,
             Start: self._start,
             Join: self._join,
-            Next: _next,
+            Next: self._next,
             Spawn: self._spawn,
             Wait: _wait,
             Together: self._together,
@@ -138,12 +142,19 @@ class Driver:
     def _abandon(self, procedure: Procedure[Any]) -> None:
         """Give up where no effect can be thrown into: the peer sees the connection close."""
         self._out_of_step = True
-        self._close(Close())
+        for driver in (self, *self._spawned.values()):
+            driver._close(Close())
         procedure.close()
 
     def _spawn(self, effect: Spawn) -> Any:
-        driver = Driver(effect.core, wake=self._wake, family=self._family, pace=self._pace)
-        return driver.run(effect.procedure)
+        driver = self._spawned.pop(id(effect.core), None)
+        if driver is None:
+            driver = Driver(effect.core, wake=self._wake, family=self._family, pace=self._pace)
+        try:
+            return driver.run(effect.procedure)
+        finally:
+            if driver._sock is not None:  # the association goes on with the next procedure
+                self._spawned[id(effect.core)] = driver
 
     def _together(self, effect: Together) -> None:
         turn = threading.RLock()
@@ -158,10 +169,28 @@ class Driver:
 
     # ------------------------------------------------------------------ calls
 
+    def _call(self, effect: Call) -> Any:
+        outcome = effect.handler(*effect.args)
+        return self._await(outcome) if hasattr(outcome, "__await__") else outcome
+
+    def _next(self, effect: Next) -> Any:
+        iterator = effect.iterator
+        return self._await(anext(iterator, None)) if hasattr(iterator, "__anext__") else next(iterator, None)
+
+    def _await(self, outcome: Awaitable[T]) -> T:
+        """Wait for what an asynchronous handler does, in one event loop as long as the association lasts."""
+        if self._sock is None:
+            return _awaited(outcome)
+        if self._runner is None:
+            import asyncio
+
+            self._runner = asyncio.Runner()
+        return self._runner.run(_waiting(outcome))
+
     def _call_in_turn(self, effect: Call) -> Any:
         assert self._turn is not None
         with self._turn:
-            return _call(effect)
+            return self._call(effect)
 
     def _start(self, effect: Start) -> None:
         if self._beside is None:
@@ -240,6 +269,9 @@ class Driver:
     def _close(self, _: Close) -> None:
         if self._beside is not None:
             self._beside.close()
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
         if self._sock is not None:
             self._sock.close()
             self._sock = None
@@ -448,10 +480,6 @@ def _store(effect: Store) -> None:
     effect.sink.write(effect.views)
 
 
-def _call(effect: Call) -> Any:
-    return call(effect.handler, *effect.args)
-
-
 def call(handler: Callable[..., Any], *args: Any) -> Any:
     """Call a handler, and wait for what it returns when that is awaitable."""
     outcome = handler(*args)
@@ -462,18 +490,15 @@ def _awaited(outcome: Awaitable[T]) -> T:
     """Run what a coroutine function made, in a loop of its own."""
     import asyncio
 
-    async def wait() -> T:
-        return await outcome
+    return asyncio.run(_waiting(outcome))
 
-    return asyncio.run(wait())
+
+async def _waiting(outcome: Awaitable[T]) -> T:
+    return await outcome
 
 
 def _wait(effect: Wait) -> None:
     time.sleep(effect.seconds)
-
-
-def _next(effect: Next) -> Any:
-    return next(effect.iterator, None)
 
 
 def _earliest(first: float | None, second: float | None) -> float | None:

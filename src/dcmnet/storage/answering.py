@@ -1,0 +1,324 @@
+"""Query/Retrieve as an SCP's handlers see it: typed requests, data sets instead of bytes, files to send."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from dcmnet import dataset
+from dcmnet._records import dataclass, field
+from dcmnet.acse import AcceptedContext, Negotiated, RequestorPolicy, build_request
+from dcmnet.dimse.messages import CFindRQ, CGetRQ, CMoveRQ
+from dcmnet.errors import InputFileError, StatusError
+from dcmnet.procedures.association import AssociationCore, new_core
+from dcmnet.registry.statuses import (
+    DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
+    PENDING,
+    PENDING_OPTIONAL_KEYS_NOT_SUPPORTED,
+    SOP_CLASS_NOT_SUPPORTED,
+)
+from dcmnet.services.query_contexts import QueryOptions
+from dcmnet.services.query_retrieve import Answers
+from dcmnet.services.retrieve import Item, Opened, Step
+from dcmnet.services.storage import Outcome
+from dcmnet.storage.planning import Proposal, choose_context, plan
+from dcmnet.storage.sources import (
+    ForeignFile,
+    Instance,
+    OpenDataSet,
+    as_sources,
+    describe,
+    find_files,
+    open_data_set,
+)
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+    from dcmnet.tls import TLS
+
+HANDLER_FAILED = 0xC001
+"""PS3.4 Tables C.4-1 to C.4-3, Cxxx, unable to process: the handler raised."""
+
+QueryHandler: TypeAlias = Callable[["QueryRequest"], Any]
+
+Address: TypeAlias = "tuple[str, int] | tuple[str, int, TLS | None]"
+"""Host and port of an AE, and how TLS is used there."""
+
+Destinations: TypeAlias = "Mapping[str, Address] | Callable[[str], Any]"
+"""Where AEs are, by title: a mapping, or a function, which may be a coroutine function; None is unknown."""
+
+
+@dataclass(slots=True, eq=False)
+class QueryRequest:
+    """What a peer asks for with a C-FIND, C-GET or C-MOVE.
+
+    Attributes:
+        identifier: What it looks for, as a pydicom data set.
+        data: The same as it came, encoded.
+        context: The presentation context it came on.
+        calling_ae_title: Who asks.
+        called_ae_title: Who is asked.
+        peer: The peer's address.
+        message: The request.
+        options: What was agreed on by extended negotiation.
+        state: A dictionary that belongs to the association; handlers may keep things in it.
+    """
+
+    identifier: Dataset = field(repr=False)
+    data: bytes = field(repr=False)
+    context: AcceptedContext
+    calling_ae_title: str
+    called_ae_title: str
+    peer: str
+    message: CFindRQ | CGetRQ | CMoveRQ
+    options: QueryOptions
+    state: dict[str, Any] = field(repr=False)
+
+    @property
+    def model(self) -> str:
+        """The SOP Class UID that the request goes by."""
+        return self.message.affected_sop_class_uid
+
+    @property
+    def level(self) -> str:
+        """Query/Retrieve Level (0008,0052), such as STUDY; empty where there is none, as in a worklist."""
+        return str(self.identifier.get("QueryRetrieveLevel", "") or "")
+
+    @property
+    def destination(self) -> str:
+        """The AE title that a C-MOVE sends to; for a C-GET who asks; empty for a C-FIND."""
+        if isinstance(self.message, CMoveRQ):
+            return self.message.move_destination
+        return self.calling_ae_title if isinstance(self.message, CGetRQ) else ""
+
+
+@dataclass(slots=True)
+class Handling:
+    """Calls the handlers of one kind of request; what `FindHandling` and `RetrieveHandling` share.
+
+    Attributes:
+        handlers: By SOP Class UID.
+        report: Told what went wrong.
+    """
+
+    handlers: Mapping[str, QueryHandler]
+    report: Callable[[str, BaseException | None], Any] | None = None
+
+    def begin(
+        self,
+        core: AssociationCore,
+        context: AcceptedContext,
+        request: CFindRQ | CGetRQ | CMoveRQ,
+        identifier: bytes,
+    ) -> Any:
+        """Call the handler.
+
+        Raises:
+            StatusError: There is none, or the identifier cannot be read.
+        """
+        handler = self.handlers.get(request.affected_sop_class_uid)
+        if handler is None or request.affected_sop_class_uid != context.abstract_syntax:
+            raise StatusError("no such service", status=SOP_CLASS_NOT_SUPPORTED)
+        outcome = handler(_query_request(core, context, request, identifier))
+        if inspect.isawaitable(outcome):
+            return self._begin_later(outcome, context)
+        return self.answers(outcome, context)
+
+    async def _begin_later(self, outcome: Any, context: AcceptedContext) -> Answers:
+        return self.answers(await outcome, context)
+
+    def answers(self, outcome: Any, context: AcceptedContext) -> Answers:
+        """What a handler has returned, item by item."""
+        raise NotImplementedError
+
+    def failed(self, error: BaseException) -> Outcome:
+        """The outcome for what a handler raised: a StatusError chooses it."""
+        if isinstance(error, StatusError):
+            return error.status, error.comment
+        self.told("the query handler failed", error)
+        return HANDLER_FAILED, "the handler failed"
+
+    def told(self, text: str, error: BaseException | None) -> None:
+        """Tell people what went wrong."""
+        if self.report is not None:
+            self.report(text, error)
+
+
+@dataclass(slots=True)
+class FindHandling(Handling):
+    """Makes encoded identifiers of what the handlers of C-FIND give."""
+
+    def answers(self, outcome: Any, context: AcceptedContext) -> Answers:
+        """The matches: data sets, keywords and values, encoded bytes, or pairs of status and one of those."""
+
+        def encode(match: Any) -> tuple[int, bytes]:
+            status = PENDING
+            if isinstance(match, tuple):
+                status, match = match
+            if status not in (PENDING, PENDING_OPTIONAL_KEYS_NOT_SUPPORTED):
+                raise ValueError(f"a match has the status FF00 or FF01, not {status:#06x}: raise StatusError")
+            return status, dataset.encode_identifier(match, context.transfer_syntax, name="match")
+
+        one = isinstance(outcome, Mapping | bytes | tuple) or dataset.is_data_set(outcome)
+        return _each((outcome,) if one else outcome, encode)
+
+
+@dataclass(slots=True)
+class RetrieveHandling(Handling):
+    """Makes objects that can be sent of what the handlers of C-GET and C-MOVE give.
+
+    Attributes:
+        ae_title: The title that sub-associations call with; the one that was called when it is empty.
+        destinations: Where AEs are.
+    """
+
+    ae_title: str = ""
+    destinations: Destinations = field(default_factory=dict)
+
+    def answers(self, outcome: Any, context: AcceptedContext) -> Answers:
+        """The sources: paths, folders, file objects, data sets, or an `Instance` that is known already."""
+        if isinstance(outcome, AsyncIterator) or hasattr(outcome, "__aiter__"):
+            return _each(outcome, _same)
+        return _each(() if outcome is None else as_sources(outcome), _same)
+
+    def describe(self, sources: Sequence[Any]) -> list[Item]:
+        """Find out what there is to be sent; files in folders that are not DICOM are left out."""
+        return [item for source in sources for item in _items(source)]
+
+    def opener(self) -> Opener:
+        """What opens the objects of one retrieval."""
+        return Opener()
+
+    def encode_failed(self, uids: Sequence[str], transfer_syntax: str) -> bytes:
+        """The identifier with a Failed SOP Instance UID List (0008,0058)."""
+        return dataset.encode_identifier({"FailedSOPInstanceUIDList": list(uids)}, transfer_syntax)
+
+    def address(self, destination: str) -> Any:
+        """Where an AE is, or an awaitable of that."""
+        destinations = self.destinations
+        return (
+            destinations.get(destination) if isinstance(destinations, Mapping) else destinations(destination)
+        )
+
+    def steps(self, core: AssociationCore, request: CMoveRQ, items: Sequence[Item]) -> list[Step]:
+        """The associations that these objects need; each class in the transfer syntaxes that they are in."""
+        return [
+            Step(
+                build_request(
+                    RequestorPolicy(
+                        called_ae_title=request.move_destination,
+                        calling_ae_title=self.ae_title or core.agreed.called_ae_title,
+                        contexts=tuple(each.contexts),
+                    )
+                ),
+                [Item(instance.sop_instance_uid, instance) for instance in each.instances],
+            )
+            for each in plan([item.source for item in items], Proposal())
+        ]
+
+    def new_core(self, core: AssociationCore) -> AssociationCore:
+        """A core for a sub-association, with the timers and limits of the association that asked for it."""
+        return new_core(requestor=True, timeouts=core.timeouts, limits=core.limits)
+
+
+class Opener:
+    """Opens one object after the other, in a transfer syntax that was negotiated."""
+
+    __slots__ = ("_opened",)
+
+    def __init__(self) -> None:
+        self._opened: OpenDataSet | None = None
+
+    def open(self, negotiated: Negotiated, item: Item) -> Opened:
+        """Close the object before, and open this one.
+
+        Raises:
+            InputFileError: It cannot be sent.
+            NoPresentationContext: Nothing was negotiated that it could be sent on.
+        """
+        self.close()
+        context = choose_context(negotiated, item.source)
+        self._opened = open_data_set(item.source, context.transfer_syntax)
+        return Opened(context, self._opened.payload)
+
+    def close(self) -> None:
+        """Close the last object."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+
+def _query_request(
+    core: AssociationCore, context: AcceptedContext, request: CFindRQ | CGetRQ | CMoveRQ, data: bytes
+) -> QueryRequest:
+    try:
+        identifier = dataset.decode_identifier(data, context.transfer_syntax)
+    except InputFileError as error:
+        raise StatusError(str(error), status=DATA_SET_DOES_NOT_MATCH_SOP_CLASS, comment=str(error)) from error
+    agreed = core.agreed
+    answered = [
+        each.application_information
+        for each in agreed.extended_negotiations
+        if each.sop_class_uid == context.abstract_syntax
+    ]
+    return QueryRequest(
+        identifier=identifier,
+        data=data,
+        context=context,
+        calling_ae_title=agreed.calling_ae_title,
+        called_ae_title=agreed.called_ae_title,
+        peer=core.peer,
+        message=request,
+        options=QueryOptions.from_information(
+            answered[0] if answered else b"", find=isinstance(request, CFindRQ)
+        ),
+        state=core.state,
+    )
+
+
+def _items(source: Any) -> Iterator[Item]:
+    if isinstance(source, Instance):
+        yield Item(source.sop_instance_uid, source)
+        return
+    for found, in_folder in find_files([source]):
+        try:
+            instance = describe(found)
+        except InputFileError as error:
+            if not (in_folder and isinstance(error, ForeignFile)):
+                yield Item("", None, error)
+        else:
+            yield Item(instance.sop_instance_uid, instance)
+
+
+def _same(source: Any) -> Any:
+    return source
+
+
+def _each(found: Any, convert: Callable[[Any], Any]) -> Answers:
+    if hasattr(found, "__aiter__"):
+        later = _convert_later(found, convert)
+        return Answers(later, later.aclose)
+    items = _convert(() if found is None else found, convert)
+    return Answers(items, items.close)
+
+
+def _convert(found: Iterable[Any], convert: Callable[[Any], Any]) -> Any:
+    iterator = iter(found)
+    try:
+        for item in iterator:
+            yield convert(item)
+    finally:
+        if hasattr(iterator, "close"):
+            iterator.close()  # so that a handler's own `finally` is run now
+
+
+async def _convert_later(found: Any, convert: Callable[[Any], Any]) -> Any:
+    iterator = aiter(found)
+    try:
+        async for item in iterator:
+            yield convert(item)
+    finally:
+        if hasattr(iterator, "aclose"):
+            await iterator.aclose()
