@@ -34,6 +34,7 @@ from dcmnet.procedures.effects import (
     Effect,
     Finished,
     Join,
+    Look,
     Next,
     Procedure,
     Receive,
@@ -347,6 +348,7 @@ class End:
 
     def _carry_out_at_once(self, effect: Effect) -> Any:
         actions: dict[type, Callable[[Any], Any]] = {
+            Look: self._look,
             Store: lambda each: each.sink.write(each.views),
             Call: lambda each: each.handler(*each.args),
             Start: self.started.append,
@@ -485,6 +487,12 @@ class End:
             if upper_layer.has_output:
                 yield from self._send(Send(upper_layer.output()))
         return event
+
+    def _look(self, _: Look) -> bool:
+        upper_layer = self.core.upper_layer
+        if not (upper_layer.has_input or upper_layer.closing):
+            self._fill(upper_layer.get_buffer())
+        return upper_layer.has_input or upper_layer.closing
 
     def _has_ended(self) -> bool:
         return self.core.upper_layer.closing or self.core.upper_layer.abort_ahead()

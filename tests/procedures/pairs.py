@@ -102,7 +102,7 @@ class MemoryStore:
         kept: The complete data sets.
         discarded: Why others were not kept.
         refused_with: What `begin` answered, as told afterwards.
-        requests: What was asked for.
+        begun: The requests that `begin` was asked about.
     """
 
     may_take_long: bool = False
@@ -112,13 +112,13 @@ class MemoryStore:
     kept: list[bytes] = field(default_factory=list)
     discarded: list[BaseException | None] = field(default_factory=list)
     refused_with: list[Outcome] = field(default_factory=list)
-    requests: list[CStoreRQ] = field(default_factory=list)
+    begun: list[CStoreRQ] = field(default_factory=list)
 
     def begin(
         self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ
     ) -> Reception | Outcome:
         assert context.abstract_syntax == request.affected_sop_class_uid
-        self.requests.append(request)
+        self.begun.append(request)
         if isinstance(self.refusal, Exception):
             raise self.refusal
         return Kept(self) if self.refusal is None else self.refusal

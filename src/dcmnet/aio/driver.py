@@ -25,6 +25,7 @@ from dcmnet.procedures.effects import (
     Effect,
     Finished,
     Join,
+    Look,
     Next,
     Procedure,
     Receive,
@@ -92,6 +93,7 @@ class Driver:
             Connect: self._connect,
             Send: self._send,
             Receive: self._receive,
+            Look: self._look,
             Store: self._store,
             Call: self._call if turn is None else self._call_in_turn,
             Start: self._start,
@@ -348,6 +350,13 @@ class Driver:
             if upper_layer.has_output:
                 await self._send(Send(upper_layer.output()))
         return event
+
+    async def _look(self, _: Look) -> bool:
+        upper_layer = self._upper_layer
+        if not (upper_layer.has_input or upper_layer.closing):
+            self._fill(upper_layer.get_buffer())
+            await self._take_turns()
+        return upper_layer.has_input or upper_layer.closing
 
     def _fill(self, room: memoryview) -> bool:
         """Receive into `room` what has arrived; False when there was nothing, or the connection is lost."""

@@ -427,7 +427,7 @@ def receive_data(
                 failure = yield from store(sink, views)
                 sink = sink if failure is None else None
             views.clear()
-            event = yield from _next_event(core)
+            event = yield from next_event_of(core)
         if type(event) is not Fragment:
             raise cut_short(event)
         item = feed(event)
@@ -446,7 +446,7 @@ def _wait(core: AssociationCore, wait: Receive) -> Procedure[Event | Finished | 
     return event
 
 
-def _next_event(core: AssociationCore) -> Procedure[Event | None]:
+def next_event_of(core: AssociationCore) -> Procedure[Event | None]:
     """What comes next in the middle of a message, while other operations go on."""
     while True:
         event = yield from _wait(core, core.wait_dimse)

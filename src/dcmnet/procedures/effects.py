@@ -69,6 +69,14 @@ class Receive:
 
 
 @dataclass(slots=True)
+class Look:
+    """Take the bytes that have arrived, without waiting.
+
+    Outcome: whether a `Receive` would bring something now, be it the end of the association.
+    """
+
+
+@dataclass(slots=True)
 class Store:
     """Write the views to the sink. Outcome: None; an OSError where it fails."""
 
@@ -158,6 +166,6 @@ class Close:
 
 
 Effect: TypeAlias = (
-    "Connect | Send | Receive | Store | Call | Start | Join | Next | Spawn | Together | Wait | Close"
+    "Connect | Send | Receive | Look | Store | Call | Start | Join | Next | Spawn | Together | Wait | Close"
 )
 Procedure: TypeAlias = Generator[Effect, Any, T]

@@ -25,6 +25,7 @@ from dcmnet.procedures.association import (
     closing,
     cut_short,
     guarded,
+    next_event_of,
     next_message,
     released_instead,
     send_message,
@@ -208,7 +209,7 @@ def receive_identifier(core: AssociationCore) -> Procedure[bytes | None]:
     while True:
         event = core.upper_layer.next_event()
         if event is None:
-            event = yield core.wait_dimse
+            event = yield from next_event_of(core)
         if type(event) is not Fragment:
             raise cut_short(event)
         item = core.assembler.feed(event)

@@ -21,9 +21,9 @@ from dcmnet.dimse.messages import (
     response_to,
 )
 from dcmnet.dimse.stream import MessageStart
-from dcmnet.errors import ABORT_SOURCE_USER, DeadlineExceeded, RemoteProtocolError
-from dcmnet.procedures.association import AssociationCore, await_end, next_message, send_message
-from dcmnet.procedures.effects import Call, Effect, Next, Procedure, Receive
+from dcmnet.errors import ABORT_SOURCE_USER, RemoteProtocolError
+from dcmnet.procedures.association import AssociationCore, await_end, join, next_message, send_message
+from dcmnet.procedures.effects import Call, Effect, Look, Next, Procedure
 from dcmnet.procedures.query_retrieve import receive_identifier
 from dcmnet.procedures.scp import Service, refuse, respond
 from dcmnet.registry.statuses import CANCEL, OUT_OF_RESOURCES, RESOURCE_LIMITATION, SUCCESS
@@ -32,8 +32,7 @@ from dcmnet.ul.pdu import AReleaseRQ
 
 T = TypeVar("T")
 
-LOOK = Receive("a look for C-CANCEL", 0.0)
-"""Takes what has arrived, and does not wait."""
+LOOK = Look()
 
 
 class Answers(NamedTuple):
@@ -90,15 +89,9 @@ class Watch:
     cancelled: bool = False
 
     def look(self) -> Procedure[bool]:
-        """Take what has arrived, without waiting; True when the peer wants no more."""
-        while not self.cancelled and self.core.set_aside is None:
-            try:
-                start = yield from next_message(self.core, LOOK)
-            except DeadlineExceeded as error:
-                if error.timer != LOOK.timer:
-                    raise
-                break
-            yield from self.hear(start)
+        """Deal with what has arrived, without waiting for more; True when the peer has had enough."""
+        while not self.cancelled and self.core.set_aside is None and (yield LOOK):
+            yield from self.hear((yield from next_message(self.core, self.core.wait_dimse)))
         return self.cancelled
 
     def hear(self, start: MessageStart | AReleaseRQ) -> Procedure[None]:
@@ -172,7 +165,11 @@ def take_answers(performer: Performer, answers: Answers, procedure: Procedure[T]
 def identifier_of(
     core: AssociationCore, context: AcceptedContext, request: CFindRQ | CGetRQ | CMoveRQ
 ) -> Procedure[bytes | None]:
-    """The identifier of a request; None where it is too long, which has been answered then."""
+    """The identifier of a request; None where it is too long, which has been answered then.
+
+    Whatever else the peer has asked for is answered first: from here on the association belongs to this.
+    """
+    yield from join(core)
     identifier = yield from receive_identifier(core)
     if identifier is None:
         comment = f"identifier longer than {core.limits.max_identifier_length} bytes"

@@ -22,6 +22,7 @@ from dcmnet.procedures.effects import (
     Effect,
     Finished,
     Join,
+    Look,
     Next,
     Procedure,
     Receive,
@@ -83,6 +84,7 @@ class Driver:
             Connect: self._connect,
             Send: self._send,
             Receive: self._receive,
+            Look: self._look,
             Store: _store,
             Call: self._call if turn is None else self._call_in_turn,
             Start: self._start,
@@ -375,6 +377,12 @@ class Driver:
                 event = upper_layer.next_event()
             self._answer_aside()
         return event
+
+    def _look(self, _: Look) -> bool:
+        upper_layer = self._upper_layer
+        if not (upper_layer.has_input or upper_layer.closing):
+            self._fill(upper_layer.get_buffer())
+        return upper_layer.has_input or upper_layer.closing
 
     def _fill(self, room: memoryview) -> bool:
         """Receive into `room` what has arrived; False when there was nothing, or the connection is lost."""
