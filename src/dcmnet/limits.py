@@ -81,6 +81,8 @@ PUT_OFF_RESPONSES = 16
 
 DETACHED_LENGTH = 64 * 1024
 """Up to this length the end of a data set is copied for the thread that keeps it; else it is written."""
+MAX_WORKERS = 256
+"""Worker processes that `storescp --workers` starts: beyond that it is a port number in the wrong place."""
 
 MINIMUM_RATE = 64
 """Bytes a second that a peer must deliver in the middle of a message; a slow modem did 5,000."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pydicom
@@ -160,3 +161,36 @@ def test_storescp_ends_in_good_order(tmp_path: Path, objects: dict[str, Path]) -
     assert [line["event"] for line in lines].count("object") == 1
     assert lines[-1]["event"] == "summary"
     assert (lines[-1]["stored"], lines[-1]["failed"]) == (1, 0)
+
+
+def test_four_storescus_of_dcmtk_at_once(objects: dict[str, Path], tmp_path: Path) -> None:
+    """Two workers share what comes; every object arrives as it was sent."""
+    received, sent = tmp_path / "received", tmp_path / "sent"
+    received.mkdir()
+    sent.mkdir()
+    path = objects["explicit_little"]
+    expected: dict[str, bytes] = {}
+    folders = [sent / str(number) for number in range(4)]
+    for folder in folders:
+        folder.mkdir()
+        for number in range(25):
+            data_set = pydicom.dcmread(path)
+            data_set.SOPInstanceUID = f"1.2.3.{folder.name}.{number}"
+            data_set.file_meta.MediaStorageSOPInstanceUID = data_set.SOPInstanceUID
+            data_set.save_as(folder / f"{number}.dcm")
+            transfer_syntax = data_set.file_meta.TransferSyntaxUID
+            expected[data_set.SOPInstanceUID] = encoded_by_dcmtk(
+                folder / f"{number}.dcm", transfer_syntax, tmp_path
+            )
+    command = (*DCMNET, "storescp", "-v", "--workers", "2", "--bind", HOST, "-od", received)
+    with listening(lambda port: (*command, str(port)), tmp_path / "log") as process:
+        sending = ("storescu", "-R", "-xe", "+sd", HOST, str(process.port))
+        with ThreadPoolExecutor(4) as senders:
+            list(senders.map(lambda folder: run(*sending, folder), folders))
+        process.process.send_signal(signal.SIGTERM)
+        assert process.process.wait(30) == 0
+        said = process.said()
+    assert "objects stored: 100 " in said
+    assert said.count(": process ") == 2
+    found = {path.name.partition(".")[2]: data_set_bytes(path.read_bytes()) for path in received.iterdir()}
+    assert found == expected

@@ -17,7 +17,7 @@ import dcmnet
 from dcmnet.dimse.messages import CStoreRQ
 from dcmnet.dimse.stream import fragment_message
 from dcmnet.payload import FileRange
-from tests.faces.adapters import QUICK, Face, Server, running
+from tests.faces.adapters import QUICK, AsyncioFace, Face, Server, running
 from tests.faces.wire import (
     ABORT,
     CT,
@@ -150,6 +150,34 @@ def test_thousands_of_connections(face: Face, received: Path, descriptors: int) 
             assert peer.read_status() == 0
         with face.connect(server.port) as association:
             assert association.echo().status == 0
+
+
+def test_thousands_of_associations_in_one_event_loop(received: Path, descriptors: int) -> None:
+    """All of them established; each is answered while the others are there."""
+    count = min(2000, (descriptors - 200) // 2)
+    face = AsyncioFace()
+    node = face.new_storage_scp(
+        received,
+        timeouts=dcmnet.Timeouts(),
+        max_associations=count,
+        max_associations_by_peer=count,
+    )
+    with running(face, node) as server, ExitStack() as stack:
+        peers = [stack.enter_context(RawPeer.associated(server.port)) for _ in range(count)]
+        assert server.associations == count
+        with RawPeer.connected(server.port, associate_rq()) as one_more:
+            assert one_more.read_reject() == (2, 3, 2)
+        for peer in peers:
+            peer.send(ECHO)
+        assert {peer.read_status() for peer in peers} == {0}
+        for number, peer in enumerate(peers[::20]):
+            peer.send(store(f"1.2.{number}"))
+        assert {peer.read_status() for peer in peers[::20]} == {0}
+        assert len(list(received.iterdir())) == len(peers[::20])
+        for peer in peers:
+            peer.send(RELEASE_RQ)
+        assert {peer.read_pdu() for peer in peers} == {RELEASE_RP}
+    face.close()
 
 
 def test_titles_and_uids_never_become_paths(server: Server, received: Path) -> None:

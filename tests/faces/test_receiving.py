@@ -7,18 +7,22 @@ import errno
 import os
 import shutil
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import dcmnet
+from dcmnet.services.storage import Outcome, Reception
+from dcmnet.storage.scp import FileStore
 from tests.faces.adapters import Face, Server, running
 from tests.faces.wire import (
     ABORT,
     CT,
     DEADLINE,
+    ECHO,
     RawPeer,
     associate_rq,
     context,
@@ -28,6 +32,9 @@ from tests.faces.wire import (
     store_command,
     until,
 )
+
+SOON = 5.0
+"""Seconds: more than any answer takes on a busy machine, and far less than who is held up would wait."""
 
 OTHER_CT = "1.2.840.10008.5.1.4.1.1.2.1"
 
@@ -167,6 +174,69 @@ def test_slow_handlers_do_not_hold_up_others(face: Face, received: Path, ct: Pat
             for thread in threads:
                 thread.join(DEADLINE)
     assert [report.ok for report in reports] == [True] * slow
+
+
+class SlowDisk(FileStore):
+    """A store whose writes wait until they may go on, for one caller."""
+
+    go_on: threading.Event
+    entered: threading.Semaphore
+
+    def begin(self, core: Any, context: Any, request: Any) -> Reception | Outcome:
+        reception = FileStore.begin(self, core, context, request)
+        slow = core.agreed.calling_ae_title == "SLOW" and not isinstance(reception, tuple)
+        return SlowReception(reception, self) if slow else reception  # type: ignore[arg-type]
+
+
+class SlowReception:
+    def __init__(self, reception: Reception, disk: SlowDisk) -> None:
+        self._reception = reception
+        self._disk = disk
+
+    def write(self, views: Sequence[memoryview]) -> None:
+        self._disk.entered.release()
+        assert self._disk.go_on.wait(DEADLINE)
+        self._reception.write(views)
+
+    def commit(self, views: Sequence[memoryview]) -> Outcome | Awaitable[Outcome]:
+        return self._reception.commit(views)
+
+    def discard(self, error: BaseException | None) -> Outcome:
+        return self._reception.discard(error)
+
+
+def test_a_slow_disk_does_not_hold_up_others(face: Face, received: Path, big_ct: Path) -> None:
+    """While eight files cannot be written, others are answered at once, 200 times."""
+    node = face.new_storage_scp(received)
+    disk = SlowDisk(directory=received)
+    disk.go_on, disk.entered = threading.Event(), threading.Semaphore(0)
+    node.node.store = disk
+    reports: list[dcmnet.Report] = []
+
+    def send() -> None:
+        reports.append(face.send(server.port, big_ct, calling="SLOW"))
+
+    with running(face, node) as server:
+        threads = [threading.Thread(target=send) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in threads:
+                assert disk.entered.acquire(timeout=DEADLINE)
+            longest = 0.0
+            with RawPeer.associated(server.port) as peer:
+                for number in range(100):
+                    for request in (ECHO, store(f"1.2.{number}")):
+                        begun = time.monotonic()
+                        peer.send(request)
+                        assert peer.read_status() == 0
+                        longest = max(longest, time.monotonic() - begun)
+            assert longest < SOON
+        finally:
+            disk.go_on.set()
+            for thread in threads:
+                thread.join(DEADLINE)
+    assert [report.ok for report in reports] == [True] * len(threads)
 
 
 # ---------------------------------------------------------------------- files

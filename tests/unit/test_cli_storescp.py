@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -385,13 +386,27 @@ def test_mistakes(capsys: Capture, argv: tuple[str, ...], error: str) -> None:
     assert f"\nerror: {error}" in err
 
 
-def test_signals(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "dcmnet", "storescp", "--json", "-v", "-od", str(tmp_path), "0"]
+@pytest.mark.parametrize("options", [(), ("--workers", "2")])
+def test_signals(options: tuple[str, ...], tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "dcmnet",
+        "storescp",
+        "--json",
+        "-v",
+        *options,
+        "-od",
+        str(tmp_path),
+        "0",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         port = json.loads(process.stdout.readline())["port"]
-        assert process.stderr.readline().startswith(f"W: listening on every address (0.0.0.0:{port})")
+        while (line := process.stderr.readline()).startswith("I: worker"):
+            assert options
+        assert line.startswith(f"W: listening on every address (0.0.0.0:{port})")
         association = connect(HOST, port)
         process.send_signal(signal.SIGINT)
         while "SIGINT" not in process.stderr.readline():
@@ -402,6 +417,75 @@ def test_signals(tmp_path: Path) -> None:
         with pytest.raises(AssociationAborted):
             association.echo()
         assert json.loads(process.stdout.read().splitlines()[-1])["event"] == "summary"
+
+
+@pytest.mark.parametrize(
+    ("options", "workers"),
+    [
+        ((), 0),
+        (("--workers", "3"), 3),
+        (("--workers", "0"), 0),
+        (("--workers", "auto"), storescp.available_processors()),
+        (("--fork",), storescp.available_processors()),
+        (("--fork", "--single-process"), 0),
+        (("--single-process", "--workers", "2"), 2),
+    ],
+)
+def test_how_many_workers(options: tuple[str, ...], workers: int) -> None:
+    arguments = parse(storescp.TOOL, ["0", *options])
+    reporter = Reporter(logs.logger("x"), json=False, verbose_pc=False)
+    assert work._new_node(arguments, reporter).workers == workers
+    assert storescp.available_processors() >= 1
+
+
+@pytest.mark.parametrize("option", ["--fork", "--workers=1"])
+def test_workers_where_there_are_none(capsys: Capture, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
+    monkeypatch.delattr(os, "fork")
+    code, _, err = run_cli(capsys, "storescp", *option.split("="), 0)
+    assert (code, "this system cannot have worker processes" in err) == (1, True)
+
+
+@contextlib.contextmanager
+def two_workers(tmp_path: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], int, list[int]]]:
+    """The tool, its port, and its processes: the supervisor and two workers."""
+    folder = tmp_path / "received"
+    folder.mkdir()
+    command = [sys.executable, "-m", "dcmnet", "storescp", "--json", "--workers", "2", "--bind", HOST]
+    command += ["-v", "-od", str(folder), *options, "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        port = json.loads(process.stdout.readline())["port"]
+        said = [line for _ in range(3) if ": process " in (line := process.stderr.readline())]
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        yield process, port, [int(children[0]), *(int(line.split()[-1]) for line in said)]
+        if process.poll() is None:
+            process.kill()
+
+
+def test_totals_count_over_all_workers(tmp_path: Path) -> None:
+    with two_workers(tmp_path) as (process, port, crew):
+        for _ in range(2):
+            assert send(HOST, port, [CT, MR]).ok
+        os.kill(crew[1], signal.SIGKILL)
+        for _ in range(2):
+            assert send(HOST, port, [CT]).ok
+        process.terminate()
+        out, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0
+    summary = json_lines(out)[-1]
+    assert (summary["associations"], summary["objects"], summary["stored"]) == (4, 6, 6)
+    assert summary["bytes"] == sum(each.get("bytes", 0) for each in json_lines(out)[:-1])
+    assert "was killed by SIGKILL; another one takes its place" in err
+    assert "associations: 4, objects stored: 6 " in err
+
+
+def test_without_its_supervisor_it_ends(tmp_path: Path) -> None:
+    with two_workers(tmp_path) as (process, _, crew):
+        os.kill(crew[0], signal.SIGKILL)
+        _, err = process.communicate(timeout=DEADLINE)
+    assert process.returncode == work.EXIT_LOST == 70
+    assert "F: the process that shares connections out is gone" in err
 
 
 def test_help_says_where_it_listens(capsys: Capture) -> None:

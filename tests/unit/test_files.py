@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dcmnet.storage.files import IOV_MAX, Duplicates, PartialFile
+from dcmnet.storage.files import IOV_MAX, Duplicates, PartialFile, current_run, remove_leftovers
 from tests.unit.objects import open_descriptors
 
 NO_LINKS = [errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS, errno.EINVAL]
@@ -413,3 +413,18 @@ def test_a_folder_takes_the_name(tmp_path: Path) -> None:
         file.publish(f"{tmp_path}/a", Duplicates.REPLACE)
     file.discard()
     assert os.listdir(tmp_path) == ["a"]
+
+
+def test_leftovers_of_a_process_that_has_died(tmp_path: Path) -> None:
+    mine = PartialFile(tmp_path, b"DICM")
+    mine.write([b"mine"])
+    theirs = tmp_path / ".dcmnet-0123456789abcdef-7.part"
+    for name in (theirs.name, ".dcmnet-0123456789abcdef-7.dcm", ".dcmnet-0123456789abcde-7.part", "CT.1.2.3"):
+        (tmp_path / name).touch()
+    (tmp_path / ".dcmnet-0123456789abcdef-8.part").mkdir()
+    assert current_run() in mine.name
+    assert remove_leftovers(tmp_path, "0123456789abcdef") == 1
+    assert not theirs.exists()
+    assert len(list(tmp_path.iterdir())) == 5
+    assert remove_leftovers(tmp_path / "gone", "0123456789abcdef") == 0
+    mine.discard()

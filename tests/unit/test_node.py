@@ -151,9 +151,24 @@ def test_how_many_associations() -> None:
     assert (node.max_associations, node.max_associations_by_peer) == (7, 3)
 
 
+def test_how_many_workers() -> None:
+    assert Handlers().node.workers == 0
+    handlers = Handlers(workers=3)
+    assert handlers.node.workers == 3
+    assert handlers.on_worker(print) is handlers.node.hooks.worker is print
+    with pytest.raises(ValueError, match="there cannot be -1 workers: give 0"):
+        Handlers(workers=-1)
+
+
 @pytest.mark.parametrize(
     "options",
-    [{"ae_title": "A"}, {"max_associations": 1}, {"limits": Limits(max_user_items=1)}, {"max_pdu_length": 9}],
+    [
+        {"workers": 1},
+        {"ae_title": "A"},
+        {"max_associations": 1},
+        {"limits": Limits(max_user_items=1)},
+        {"max_pdu_length": 9},
+    ],
 )
 def test_a_node_has_everything(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="set them there"):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import socket
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -23,6 +26,8 @@ from dcmnet.procedures.scp import reject, serve
 from dcmnet.storage.node import Handlers, Node
 
 if TYPE_CHECKING:
+    from dcmnet._net.crew import Crew
+    from dcmnet._net.link import Link
     from dcmnet._net.tls import Security
 
 LOOPBACK = "127.0.0.1"
@@ -39,24 +44,30 @@ class Server(Handlers):
     """
 
     _sockets: tuple[socket.socket, ...] = ()
+    _crew: Crew | Link | None = None
+    _crew_ended: asyncio.Task[None] | None = None
     _ended: asyncio.Event | None = None
 
     @property
     def port(self) -> int:
         """The TCP port it listens on."""
-        port: int = self._running()[0].getsockname()[1]
+        running = self._running()
+        port: int = running[0].getsockname()[1] if isinstance(running, tuple) else running.port
         return port
 
     @property
     def addresses(self) -> list[str]:
         """The addresses it listens on, `host:port` each."""
-        return [address_text(sock.getsockname()) for sock in self._running()]
+        running = self._running()
+        if isinstance(running, tuple):
+            return [address_text(sock.getsockname()) for sock in running]
+        return running.addresses
 
     @property
     def associations(self) -> int:
         """How many associations are being served now."""
-        self._running()
-        return len(self._tasks)
+        running = self._running()
+        return len(self._tasks) if isinstance(running, tuple) else running.associations
 
     async def serve(self, port: int, host: str = LOOPBACK, *, family: int = socket.AF_UNSPEC) -> None:
         """Listen and serve until `shutdown` is called, or the task is cancelled.
@@ -69,6 +80,7 @@ class Server(Handlers):
         Raises:
             OSError: The port cannot be had.
             TLSSettingsError: The settings of TLS cannot be used.
+            ValueError: `workers` were asked for, and this system cannot have them.
         """
         await self.start(port, host, family=family)
         try:
@@ -78,21 +90,43 @@ class Server(Handlers):
 
     async def start(self, port: int, host: str = LOOPBACK, *, family: int = socket.AF_UNSPEC) -> Self:
         """Listen, and serve from tasks; returns at once. Arguments and errors as for `serve`."""
-        if self._sockets:
+        if self._sockets or self._crew is not None:
             raise RuntimeError("the server is running already")
+        if self.node.workers:
+            self._start_crew(host, port, family)
+            return self
         self._security = await _security(self.node)
         self._sockets = tuple(open_listeners(host, port, family))
-        self._acceptor = self.node.acceptor(log_failure)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._prepare()
         self._admission = Admission(self.node.max_associations, self.node.max_associations_by_peer)
-        self._ended = asyncio.Event()
-        threads = min(MAX_HANDLER_THREADS, self.node.max_associations)
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="dcmnet")
         self._accepting = [asyncio.create_task(self._accept(sock)) for sock in self._sockets]
         return self
 
+    def _start_crew(self, host: str, port: int, family: int) -> None:
+        from dcmnet._net.crew import Crew  # for those who ask for it
+
+        self._security = None
+        if self.node.tls is not None:
+            from dcmnet._net.tls import acceptor_security
+
+            self._security = acceptor_security(self.node.tls)  # in place: threads do not go with a fork
+        self._crew = Crew(host, port, family, self.node, self._work)
+        self._crew_ended = asyncio.create_task(_end_of(self._crew))
+
+    def _prepare(self) -> None:
+        self._acceptor = self.node.acceptor(log_failure)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ended = asyncio.Event()
+        threads = min(MAX_HANDLER_THREADS, self.node.max_associations)
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="dcmnet")
+
     async def wait(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109  # as the blocking one
-        """Wait until the server stops accepting; False when `timeout` seconds passed first."""
+        """Wait until the server stops accepting; False when `timeout` seconds passed first.
+
+        With workers until these have ended.
+        """
+        if self._crew_ended is not None:
+            return bool((await asyncio.wait((self._crew_ended,), timeout=timeout))[0])
         if not self._sockets:
             return True
         _, pending = await asyncio.wait(self._accepting, timeout=timeout)
@@ -101,8 +135,12 @@ class Server(Handlers):
     async def shutdown(self, drain: float = DRAIN_SECONDS) -> None:
         """Stop accepting, let associations finish for `drain` seconds, abort those that are left.
 
-        One whose handler does not return within a few seconds more is logged and left behind.
+        One whose handler does not return within a few seconds more is logged and left behind; with workers
+        it ends with its process.
         """
+        if self._crew is not None:
+            await self._end_crew(self._crew, drain)
+            return
         sockets, self._sockets = self._sockets, ()
         if self._ended is None:  # it never ran
             return
@@ -115,6 +153,19 @@ class Server(Handlers):
         finally:
             self._executor.shutdown(wait=False)
             self._ended.set()
+
+    async def _end_crew(self, crew: Crew | Link, drain: float) -> None:
+        ended = self._crew_ended
+        seconds = crew.begin_shutdown(drain)
+        if ended is None:  # in a worker: nobody waits for himself
+            return
+        try:
+            if not (await asyncio.wait((ended,), timeout=seconds))[0]:
+                crew.kill()
+        finally:
+            crew.hasten()  # in vain but where the waiting was cancelled
+            await asyncio.wait((ended,), timeout=ABORT_SECONDS)
+            self._crew = self._crew_ended = None
 
     async def _stop_accepting(self, sockets: tuple[socket.socket, ...]) -> None:
         for task in self._accepting:
@@ -135,8 +186,13 @@ class Server(Handlers):
                 await _wait_for_aborted(tasks)
 
     def hasten_shutdown(self) -> None:
-        """While `shutdown` waits: abort what is left at once."""
-        if self._ended is not None:
+        """While `shutdown` waits: abort what is left at once.
+
+        Called again it ends what workers are left, which are processes of their own.
+        """
+        if self._crew is not None:
+            self._crew.hasten()
+        elif self._ended is not None:
             for task in self._tasks:
                 task.cancel()
 
@@ -148,7 +204,9 @@ class Server(Handlers):
     ) -> None:
         await self.shutdown()
 
-    def _running(self) -> tuple[socket.socket, ...]:
+    def _running(self) -> tuple[socket.socket, ...] | Crew | Link:
+        if self._crew is not None and not self._crew.stopping:
+            return self._crew
         if not self._sockets:
             raise RuntimeError("the server is not running: call start or serve")
         return self._sockets
@@ -175,16 +233,21 @@ class Server(Handlers):
         if verdict is Verdict.CLOSE:
             connection.close()
             return
-        task = asyncio.create_task(self._serve(connection, peer, verdict), name=f"dcmnet-{peer}")
+        self._begin_task(connection, peer, verdict, partial(self._admission.done, peer, verdict))
+
+    def _begin_task(
+        self, connection: socket.socket, peer: str, verdict: Verdict, done: Callable[[], None]
+    ) -> None:
+        task = asyncio.create_task(self._serve(connection, verdict, done), name=f"dcmnet-{peer}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, connection: socket.socket, peer: str, verdict: Verdict) -> None:
+    async def _serve(self, connection: socket.socket, verdict: Verdict, done: Callable[[], None]) -> None:
         try:
             with connection:
                 await self._serve_one(connection, verdict)
         finally:
-            self._admission.done(peer, verdict)
+            done()
 
     async def _serve_one(self, connection: socket.socket, verdict: Verdict) -> None:
         core = self.node.new_core(log_trace())
@@ -233,6 +296,62 @@ class Server(Handlers):
                 await outcome
         except Exception:
             logger.exception("%s: a hook failed", core.peer)
+
+    # ------------------------------------------------------------------ in a worker
+
+    def _work(self, index: int, link: Link) -> None:
+        """Be a worker: serve what comes over `link` until that says to stop."""
+        self._crew, self._crew_ended = link, None
+        failures: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                # Not asyncio.run, which would wait for handlers that have been left behind; the process ends.
+                asyncio.new_event_loop().run_until_complete(self._serve_link(index, link))
+            except BaseException as error:
+                failures.append(error)
+
+        # This thread was in the parent's event loop when it was copied; a new one knows of none.
+        thread = threading.Thread(target=run, name="dcmnet-worker")
+        thread.start()
+        thread.join()
+        if failures:
+            raise failures[0]
+
+    async def _serve_link(self, index: int, link: Link) -> None:
+        self._prepare()
+        hook = self.node.hooks.worker
+        if hook is not None:
+            outcome = hook(index)
+            if inspect.isawaitable(outcome):
+                await outcome
+        waiter = Waiter(asyncio.get_running_loop(), link.sock)
+        while link.drain is None:
+            await waiter.wait()
+            arrival = link.receive()
+            if arrival is not None:
+                self._begin_task(*arrival)
+        hastening = asyncio.create_task(self._hasten(link, waiter))
+        await self._end(link.drain)
+        hastening.cancel()
+        self._executor.shutdown(wait=False)
+
+    async def _hasten(self, link: Link, waiter: Waiter) -> None:
+        while not link.hastened:
+            await waiter.wait()
+            link.refuse(link.receive())
+        for task in self._tasks:
+            task.cancel()
+
+
+async def _end_of(crew: Crew) -> None:
+    """Wait until a supervisor has ended, and collect it."""
+    waiter = Waiter(asyncio.get_running_loop(), crew.sock)
+    try:
+        await waiter.wait()
+    finally:
+        waiter.close()
+    crew.reap()
 
 
 async def _security(node: Node) -> Security | None:

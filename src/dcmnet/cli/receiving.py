@@ -27,6 +27,15 @@ from dcmnet.storage.files import Duplicates
 from dcmnet.storage.node import Hooks
 from dcmnet.storage.scp import FileStore, Namer, StoreRequest, default_name
 
+COUNTED = ("associations", "objects", "stored", "not_kept", "failed", "bytes")
+
+
+def _shared_numbers(count: int) -> memoryview:
+    """So many zeros that this process and those forked from it have in common."""
+    import mmap
+
+    return memoryview(mmap.mmap(-1, 8 * count)).cast("Q")
+
 
 class Reporter:
     """Says what the server does. Its methods are called from the threads of the associations.
@@ -35,14 +44,16 @@ class Reporter:
         log: The tool's logger.
         json: Whether to write JSON lines to stdout.
         verbose_pc: Whether to list presentation contexts.
+        workers: How many processes will serve; each counts for itself.
     """
 
-    def __init__(self, log: Logger, *, json: bool, verbose_pc: bool) -> None:
+    def __init__(self, log: Logger, *, json: bool, verbose_pc: bool, workers: int = 0) -> None:
         self.log = log
         self._json = JsonLines() if json else None
         self._verbose_pc = verbose_pc
         self._lock = threading.Lock()
-        self._counts = dict.fromkeys(("associations", "objects", "stored", "not_kept", "failed", "bytes"), 0)
+        self._counts = _shared_numbers(workers * len(COUNTED)) if workers else [0] * len(COUNTED)
+        self._first = 0
 
     def hooks(self) -> Hooks:
         """What the server calls."""
@@ -52,6 +63,7 @@ class Reporter:
             released=self._released,
             ended=self._ended,
             echo=self._echo,
+            worker=self._worker,
         )
 
     def event(self, name: str, **fields: object) -> None:
@@ -61,7 +73,8 @@ class Reporter:
 
     def conclude(self) -> None:
         """Show the totals."""
-        counts = self._counts
+        numbers = list(self._counts)
+        counts = {name: sum(numbers[index :: len(COUNTED)]) for index, name in enumerate(COUNTED)}
         self.log.info(
             "associations: %d, objects stored: %d (%s), not kept: %d, failed: %d",
             counts["associations"],
@@ -139,16 +152,23 @@ class Reporter:
 
     def _count(self, outcome: str, length: int = 0) -> None:
         with self._lock:
-            self._counts["objects"] += 1
-            self._counts[outcome] += 1
-            self._counts["bytes"] += length
+            self._add("objects", 1)
+            self._add(outcome, 1)
+            self._add("bytes", length)
+
+    def _add(self, name: str, number: int) -> None:
+        self._counts[self._first + COUNTED.index(name)] += number
+
+    def _worker(self, index: int) -> None:
+        """This process is a worker from now on."""
+        self._first = index * len(COUNTED)
 
     # ------------------------------------------------------------------ the life of an association
 
     def _requested(self, request: AssociationRequest) -> None:
         self.log.info("Association Received")
         with self._lock:
-            self._counts["associations"] += 1
+            self._add("associations", 1)
 
     def _accepted(self, core: AssociationCore) -> None:
         agreed = core.agreed

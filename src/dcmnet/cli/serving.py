@@ -30,7 +30,9 @@ DRAIN_SECONDS = 30.0
 """For the associations under way after the first signal."""
 ABORT_SECONDS = 1.0
 """For the A-ABORTs to go out after the second signal."""
+EXIT_LOST = 70
 _DRAINED = 0
+_LOST = -1
 
 
 def serve(arguments: Arguments) -> int:
@@ -40,7 +42,7 @@ def serve(arguments: Arguments) -> int:
     if refusal:
         log.critical("%s", refusal)
         return EXIT_USAGE
-    reporter = Reporter(log, json=arguments.json, verbose_pc=arguments.verbose_pc)
+    reporter = Reporter(log, json=arguments.json, verbose_pc=arguments.verbose_pc, workers=arguments.workers)
     try:
         server = _new_server(arguments, reporter)
     except ProfileError as error:
@@ -55,7 +57,13 @@ def serve(arguments: Arguments) -> int:
             log.critical("%s", _listening_refusal(arguments, error))
             return EXIT_USAGE
         _announce(server, arguments, log, reporter)
+        if arguments.workers:
+            threading.Thread(target=_watch, args=(server, stop), daemon=True).start()
         number = stop.get()
+        if number == _LOST:
+            log.critical("the process that shares connections out is gone; start storescp again")
+            reporter.conclude()
+            return EXIT_LOST
         log.info("%s: serving what is under way, and nothing new", signal.Signals(number).name)
         _shut_down(server, stop)
     reporter.conclude()
@@ -83,6 +91,7 @@ def _new_node(arguments: Arguments, reporter: Reporter) -> Node:
         timeouts=networking.timeouts(arguments),
         max_associations=arguments.max_associations,
         max_associations_by_peer=_from_one_address(arguments.max_associations),
+        workers=arguments.workers,
         store=new_store(arguments, reporter),
         hooks=reporter.hooks(),
     )
@@ -144,6 +153,12 @@ def _announce(server: Server, arguments: Arguments, log: Logger, reporter: Repor
     reporter.event("listening", addresses=server.addresses, port=server.port)
 
 
+def _watch(server: Server, stop: queue.SimpleQueue[int]) -> None:
+    """Tell when the processes that serve have ended, which they do by themselves only when killed."""
+    server.wait()
+    stop.put(_LOST)
+
+
 def _shut_down(server: Server, stop: queue.SimpleQueue[int]) -> None:
     """Let associations end, until they have or a second signal comes."""
 
@@ -153,9 +168,12 @@ def _shut_down(server: Server, stop: queue.SimpleQueue[int]) -> None:
 
     thread = threading.Thread(target=drain, daemon=True)
     thread.start()
-    if stop.get() != _DRAINED:
+    if next(number for number in iter(stop.get, None) if number != _LOST) != _DRAINED:
         server.hasten_shutdown()
         thread.join(ABORT_SECONDS)  # aborted at once, but a peer may take its time to close the connection
+        if server.node.workers and thread.is_alive():
+            server.hasten_shutdown()  # workers are processes, and would go on without this one
+            thread.join(ABORT_SECONDS)
 
 
 @contextmanager

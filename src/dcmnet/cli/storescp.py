@@ -19,9 +19,10 @@ from dcmnet.cli.options import (
     Parameter,
     Section,
     Tool,
+    UsageError,
 )
 from dcmnet.cli.running import run_tool
-from dcmnet.limits import MAX_ASSOCIATIONS
+from dcmnet.limits import MAX_ASSOCIATIONS, MAX_WORKERS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,6 +46,38 @@ class Extension:
     def describe(self) -> str:
         """Nothing: the metavar says it."""
         return ""
+
+
+class Workers:
+    """How many worker processes: a number, or `auto`."""
+
+    def convert(self, text: str) -> int:
+        """The number; one a processor for `auto`."""
+        return available_processors() if text.lower() == "auto" else Integer(0, MAX_WORKERS).convert(text)
+
+    def describe(self) -> str:
+        """The range."""
+        return f"0..{MAX_WORKERS}, auto"
+
+
+def available_processors() -> int:
+    """The processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _check_workers(arguments: Arguments) -> None:
+    if not hasattr(os, "fork"):
+        raise UsageError(
+            "this system cannot have worker processes",
+            "leave --workers and --fork out: associations are served side by side without them too",
+        )
+    if arguments.timenames and arguments.on_duplicate != "rename" and "--on-duplicate" in arguments:
+        raise UsageError(
+            "--timenames with worker processes needs --on-duplicate rename",
+            "two of them may receive an object in the same millisecond",
+        )
 
 
 PREFERRED = tuple(
@@ -84,6 +117,39 @@ TOOL = Tool(
                     "serve so many at once, and reject the others for now",
                     kind=Integer(1),
                     default=MAX_ASSOCIATIONS,
+                ),
+                Option(
+                    "",
+                    "--workers",
+                    ("number",),
+                    "serve in so many processes behind the one port, auto: one a processor",
+                    kind=(Workers(),),
+                    group="processes",
+                    default=0,
+                    default_text="none, serve in this process",
+                    beyond_dcmtk=True,
+                    check=_check_workers,
+                ),
+                Option(
+                    "",
+                    "--fork",
+                    (),
+                    "as --workers auto",
+                    dest="workers",
+                    const=available_processors(),
+                    group="processes",
+                    default=0,
+                    check=_check_workers,
+                ),
+                Option(
+                    "",
+                    "--single-process",
+                    (),
+                    "serve in this process, associations still side by side",
+                    dest="workers",
+                    const=0,
+                    group="processes",
+                    default=0,
                 ),
                 Option("-pm", "--promiscuous", (), "accept SOP classes that are not known as well"),
                 families.socket_timeout(),
@@ -169,6 +235,7 @@ TOOL = Tool(
     exit_codes=(
         ("0", "ended by SIGINT (Ctrl-C) or SIGTERM"),
         ("1", "a mistake on the command line; the directory or the port cannot be used"),
+        ("70", "with --workers: the process that shares connections out was killed"),
     ),
     notes=(
         "It listens on every address of this computer, as DCMTK's tool does: whoever can reach it can store "

@@ -32,6 +32,28 @@ _begin_run()
 getattr(os, "register_at_fork", lambda **_: None)(after_in_child=_begin_run)  # Windows cannot fork
 
 
+def current_run() -> str:
+    """What the hidden names of this process have in common, and those of no other."""
+    return _RUN
+
+
+def remove_leftovers(directory: str | os.PathLike[str], run: str) -> int:
+    """Remove the hidden files of a process that has died; how many there were.
+
+    Args:
+        directory: Where it kept them.
+        run: Its `current_run`; a process that lives must not lose its files.
+    """
+    removed = 0
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.startswith(f"{PARTIAL_PREFIX}{run}-") and entry.name.endswith(PARTIAL_SUFFIX):
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
+                    removed += 1
+    return removed
+
+
 class Duplicates(enum.Enum):
     """What happens to an object whose file name is taken."""
 

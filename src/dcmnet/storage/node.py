@@ -47,6 +47,8 @@ class Hooks:
         released: `hook(core)` after an orderly release.
         ended: `hook(core, error)` when it has ended, with what ended it before its time, or None.
         echo: `hook(core, context, request)` for each C-ECHO; returns a status, or None for success.
+        worker: `hook(index)` in each worker process before it serves, from 0 up; also in one that takes the
+            place of another.
         failed: `hook(text, error)` when a handler raised, or an object was refused or could not be kept; a
             log record is written when it is None.
     """
@@ -56,6 +58,7 @@ class Hooks:
     released: Callable[[AssociationCore], Any] | None = None
     ended: Callable[[AssociationCore, BaseException | None], Any] | None = None
     echo: Callable[..., Any] | None = None
+    worker: Callable[[int], Any] | None = None
     failed: Callable[[str, BaseException | None], Any] | None = None
 
 
@@ -71,6 +74,7 @@ class Node:
         tls: How TLS is used; None for plain TCP.
         max_associations: At most so many at once; more are rejected as transient (2/3/2).
         max_associations_by_peer: At most so many at once from one address.
+        workers: How many processes serve; 0 for this one alone.
         store: Where received objects go; None accepts none.
         queries: What answers queries and retrievals.
         hooks: What is called when.
@@ -83,6 +87,7 @@ class Node:
     tls: TLS | None = None
     max_associations: int = MAX_ASSOCIATIONS
     max_associations_by_peer: int = MAX_ASSOCIATIONS_BY_PEER
+    workers: int = 0
     store: FileStore | None = None
     queries: Queries = field(default_factory=Queries)
     hooks: Hooks = field(default_factory=Hooks)
@@ -151,10 +156,14 @@ class Handlers(QueryHandlers):
         tls: How TLS is used; plain TCP when not given.
         max_associations: At most so many at once; more are rejected as transient (2/3/2).
         max_associations_by_peer: At most so many at once from one address.
+        workers: How many processes serve the port; 0 for this one alone. Limits hold over all of them, and
+            one that dies is replaced. Handlers run in the workers: each has a copy of what this process was
+            when the server was started, and what one changes the others do not see. Start it before any
+            thread.
         node: All of this but `spool` at once, for those who need more.
 
     Raises:
-        ValueError: There is a `node`, and something else that belongs into it.
+        ValueError: There is a `node`, and something else that belongs into it; `workers` is negative.
     """
 
     def __init__(  # noqa: PLR0913  # each is an option of its own
@@ -172,6 +181,7 @@ class Handlers(QueryHandlers):
         tls: TLS | None = None,
         max_associations: int = MAX_ASSOCIATIONS,
         max_associations_by_peer: int = MAX_ASSOCIATIONS_BY_PEER,
+        workers: int = 0,
         node: Node | None = None,
     ) -> None:
         own = Node(
@@ -188,7 +198,10 @@ class Handlers(QueryHandlers):
             tls=tls,
             max_associations=max_associations,
             max_associations_by_peer=max_associations_by_peer,
+            workers=workers,
         )
+        if workers < 0:
+            raise ValueError(f"there cannot be {workers} workers: give 0 for none, or how many")
         if node is not None and own != Node(policy=AcceptorPolicy(ae_title=_AE_TITLE)):
             raise ValueError("a node has all the other arguments but spool: set them there")
         self.node = own if node is None else node
@@ -225,6 +238,15 @@ class Handlers(QueryHandlers):
     def on_ended(self, handler: H) -> H:
         """Decorator: `handler(core, error)` is called when an association has ended."""
         self.node.hooks.ended = handler
+        return handler
+
+    def on_worker(self, handler: H) -> H:
+        """Decorator: `handler(index)` is called in each worker process before it serves.
+
+        The place for what processes must not share, as a connection to a database. What it raises ends the
+        worker, and another one is tried after a pause. Without `workers` it is not called.
+        """
+        self.node.hooks.worker = handler
         return handler
 
     def _spool_folder(self) -> Path:

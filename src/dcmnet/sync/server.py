@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,6 +22,8 @@ from dcmnet.storage.node import Handlers, Node
 from dcmnet.sync.driver import Driver, call
 
 if TYPE_CHECKING:
+    from dcmnet._net.crew import Crew
+    from dcmnet._net.link import Link
     from dcmnet._net.tls import Security
 
 LOOPBACK = "127.0.0.1"
@@ -45,6 +48,7 @@ class Server(Handlers):
     """
 
     _listener: Listener | None = None
+    _crew: Crew | Link | None = None
     _thread: threading.Thread | None = None
     _ended: threading.Event | None = None
 
@@ -61,7 +65,8 @@ class Server(Handlers):
     @property
     def associations(self) -> int:
         """How many associations are being served now."""
-        return len(self._served().threads)
+        running = self._running()
+        return len(self._associations.threads) if isinstance(running, Listener) else running.associations
 
     def serve(self, port: int, host: str = LOOPBACK, *, family: int = socket.AF_UNSPEC) -> None:
         """Listen and serve until `shutdown` is called, or Ctrl-C.
@@ -74,6 +79,7 @@ class Server(Handlers):
         Raises:
             OSError: The port cannot be had.
             TLSSettingsError: The settings of TLS cannot be used.
+            ValueError: `workers` were asked for, and this system cannot have them.
         """
         self.start(port, host, family=family)
         try:
@@ -83,9 +89,14 @@ class Server(Handlers):
 
     def start(self, port: int, host: str = LOOPBACK, *, family: int = socket.AF_UNSPEC) -> Self:
         """Listen, and serve from a thread; returns at once. Arguments and errors as for `serve`."""
-        if self._listener is not None:
+        if self._listener is not None or self._crew is not None:
             raise RuntimeError("the server is running already")
         security = _security(self.node)
+        if self.node.workers:
+            from dcmnet._net.crew import Crew  # for those who ask for it
+
+            self._crew = Crew(host, port, family, self.node, partial(self._work, security))
+            return self
         self._listener = Listener(host, port, family)
         self._associations = _Associations(self, security)
         self._ended = threading.Event()
@@ -94,7 +105,13 @@ class Server(Handlers):
         return self
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the server stops accepting; False when `timeout` seconds passed first."""
+        """Wait until the server stops accepting; False when `timeout` seconds passed first.
+
+        With workers until these have ended.
+        """
+        crew = self._crew
+        if crew is not None:
+            return crew.wait(timeout)
         thread = self._thread
         if thread is None:
             return True
@@ -104,8 +121,14 @@ class Server(Handlers):
     def shutdown(self, drain: float = DRAIN_SECONDS) -> None:
         """Stop accepting, let associations finish for `drain` seconds, abort those that are left.
 
-        One whose handler does not return within a few seconds more is logged and left behind.
+        One whose handler does not return within a few seconds more is logged and left behind; with workers
+        it ends with its process.
         """
+        crew = self._crew
+        if crew is not None:
+            crew.shutdown(drain)
+            self._crew = None
+            return
         listener, self._listener = self._listener, None
         if self._ended is None or self._thread is None:  # it never ran
             return
@@ -119,8 +142,14 @@ class Server(Handlers):
         self._ended.set()
 
     def hasten_shutdown(self) -> None:
-        """While `shutdown` waits, from another thread or a signal handler: abort what is left at once."""
-        if self._ended is not None and not self._ended.is_set():
+        """While `shutdown` waits, from another thread or a signal handler: abort what is left at once.
+
+        Called again it ends what workers are left, which are processes of their own.
+        """
+        crew = self._crew
+        if crew is not None:
+            crew.hasten()
+        elif self._ended is not None and not self._ended.is_set():
             self._associations.wake()
 
     def __enter__(self) -> Self:
@@ -131,19 +160,34 @@ class Server(Handlers):
     ) -> None:
         self.shutdown()
 
-    def _running(self) -> Listener:
-        if self._listener is None:
+    def _running(self) -> Listener | Crew | Link:
+        crew = self._crew
+        running = self._listener if crew is None or crew.stopping else crew
+        if running is None:
             raise RuntimeError("the server is not running: call start or serve")
-        return self._listener
-
-    def _served(self) -> _Associations:
-        self._running()
-        return self._associations
+        return running
 
     def _accept(self) -> None:
         assert self._listener is not None
         for connection in self._listener.accept():
             self._associations.begin(connection)
+
+    def _work(self, security: Security | None, index: int, link: Link) -> None:
+        """Be a worker: serve what comes over `link` until that says to stop."""
+        self._crew = link
+        if self.node.hooks.worker is not None:
+            call(self.node.hooks.worker, index)
+        associations = _Associations(self, security)
+        for arrival in link.arrivals():
+            associations.serve(*arrival)
+        hasten = threading.Thread(target=_hasten, args=(link, associations), daemon=True)
+        hasten.start()
+        associations.end(link.drain or 0.0)
+
+
+def _hasten(link: Link, associations: _Associations) -> None:
+    link.wait_for_haste()
+    associations.wake()
 
 
 def _security(node: Node) -> Security | None:
@@ -177,18 +221,23 @@ class _Associations:
             return
         with self._lock:
             verdict = self._admission.decide(peer)
-            if verdict is Verdict.CLOSE:
-                connection.close()
-                return
-            arguments = (connection, peer, verdict)
-            thread = threading.Thread(target=self._serve, args=arguments, name=f"dcmnet-{peer}", daemon=True)
+        if verdict is Verdict.CLOSE:
+            connection.close()
+        else:
+            self.serve(connection, peer, verdict, partial(self._admission.done, peer, verdict))
+
+    def serve(self, connection: socket.socket, peer: str, verdict: Verdict, done: Callable[[], None]) -> None:
+        """Serve, or reject, a connection in a thread of its own; `done` is called at its end."""
+        arguments = (connection, verdict, done)
+        thread = threading.Thread(target=self._serve, args=arguments, name=f"dcmnet-{peer}", daemon=True)
+        with self._lock:
             self.threads.add(thread)
         try:
             thread.start()
         except RuntimeError as error:  # no more threads to be had
             logger.error("cannot serve %s: %s", peer, error)
             connection.close()
-            self._forget(thread, peer, verdict)
+            self._forget(thread, done)
 
     def end(self, drain: float) -> None:
         """Wait for the threads to end; after `drain` seconds wake them, which aborts their associations."""
@@ -217,12 +266,12 @@ class _Associations:
         """The threads but for this one: a handler may stop its own server."""
         return self.threads - {threading.current_thread()}
 
-    def _serve(self, connection: socket.socket, peer: str, verdict: Verdict) -> None:
+    def _serve(self, connection: socket.socket, verdict: Verdict, done: Callable[[], None]) -> None:
         try:
             with connection:
                 self._run(connection, verdict)
         finally:
-            self._forget(threading.current_thread(), peer, verdict)
+            self._forget(threading.current_thread(), done)
 
     def _run(self, connection: socket.socket, verdict: Verdict) -> None:
         core = self._node.new_core(log_trace())
@@ -269,9 +318,9 @@ class _Associations:
         except Exception:
             logger.exception("%s: a hook failed", core.peer)
 
-    def _forget(self, thread: threading.Thread, peer: str, verdict: Verdict) -> None:
+    def _forget(self, thread: threading.Thread, done: Callable[[], None]) -> None:
         with self._lock:
             self.threads.discard(thread)
-            self._admission.done(peer, verdict)
+            done()
             self._give_back()
             self._lock.notify_all()
