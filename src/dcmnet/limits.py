@@ -81,6 +81,7 @@ PUT_OFF_RESPONSES = 16
 
 DETACHED_LENGTH = 64 * 1024
 """Up to this length the end of a data set is copied for the thread that keeps it; else it is written."""
+
 MAX_WORKERS = 256
 """Worker processes that `storescp --workers` starts: beyond that it is a port number in the wrong place."""
 
@@ -97,8 +98,11 @@ microseconds at each end, where many an answer takes less than a hundred."""
 RECEIVE_BUFFER_LENGTH = 256 * 1024
 """The fixed receive buffer of an association that transfers data sets."""
 
-SMALL_RECEIVE_BUFFER_LENGTH = 4096
+SMALL_RECEIVE_BUFFER_LENGTH = 1024
 """The receive buffer until the first data set arrives: an idle association stays small."""
+
+REST_AFTER = 2.0
+"""Seconds without a byte after which an association gives its buffers back: most of them idle."""
 
 READ_AHEAD_LENGTH = 1 << 20
 """Up to this length the next data set is read whole while the response is due; most are not longer."""

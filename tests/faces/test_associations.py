@@ -19,6 +19,7 @@ import dcmnet.sync.driver
 from dcmnet import aio
 from dcmnet.acse import RequestorPolicy
 from dcmnet.limits import Timeouts
+from dcmnet.ul.provider import UpperLayer
 from tests.faces.adapters import PATIENT, QUICK, Face, Server, running
 from tests.faces.wire import (
     ABORT,
@@ -62,6 +63,28 @@ def test_echo_and_release(face: Face, server: Server) -> None:
             assert association.echo().status == 0
     until(lambda: not association.is_established)
     until(lambda: server.associations == 0)
+
+
+def test_an_association_that_rests_goes_on(
+    face: Face, server: Server, ct: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a while without a byte the server gives its buffers back, and makes new ones for the next."""
+    rested = threading.Event()
+    rest = UpperLayer.rest
+
+    def noted(upper_layer: UpperLayer) -> None:
+        rest(upper_layer)
+        rested.set()
+
+    monkeypatch.setattr(UpperLayer, "rest", noted)
+    for name in ("sync", "aio"):
+        monkeypatch.setattr(f"dcmnet.{name}.driver.REST_AFTER", 0.05)
+    contexts = (dcmnet.ProposedContext(abstract_syntax=CT, transfer_syntaxes=(EXPLICIT, IMPLICIT)),)
+    with face.connect(server.port, contexts=contexts) as association:
+        for _ in range(2):
+            assert association.store(ct).status == 0
+            rested.clear()
+            assert rested.wait(10)
 
 
 def test_release_and_abort_may_be_repeated(face: Face, server: Server) -> None:

@@ -360,10 +360,35 @@ def test_a_view_that_somebody_still_uses_keeps_its_bytes() -> None:
     assert len(reader.get_buffer()) == SMALL_RECEIVE_BUFFER_LENGTH - 100
 
 
+def test_a_reader_at_rest_has_no_buffer() -> None:
+    reader = new()
+    put(reader, pdata(pdv(b"abcd", 2))[:-1])
+    (fragment,) = drain(reader)
+    assert isinstance(fragment, Fragment)
+    user = pickle.PickleBuffer(fragment.data)
+    reader.rest()
+    assert len(reader._view) == 0
+    assert bytes(user) == b"abc"
+    assert len(reader.get_buffer()) == SMALL_RECEIVE_BUFFER_LENGTH
+    put(reader, b"d" + RELEASE)
+    (last, release) = drain(reader)
+    assert isinstance(last, Fragment)
+    assert (last.is_last, release) == (True, AReleaseRQ())
+
+
+def test_what_has_arrived_stays_at_rest() -> None:
+    reader = new()
+    put(reader, RELEASE[:7])
+    reader.rest()
+    put(reader, RELEASE[7:])
+    assert list(drain(reader)) == [AReleaseRQ()]
+
+
 def test_more_bytes_than_the_buffer_has_room_for() -> None:
     reader = new()
+    reader.get_buffer()
     for count in (-1, SMALL_RECEIVE_BUFFER_LENGTH + 1):
-        with pytest.raises(ValueError, match="the buffer has room for 4096"):
+        with pytest.raises(ValueError, match=f"the buffer has room for {SMALL_RECEIVE_BUFFER_LENGTH}"):
             reader.received(count)
     reader.received(0)
     assert not reader.in_pdu

@@ -19,6 +19,7 @@ IOV_MAX = 1024
 _SMALL = 4096
 """Bytes that are joined rather than handed over in several buffers: a response, a C-ECHO."""
 
+_NO_SCRATCH = memoryview(bytearray())
 _HAS_PREADV = hasattr(os, "preadv")
 _HAS_PREAD = hasattr(os, "pread")
 _HAS_SENDMSG = hasattr(socket.socket, "sendmsg")
@@ -33,7 +34,11 @@ class Gatherer:
     __slots__ = ("_scratch",)
 
     def __init__(self) -> None:
-        self._scratch = memoryview(bytearray())
+        self._scratch = _NO_SCRATCH
+
+    def rest(self) -> None:
+        """Give the scratch buffer up; no bytes of the last `gather` may be needed any more."""
+        self._scratch = _NO_SCRATCH
 
     def gather(self, parts: Sequence[Payload]) -> list[memoryview]:
         """The bytes of `parts`, in order; valid until the next call.

@@ -17,6 +17,7 @@ from dcmnet._net.pacing import Pace
 from dcmnet._net.transfer import Gatherer, address_text, prepare, reason_text, rest_after, send_some
 from dcmnet.aio.readiness import Waiter
 from dcmnet.errors import AssociationAborted, DeadlineExceeded, TransportClosed
+from dcmnet.limits import REST_AFTER
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.effects import (
     Call,
@@ -390,6 +391,12 @@ class Driver:
         deadline = self._upper_layer.deadline
         if deadline is None or (limit is not None and limit < deadline):
             deadline = limit
+        rest_at = self._loop.time() + REST_AFTER
+        if deadline is None or rest_at < deadline:
+            if (await self._waiter.wait(deadline=rest_at)).readable:
+                return
+            self._upper_layer.rest()
+            self._gatherer.rest()
         await self._waiter.wait(deadline=deadline)
 
     def _time_is_up(self, limit: float | None, effect: Receive) -> bool:

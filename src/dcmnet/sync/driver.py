@@ -14,6 +14,7 @@ from dcmnet._net.pacing import Pace
 from dcmnet._net.readiness import Waiter, Wake
 from dcmnet._net.transfer import Gatherer, address_text, prepare, reason_text, rest_after, send_some
 from dcmnet.errors import AssociationAborted, DeadlineExceeded, TransportClosed
+from dcmnet.limits import REST_AFTER
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.effects import (
     Call,
@@ -312,8 +313,7 @@ class Driver:
         if self._upper_layer.abort_ahead():  # it came together with what is being answered
             return False
         room = self._upper_layer.get_buffer()
-        timeout = None if deadline is None else deadline - time.monotonic()
-        ready = self._waiter.wait(write=True, read=len(room) > 0, timeout=timeout)
+        ready = self._waiter.wait(write=True, read=len(room) > 0, timeout=_until(deadline))
         if ready.readable:
             self._fill(room)
             if self._upper_layer.closing or self._upper_layer.abort_ahead():
@@ -410,8 +410,15 @@ class Driver:
     def _wait_to_receive(self, limit: float | None) -> None:
         assert self._waiter is not None
         deadline = _earliest(limit, self._upper_layer.deadline)
-        timeout = None if deadline is None else deadline - time.monotonic()
-        if self._waiter.wait(timeout=timeout).woken:
+        if deadline is None or deadline - time.monotonic() > REST_AFTER:
+            ready = self._waiter.wait(timeout=REST_AFTER)
+            if not any(ready):
+                self._upper_layer.rest()
+                self._gatherer.rest()
+                ready = self._waiter.wait(timeout=_until(deadline))
+        else:
+            ready = self._waiter.wait(timeout=_until(deadline))
+        if ready.woken:
             self._woken()
 
     def _finished(self) -> Finished | None:
@@ -513,6 +520,10 @@ def _earliest(first: float | None, second: float | None) -> float | None:
     if first is None or second is None:
         return first if second is None else second
     return min(first, second)
+
+
+def _until(deadline: float | None) -> float | None:
+    return None if deadline is None else deadline - time.monotonic()
 
 
 def _share(deadline: float | None, addresses: int) -> float | None:

@@ -161,6 +161,10 @@ class UpperLayer:
         """Room for received bytes. Views that events brought before are released by this call."""
         return self._reader.get_buffer()
 
+    def rest(self) -> None:
+        """Nothing has come for a while: give the receive buffer up until something does."""
+        self._reader.rest()
+
     def bytes_received(self, count: int, now: float) -> None:
         """`count` bytes have been written to the start of the last `get_buffer()`."""
         self._rate_waited += now - self._now

@@ -32,6 +32,7 @@ from dcmnet.ul.pdu import (
 SMALLEST_BUFFER_LENGTH = 16
 """The longest thing that has to be in the buffer as a whole is an A-ABORT PDU of ten bytes."""
 
+_NO_BUFFER = memoryview(bytearray())
 _LARGEST_LENGTH = 0xFFFFFFFF
 _P_DATA_TF = PDataTF.PDU_TYPE
 _ABORT = AAbort.PDU_TYPE
@@ -77,7 +78,8 @@ class Reader:
         margin = OVERSIZED_PDU_MARGIN if Tolerance.OVERSIZED_PDU in limits.tolerance else 0
         self._max_pdata_length = max_pdu_length + margin if max_pdu_length else _LARGEST_LENGTH
         self._buffer_length = max(limits.receive_buffer_length, SMALLEST_BUFFER_LENGTH)
-        self._view = memoryview(bytearray(min(self._buffer_length, SMALL_RECEIVE_BUFFER_LENGTH)))
+        self._small_length = min(self._buffer_length, SMALL_RECEIVE_BUFFER_LENGTH)
+        self._view = _NO_BUFFER
         self._start = 0  # of what was not consumed yet
         self._end = 0
         self._handed_out: list[memoryview] = []
@@ -105,7 +107,7 @@ class Reader:
         It is empty only if the buffer is full and `next` was not called until it returned None; to read into
         it would then look like the end of the connection.
         """
-        capacity = self._buffer_length if self._data_arrived else len(self._view)
+        capacity = self._buffer_length if self._data_arrived else self._small_length
         if not self._release() or capacity > len(self._view):
             self._replace(capacity)
         elif self._start:
@@ -113,6 +115,13 @@ class Reader:
         tail = self._view[self._end :]
         self._handed_out.append(tail)
         return tail
+
+    def rest(self) -> None:
+        """Give the buffer up, unless there is something in it; the next `get_buffer` makes a small one."""
+        if self._start == self._end:
+            self._release()
+            self._compact(_NO_BUFFER)
+            self._data_arrived = False
 
     def _release(self) -> bool:
         """Make every view handed out unusable; False if one is in use, by a write under way for instance."""
