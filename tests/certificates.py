@@ -53,6 +53,7 @@ def make(folder: Path) -> Certificates:
     """Write them all into a folder."""
     ca, other = trustme.CA(key_type=trustme.KeyType.RSA), trustme.CA()
     ca.cert_pem.write_to_path(folder / "ca.pem")
+    ca.private_key_pem.write_to_path(folder / "ca-key.pem")
     other.cert_pem.write_to_path(folder / "other-ca.pem")
     rsa = trustme.KeyType.RSA  # the old cipher suites know nothing else
     here = ("localhost", "127.0.0.1")

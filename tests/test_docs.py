@@ -15,6 +15,7 @@ import dcmnet
 import dcmnet.aio
 import dcmnet.sync.server
 from dcmnet.cli.parser import parse
+from tests.certificates import Certificates
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -37,7 +38,7 @@ def example_of_profiles() -> str:
 
 
 @pytest.fixture
-def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, certificates: Certificates) -> Path:
     """A folder to be in, with what the pages talk about: `a-study/`, `received/`, `profiles.cfg`."""
     folder = tmp_path / "a-study"
     shutil.copytree(SAMPLES, folder)
@@ -45,6 +46,9 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copy(SAMPLES / "mr.dcm", folder / "2.dcm")
     (tmp_path / "received").mkdir()
     (tmp_path / "profiles.cfg").write_text(example_of_profiles())
+    for name in ("ca", "pacs", "pacs-key", "modality", "modality-key"):  # as docs/howto/tls.md calls them
+        source = name.replace("pacs", "server").replace("modality", "client")
+        shutil.copy(certificates.folder / f"{source}.pem", tmp_path / f"{name}.pem")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -59,7 +63,9 @@ def test_python_runs(where: str, code: str, study: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(dcmnet.sync.server.Server, "wait", lambda self, timeout=None: True)
     monkeypatch.setattr(dcmnet.aio.Server, "wait", at_once)
     serves = re.search(r"\.(start|serve)\(", code)
-    node = dcmnet.StorageSCP(study / "received", "ARCHIVE").start(0)
+    secure = dcmnet.TLS(certificate="pacs.pem", private_key="pacs-key.pem", ca_files=("ca.pem",))
+    tls = secure if "dcmnet.TLS(" in code else None
+    node = dcmnet.StorageSCP(study / "received", "ARCHIVE", tls=tls).start(0)
     names: dict[str, object] = {"__name__": "__main__"}
     try:
         port = "0" if serves else str(node.port)

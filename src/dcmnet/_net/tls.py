@@ -278,7 +278,7 @@ _NO_TLS = "the peer does not speak TLS"
 _NO_VERSION = "the two sides have no version of TLS in common"
 _NO_CIPHER = "the two sides have no cipher suite in common, or the peer wants a certificate"
 _NO_CERTIFICATE = "the peer has shown no certificate"
-_WANTS_CERTIFICATE = "the peer requires a certificate: give certificate and private_key"
+_WANTS_CERTIFICATE = "the peer requires a certificate of this side"
 _BAD_CERTIFICATE = "the peer does not accept this side's certificate"
 
 _REASONS = {
@@ -325,7 +325,7 @@ def _failure_text(error: Exception) -> str:
     """Why TLS failed, in words for a person."""
     if isinstance(error, ssl.SSLCertVerificationError):
         text = f"the peer's certificate was not accepted: {error.verify_message.rstrip('.')}"
-        hint = "; name the CA that signed it in ca_files" if error.verify_code in _TRUST_CODES else ""
+        hint = "; who signed it is not trusted (ca_files, +cf)" if error.verify_code in _TRUST_CODES else ""
         return text + hint
     reason = getattr(error, "reason", None)
     if not reason:

@@ -118,7 +118,7 @@ def _set_versions(context: ssl.SSLContext, tls: TLS, profile: Profile) -> None:
 def _set_ciphers(context: ssl.SSLContext, tls: TLS, profile: Profile) -> None:
     known = _known_suites()
     for name in tls.ciphers:
-        if openssl_name(name) not in known:
+        if name not in profile.ciphers and openssl_name(name) not in known:
             why = f"{name!r} is not a cipher suite of {ssl.OPENSSL_VERSION}"
             raise TLSSettingsError("ciphers", f"{why}: `openssl ciphers -stdname` lists those there are")
     wanted = [openssl_name(name) for name in tls.ciphers or profile.ciphers]
@@ -155,6 +155,46 @@ def openssl_name(name: str) -> str:
     if prefix == "ECDHE-RSA-" and cipher.startswith("ARIA"):
         prefix = "ECDHE-"
     return prefix + cipher.replace("_", "-")
+
+
+_EXCHANGES = ("ECDHE_ECDSA", "ECDHE_RSA", "DHE_RSA", "RSA")
+_CIPHERS = (
+    "AES_256_GCM_SHA384",
+    "CHACHA20_POLY1305_SHA256",
+    "AES_256_CCM",
+    "AES_256_CCM_8",
+    "CAMELLIA_256_GCM_SHA384",
+    "ARIA_256_GCM_SHA384",
+    "AES_128_GCM_SHA256",
+    "AES_128_CCM",
+    "AES_128_CCM_8",
+    "CAMELLIA_128_GCM_SHA256",
+    "ARIA_128_GCM_SHA256",
+    "AES_256_CBC_SHA384",
+    "AES_256_CBC_SHA256",
+    "CAMELLIA_256_CBC_SHA384",
+    "CAMELLIA_256_CBC_SHA256",
+    "AES_128_CBC_SHA256",
+    "CAMELLIA_128_CBC_SHA256",
+    "AES_256_CBC_SHA",
+    "CAMELLIA_256_CBC_SHA",
+    "AES_128_CBC_SHA",
+    "CAMELLIA_128_CBC_SHA",
+    "3DES_EDE_CBC_SHA",
+    "NULL_SHA256",
+    "NULL_SHA",
+)
+
+
+def cipher_suites() -> tuple[list[str], list[str]]:
+    """The cipher suites that this OpenSSL has, by their names in RFCs: of TLS 1.3, and of TLS 1.2 and before.
+
+    Those without authentication, and with keys that are agreed on beforehand, are left out.
+    """
+    known = _known_suites()
+    newer = sorted(name for name in known if name.startswith("TLS_"))
+    older = [f"TLS_{exchange}_WITH_{cipher}" for cipher in _CIPHERS for exchange in _EXCHANGES]
+    return newer, [name for name in older if openssl_name(name) in known]
 
 
 def _choice(table: Mapping[str, T], value: str, setting: str) -> T:

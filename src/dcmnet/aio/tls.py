@@ -6,6 +6,7 @@ import asyncio
 import socket
 
 from dcmnet._net.tls import Security, TLSSocket
+from dcmnet._net.trace import logger
 from dcmnet.aio.readiness import Ready
 from dcmnet.aio.readiness import Waiter as SocketWaiter
 from dcmnet.errors import DeadlineExceeded
@@ -43,6 +44,7 @@ def attach(core: AssociationCore, sock: TLSSocket, loop: asyncio.AbstractEventLo
     """Tell the association about its TLS connection; returns what waits for it."""
     core.peer = sock.peer
     core.tls = sock.session()
+    logger.debug("%s: %s", sock.peer, core.tls)
     return Waiter(loop, sock)
 
 

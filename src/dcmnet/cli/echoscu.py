@@ -7,7 +7,7 @@ answered with a failure.
 from __future__ import annotations
 
 from dcmnet._records import replace
-from dcmnet.cli import families
+from dcmnet.cli import families, tls_options
 from dcmnet.cli.options import PORT, Arguments, Integer, Option, Parameter, Section, Tool
 from dcmnet.cli.running import EXIT_USAGE, run_tool
 
@@ -69,6 +69,7 @@ TOOL = Tool(
                 Option("", "--abort", (), "abort the association instead of releasing it"),
             ),
         ),
+        tls_options.requestor_tls(offline=True),
         families.json_reporting(),
     ),
     exit_codes=(

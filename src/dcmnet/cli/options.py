@@ -196,10 +196,17 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Options under a heading of the usage text."""
+    """Options under a heading of the usage text.
+
+    Attributes:
+        title: The heading.
+        options: The rows.
+        requires: What nearly all of them require, said once in the heading.
+    """
 
     title: str
     options: tuple[Option, ...]
+    requires: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ import sys
 from dcmnet.cli import usage
 from dcmnet.cli.options import Arguments, Tool, UsageError
 from dcmnet.cli.parser import parse
+from dcmnet.cli.tls_options import LISTS, OFFLINE
+from dcmnet.errors import TLSSettingsError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 EXIT_SUCCESS = 0
 EXIT_USAGE = 1
+
+ABOUT_TLS = (*LISTS, *OFFLINE)
 
 
 def run_tool(tool: Tool, argv: Sequence[str], body: Callable[[Arguments], int]) -> int:
@@ -27,8 +31,7 @@ def run_tool(tool: Tool, argv: Sequence[str], body: Callable[[Arguments], int]) 
     """
     try:
         arguments = parse(tool, argv)
-        if arguments.exclusive in ("--help", "--version"):
-            _describe(tool, arguments.exclusive)
+        if _describe(tool, arguments.exclusive):
             return EXIT_SUCCESS
         if not arguments.exclusive:
             _set_up_logs(tool, arguments)
@@ -36,16 +39,25 @@ def run_tool(tool: Tool, argv: Sequence[str], body: Callable[[Arguments], int]) 
         return _report(tool, error)
     try:
         return body(arguments)
-    except UsageError as error:
-        error.silent = error.silent or getattr(arguments, "log_level", "") == "fatal"
-        return _report(tool, error)
+    except (UsageError, TLSSettingsError) as error:
+        mistake = error if isinstance(error, UsageError) else UsageError(f"TLS: {error}")
+        mistake.silent = mistake.silent or getattr(arguments, "log_level", "") == "fatal"
+        return _report(tool, mistake)
 
 
-def _describe(tool: Tool, what: str) -> None:
+def _describe(tool: Tool, what: str) -> bool:
+    """Print what an exclusive option asks for; False when that is for the tool itself to do."""
     if what == "--version":
         print(usage.version_text(tool), end="")
-    else:
+    elif what == "--help":
         print(usage.usage_text(tool, usage.terminal_width(sys.stdout)), end="")
+    elif what in ABOUT_TLS:
+        from dcmnet.cli.tls_settings import print_for
+
+        print_for(what)
+    else:
+        return False
+    return True
 
 
 def _report(tool: Tool, error: UsageError) -> int:

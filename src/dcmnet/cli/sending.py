@@ -15,6 +15,7 @@ from dcmnet.cli.options import Arguments, UsageError
 from dcmnet.cli.reporting import Reporter
 from dcmnet.cli.running import EXIT_SUCCESS, EXIT_USAGE
 from dcmnet.cli.storing import DCMSEND_WORDING, STORESCU_WORDING, Session, Wording
+from dcmnet.cli.tls_settings import tls_settings
 from dcmnet.dataset import Encoding
 from dcmnet.errors import (
     AssociationError,
@@ -209,6 +210,7 @@ def _storescu_options(arguments: Arguments, log: Logger) -> dict[str, Any]:
         "parallel": arguments.parallel,
         "abort": arguments.abort,
         "inventor": _inventor(arguments),
+        "tls": tls_settings(arguments),
     }
 
 

@@ -18,6 +18,7 @@ from dcmnet.cli.options import Arguments
 from dcmnet.cli.receiving import Reporter, new_store
 from dcmnet.cli.running import EXIT_SUCCESS, EXIT_USAGE
 from dcmnet.cli.storescp import TOOL
+from dcmnet.cli.tls_settings import tls_settings
 from dcmnet.errors import ProfileError
 from dcmnet.limits import MAX_ASSOCIATIONS_BY_PEER
 from dcmnet.registry.sop_classes import VERIFICATION
@@ -89,6 +90,7 @@ def _new_node(arguments: Arguments, reporter: Reporter) -> Node:
     return Node(
         policy=_policy(arguments, reporter.log),
         timeouts=networking.timeouts(arguments),
+        tls=tls_settings(arguments),
         max_associations=arguments.max_associations,
         max_associations_by_peer=_from_one_address(arguments.max_associations),
         workers=arguments.workers,

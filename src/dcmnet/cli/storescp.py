@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from dcmnet._records import replace
-from dcmnet.cli import families
+from dcmnet.cli import families, tls_options
 from dcmnet.cli.options import (
     Arguments,
     Choice,
@@ -230,6 +230,7 @@ TOOL = Tool(
                 ),
             ),
         ),
+        tls_options.acceptor_tls(),
         families.json_reporting(),
     ),
     exit_codes=(

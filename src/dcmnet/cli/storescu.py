@@ -126,6 +126,7 @@ TOOL = Tool(
                 _invented("+IP", "--invent-patient", "studies", 25),
             ),
         ),
+        tls_options.requestor_tls(),
         families.reporting(sending_options.json_report()),
     ),
     exit_codes=(

@@ -6,7 +6,7 @@ import os
 import sys
 
 from dcmnet._version import __version__
-from dcmnet.cli.options import Option, Parameter, Tool, UsageError, join_alternatives
+from dcmnet.cli.options import Option, Parameter, Section, Tool, UsageError, join_alternatives
 from dcmnet.cli.parser import default_values
 
 TYPE_CHECKING = False
@@ -58,10 +58,13 @@ def usage_text(tool: Tool, width: int = _PLAIN_WIDTH) -> str:
         for parameter in tool.parameters:
             lines += _row("  " + parameter.name, _parameter_help(parameter), column, width)
     for section in tool.sections:
-        lines += ["", f"{section.title}:"]
+        condition = f", with {join_alternatives(section.requires)}" if section.requires else ""
+        lines += ["", f"{section.title}{condition}:"]
         for option in section.options:
             mark = "* " if option.beyond_dcmtk else "  "
-            lines += _row(mark + _left_column(option, short), _option_help(tool, option), column, width)
+            lines += _row(
+                mark + _left_column(option, short), _option_help(tool, section, option), column, width
+            )
     if any(option.beyond_dcmtk for option in tool.options):
         lines += ["", "* not an option of DCMTK's tool of this name"]
     lines += _epilogue(tool, column, width)
@@ -136,12 +139,12 @@ def _left_column(option: Option, short: int) -> str:
     return f"{option.short:<{short}}  {option.long}{values}"
 
 
-def _option_help(tool: Tool, option: Option) -> str:
+def _option_help(tool: Tool, section: Section, option: Option) -> str:
     details = [] if isinstance(option.kind, tuple) or not option.metavars else [option.kind.describe()]
     details.append(_default_text(tool, option))
     if option.repeatable:
         details.append("may be repeated")
-    if option.requires:
+    if option.requires and option.requires != section.requires:
         details.append(f"only with {join_alternatives(option.requires)}")
     return _with_details(option.help, details)
 

@@ -17,6 +17,7 @@ from dcmnet.cli.echoscu import (
 from dcmnet.cli.json_output import JsonLines
 from dcmnet.cli.options import Arguments
 from dcmnet.cli.running import EXIT_SUCCESS
+from dcmnet.cli.tls_settings import tls_settings
 from dcmnet.dimse.stream import LARGEST_MESSAGE_ID
 from dcmnet.errors import AssociationAborted
 from dcmnet.registry.sop_classes import VERIFICATION
@@ -122,6 +123,7 @@ def _associate(arguments: Arguments, session: Session) -> int:
             max_pdu_length=arguments.max_pdu,
             timeouts=networking.timeouts(arguments),
             family=networking.address_family(arguments, arguments.peer),
+            tls=tls_settings(arguments),
         )
     except networking.FAILURES as error:
         networking.log_no_association(log, arguments, error)

@@ -7,14 +7,19 @@ import time
 
 from dcmnet._net.readiness import Wake
 from dcmnet._net.tls import Security, TLSSocket, Waiter
+from dcmnet._net.tls_context import cipher_suites
+from dcmnet._net.trace import logger
 from dcmnet.errors import AssociationAborted, DeadlineExceeded
 from dcmnet.procedures.association import AssociationCore
+
+__all__ = ["attach", "cipher_suites", "secure"]
 
 
 def attach(core: AssociationCore, sock: TLSSocket, wake: Wake | None) -> Waiter:
     """Tell the association about its TLS connection; returns what waits for it."""
     core.peer = sock.peer
     core.tls = sock.session()
+    logger.debug("%s: %s", sock.peer, core.tls)
     return Waiter(sock, wake, busy_wait=core.timeouts.busy_wait)
 
 
