@@ -7,7 +7,7 @@ that was not scanned as a failure, and works out from the files what to propose 
 from __future__ import annotations
 
 from dcmnet._records import replace
-from dcmnet.cli import families, sending_options
+from dcmnet.cli import families, sending_options, tls_options
 from dcmnet.cli.options import PORT, Arguments, Integer, Option, Parameter, Section, Tool
 from dcmnet.cli.running import run_tool
 
