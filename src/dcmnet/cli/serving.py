@@ -175,7 +175,7 @@ def _shut_down(server: Server, stop: queue.SimpleQueue[int]) -> None:
         thread.join(ABORT_SECONDS)  # aborted at once, but a peer may take its time to close the connection
         if server.node.workers and thread.is_alive():
             server.hasten_shutdown()  # workers are processes, and would go on without this one
-            thread.join(ABORT_SECONDS)
+            thread.join(DRAIN_SECONDS)  # they are killed: it takes as long as the system takes for that
 
 
 @contextmanager
