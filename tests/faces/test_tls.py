@@ -134,6 +134,14 @@ def test_many_associations_at_once(face: Face, received: Path, server_tls: TLS, 
             each.release()
 
 
+@pytest.mark.filterwarnings("default:.*fork.*:DeprecationWarning")
+def test_worker_processes(face: Face, received: Path, server_tls: TLS, client_tls: TLS, ct: Path) -> None:
+    with running(face, face.new_storage_scp(received, tls=server_tls, workers=2)) as server:
+        for number in range(3):
+            assert face.send(server.port, ct, tls=client_tls).ok
+            assert [data_set_of(path) for path in received.iterdir()] == [data_set_of(ct)], number
+
+
 def test_handlers_see_who_is_there(face: Face, server_tls: TLS, client_tls: TLS, ct: Path) -> None:
     seen: list[dcmnet.TLSSession | None] = []
     server = face.new_server(tls=server_tls)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
+import select
 import signal
 import socket
 import subprocess
@@ -31,6 +33,7 @@ from tests.faces.wire import (
     associate_rq,
     ct_data_set,
     p_data,
+    status_of,
     store,
     store_command,
     until,
@@ -246,6 +249,69 @@ def test_a_worker_that_is_killed(face: Face, node: Handlers, crew: Crew, receive
     assert (
         f"(process {victim}) was killed by SIGKILL; another one takes its place in 0.1 s" in log.read_text()
     )
+
+
+class Callers:
+    """Four that send object after object, over association after association."""
+
+    def __init__(self, port: int) -> None:
+        self.stored: list[str] = []
+        self.cut: list[str] = []
+        self.wrong: list[bytes] = []
+        self.soon_enough = threading.Event()
+        self._port = port
+        self._threads = [threading.Thread(target=self._call, args=(name,)) for name in range(4)]
+        for thread in self._threads:
+            thread.start()
+
+    def end(self) -> None:
+        """Ten associations more each."""
+        self.soon_enough.set()
+        for thread in self._threads:
+            thread.join(DEADLINE)
+
+    def _call(self, name: int) -> None:
+        after = 0
+        while after < 10:
+            after += self.soon_enough.is_set()
+            uid = f"1.{name}.{len(self.stored)}.{len(self.cut)}.{after}"
+            with RawPeer.connected(self._port) as peer:
+                try:
+                    self._send(peer, uid)
+                except ConnectionError:
+                    self.cut.append(uid)
+
+    def _send(self, peer: RawPeer, uid: str) -> None:
+        self._ask(peer, associate_rq(), b"\x02")
+        for number in range(5):
+            data_set = ct_data_set(f"{uid}.{number}", pixels=20_000)
+            self._ask(peer, store(f"{uid}.{number}", data_set), b"\x04")
+            self.stored.append(f"{uid}.{number}")
+
+    def _ask(self, peer: RawPeer, request: bytes, answer: bytes) -> None:
+        peer.send(request)
+        said = peer.read_pdu()
+        if not said:
+            raise ConnectionError("the connection has ended")
+        if said[:1] != answer or (answer == b"\x04" and status_of(said) != 0):
+            self.wrong.append(said)
+
+
+def test_a_worker_is_killed_under_load(face: Face, node: Handlers, crew: Crew, received: Path) -> None:
+    """Only its own associations fail; whatever was answered with success is there, and whole."""
+    with running(face, node) as server:
+        callers = Callers(server.port)
+        until(lambda: len(callers.stored) > 100)
+        os.kill(min(crew.begun()), signal.SIGKILL)
+        until(lambda: len(crew.begun()) == 3)
+        callers.end()
+    assert not callers.wrong
+    assert len(callers.cut) <= 4
+    found = {path.name.removeprefix("CT.").removesuffix(".dcm"): path for path in received.iterdir()}
+    assert set(callers.stored) <= set(found)
+    assert len(found) <= len(callers.stored) + len(callers.cut)
+    for uid, path in found.items():
+        assert path.read_bytes().endswith(ct_data_set(uid, pixels=20_000))
 
 
 def test_every_worker_is_killed(face: Face, node: Handlers, crew: Crew, ct: Path) -> None:
@@ -554,3 +620,90 @@ def test_a_cancelled_serve_ends_the_workers(received: Path, crew: Crew) -> None:
     thread.close()
     assert crew.begun()
     assert not any(map(lives, crew.begun()))
+
+
+def test_a_worker_without_descriptors_gives_a_connection_back(face: Face, crew: Crew, log: Path) -> None:
+    """It waits, as it would in the queue of a listening socket, until there is room for it."""
+    node = crew.watch(face.new_server(workers=1))
+    begin = node.node.hooks.worker
+    assert begin is not None
+
+    @node.on_worker
+    def limit(index: int) -> None:
+        begin(index)
+        lowest_free = os.dup(0)
+        os.close(lowest_free)
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free + 16, hard))
+
+    with running(face, node) as server, ExitStack() as stack:
+        peers = [stack.enter_context(RawPeer.connected(server.port, associate_rq())) for _ in range(20)]
+        until(lambda: log.exists() and "this process has no descriptor left" in log.read_text())
+        for peer in peers:
+            assert peer.read_pdu()[:1] == b"\x02"
+            peer.close()
+    assert len(crew.begun()) == 1
+
+
+def test_a_held_up_worker_keeps_few_connections(face: Face, crew: Crew, node: Handlers) -> None:
+    """Others are served meanwhile, and it when the worker goes on."""
+    with running(face, node) as server, ExitStack() as stack:
+        until(lambda: len(crew.begun()) == 2)
+        stopped = min(crew.begun())
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            peers = [stack.enter_context(RawPeer.connected(server.port, associate_rq())) for _ in range(10)]
+            answered = [peer for peer in peers if select.select([peer.sock], [], [], 2.0)[0]]
+            assert len(answered) >= 8
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        for peer in peers:
+            assert peer.read_pdu()[:1] == b"\x02"
+            peer.close()
+
+
+def test_a_second_call_does_not_wait_for_aborts(face: Face, node: Handlers, crew: Crew) -> None:
+    server = face.start(node)
+    with ExitStack() as stack:
+        peers = one_of_each(crew, server, stack)
+        stopping = threading.Thread(target=server.shutdown, args=(DEADLINE,))
+        port = server.port
+        stopping.start()
+        until(lambda: refused(port))
+        for _ in range(2):  # the peers do not close: workers would wait for that
+            node.hasten_shutdown()  # type: ignore[attr-defined]  # both faces have it
+            for peer in peers.values():
+                peer.read_pdu()
+        stopping.join(DEADLINE)
+        assert not stopping.is_alive()
+    assert not any(map(lives, peers))
+
+
+def test_a_stress_of_short_associations(face: Face, node: Handlers) -> None:
+    """Nothing is left of them: no descriptor in the supervisor or in a worker, and no count."""
+
+    def some() -> None:
+        for _ in range(50):
+            with RawPeer.associated(server.port) as peer:
+                peer.send(RELEASE_RQ)
+                assert peer.read_pdu() == RELEASE_RP
+            with RawPeer.connected(server.port, associate_rq()) as peer:
+                peer.reset()
+
+    def descriptors() -> dict[int, int]:
+        return {pid: len(os.listdir(f"/proc/{pid}/fd")) for pid in crew}
+
+    before = descendants(os.getpid())
+    with running(face, node) as server:
+        some()
+        crew = descendants(os.getpid()) - before
+        assert len(crew) == 3
+        until(lambda: server.associations == 0)
+        settled = descriptors()
+        threads = [threading.Thread(target=some) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(DEADLINE)
+        until(lambda: server.associations == 0)
+        until(lambda: all(count <= settled[pid] + 1 for pid, count in descriptors().items()))

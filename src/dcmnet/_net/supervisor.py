@@ -32,8 +32,8 @@ LONGEST_PAUSE = 10.0
 STEADY = 10.0
 """Seconds after which a worker counts as one that works."""
 
-MOST_UNTAKEN = 64
-"""Connections on their way to one worker: with more it is held up, and what the socket buffers has an end."""
+MOST_UNTAKEN = 2
+"""Connections on their way to one worker: a held-up one must not keep many that others could serve."""
 
 KILL_SECONDS = 7.0
 """Seconds, after the end of draining, that workers may take to end: aborting takes up to five."""
@@ -368,9 +368,13 @@ class Supervisor:
             record = encode_record(connection.verdict.value, self._number)
             try:
                 send_with(worker.sock, record, connection.sock.fileno())
-            except OSError:  # it has died, and is buried soon
+            except ConnectionError:  # it has died, and is buried soon
                 self._break(worker)
                 continue
+            except OSError as error:  # too much is on its way already
+                logger.warning("cannot hand a connection over: %s", error)
+                self._accept_again = time.monotonic() + PAUSE
+                return
             self._waiting.popleft()
             worker.held[self._number] = connection
             worker.untaken.add(self._number)
@@ -397,13 +401,14 @@ class Supervisor:
         self._listen_no_more()
         self._kill_at = time.monotonic() + drain + KILL_SECONDS
         self._tell_all("drain", drain)
+        if self._hastened:  # early
+            self._tell_all("hasten")
 
     def _hasten(self) -> None:
         """Have what is left aborted; the second time do not wait for that any longer."""
-        if self._kill_at is None:
-            return
-        seconds = 0.0 if self._hastened else KILL_SECONDS
-        self._kill_at = min(self._kill_at, time.monotonic() + seconds)
+        if self._kill_at is not None:
+            seconds = 0.0 if self._hastened else KILL_SECONDS
+            self._kill_at = min(self._kill_at, time.monotonic() + seconds)
         self._hastened = True
         self._tell_all("hasten")
 
