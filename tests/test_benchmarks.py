@@ -15,8 +15,8 @@ import pytest
 from benchmarks import canned, canned_client, canned_server, delay, figures, micro, raw, run
 from benchmarks.cells import Cell, Transfer
 from benchmarks.objects import BATCHES, Batch, data_set_start, differences, objects_of
-from benchmarks.programs import Usage
-from benchmarks.rows import rows
+from benchmarks.programs import Invalid, Usage
+from benchmarks.rows import measure, rows
 from benchmarks.tables import Bar, Row, ratio, summed_up, table
 
 import dcmnet
@@ -111,6 +111,32 @@ def test_figures_go_into_a_page(tmp_path: Path) -> None:
     )
     assert "old" not in rest and rest.endswith(f"|\n{figures.END}\nafter\n")
     assert figures.BEGIN in (Path(__file__).parent.parent / "docs/topics/performance.md").read_text()
+
+
+class Made:
+    """A cell that notes when it is measured, and is invalid in its second round if it is to be."""
+
+    def __init__(self, label: str, log: list[str], broken: bool) -> None:
+        self.label = label
+        self._log = log
+        self._broken = broken
+
+    def measure(self) -> dict[str, float]:
+        self._log.append(self.label)
+        if self._broken and self._log.count(self.label) == 2:
+            raise Invalid("1.dcm differs")
+        return {"/s": 1.0}
+
+
+def test_cells_run_in_turn_and_what_is_wrong_counts_for_nothing() -> None:
+    log: list[str] = []
+    row = Row("made-up", "numbers", [Made("A", log, False), Made("B", log, True)], {"of A": "A"})
+    results = summed_up(row, measure(row, 3, lambda line: None))
+    assert log == ["A", "B"] * 3
+    assert [each["invalid"] for each in results] == [[], ["1.dcm differs"]]
+    assert results[1]["runs"] == [{"/s": 1.0}, None, {"/s": 1.0}]
+    assert results[1]["ratios"] == {"of A": 1.0}
+    assert table(row, results).splitlines()[-1].endswith("INVALID: 1.dcm differs")
 
 
 def test_usage_of_a_short_run_comes_off() -> None:
@@ -231,6 +257,10 @@ async def test_the_distant_proxy_delays_each_way_and_keeps_the_order() -> None:
     target.close()
 
 
-def test_parts_in_memory_work() -> None:
+def test_parts_in_memory_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(micro.BATCHES, "12kB", SMALL)
+    (tmp_path / "received").mkdir()
+    micro.store_exchange("12kB", True, tmp_path / "received")()
+    assert differences(objects_of(SMALL, 1), tmp_path / "received") == []
     for part in (micro.echo_exchange, micro.negotiation, micro.send_only, lambda: micro.reader(12_000)):
         part()()
