@@ -258,7 +258,7 @@ async def test_the_distant_proxy_delays_each_way_and_keeps_the_order() -> None:
 
 
 def test_parts_in_memory_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(micro.BATCHES, "12kB", SMALL)
+    monkeypatch.setitem(BATCHES, "12kB", SMALL)
     (tmp_path / "received").mkdir()
     micro.store_exchange("12kB", True, tmp_path / "received")()
     assert differences(objects_of(SMALL, 1), tmp_path / "received") == []
