@@ -6,7 +6,7 @@ Exit codes: see `TOOL.exit_codes`. Unlike DCMTK's tool it tells the truth about 
 from __future__ import annotations
 
 from dcmnet._records import replace
-from dcmnet.cli import families, sending_options
+from dcmnet.cli import families, sending_options, tls_options
 from dcmnet.cli.options import PORT, Arguments, Option, Parameter, Section, Tool
 from dcmnet.cli.running import run_tool
 
@@ -116,6 +116,7 @@ TOOL = Tool(
                 families.max_send_pdu(),
             ),
         ),
+        tls_options.requestor_tls(beyond_dcmtk=True),
         sending_options.going_on(),
         families.reporting(
             Option(

@@ -10,6 +10,7 @@ from dcmnet.cli.json_output import JsonLines
 from dcmnet.cli.options import Arguments
 from dcmnet.cli.running import EXIT_SUCCESS
 from dcmnet.cli.termscu import EXIT_NOT_SHUT_DOWN, SHUTDOWN, TOOL
+from dcmnet.cli.tls_settings import tls_settings
 from dcmnet.errors import AssociationRejected
 from dcmnet.limits import Timeouts
 from dcmnet.registry.transfer_syntaxes import (
@@ -47,6 +48,7 @@ def _ask(arguments: Arguments, log: Logger) -> tuple[bool, str]:
             max_pdu_length=arguments.max_pdu,
             timeouts=Timeouts(connect=_SECONDS, acse=_SECONDS, artim=_SECONDS),
             family=networking.address_family(arguments, arguments.peer),
+            tls=tls_settings(arguments),
         )
     except AssociationRejected as error:
         if (error.result, error.source, error.reason) == _SHUTS_DOWN:

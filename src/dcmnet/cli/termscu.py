@@ -6,7 +6,7 @@ the association, which is success here; DCMTK's tool ends with 1 then.
 
 from __future__ import annotations
 
-from dcmnet.cli import families
+from dcmnet.cli import families, tls_options
 from dcmnet.cli.options import PORT, Arguments, Parameter, Section, Tool
 from dcmnet.cli.running import run_tool
 
@@ -37,6 +37,7 @@ TOOL = Tool(
                 families.max_pdu(),
             ),
         ),
+        tls_options.requestor_tls(beyond_dcmtk=True),
         families.json_reporting(),
     ),
     exit_codes=(

@@ -5,6 +5,7 @@ A tool adds one section, and gives `tls_settings(arguments)` to what it calls.
 
 from __future__ import annotations
 
+from dcmnet._records import replace
 from dcmnet.cli.options import ANY_TEXT, Arguments, Option, Section, UsageError
 
 PROFILE_OPTIONS = (
@@ -27,12 +28,13 @@ OFFLINE = ("--verify-cert", "--is-root-cert")
 _TITLE = "transport layer security (TLS) options"
 
 
-def requestor_tls(*, anonymous: bool = True, offline: bool = False) -> Section:
+def requestor_tls(*, anonymous: bool = True, offline: bool = False, beyond_dcmtk: bool = False) -> Section:
     """For a tool that connects to a peer.
 
     Args:
         anonymous: With `+tla`.
         offline: With `+vc` and `+rc`, which explain why they are not there.
+        beyond_dcmtk: DCMTK's tool has no TLS.
     """
     needs = ("--enable-tls", "--anonymous-tls") if anonymous else ("--enable-tls",)
     rows = [
@@ -45,7 +47,11 @@ def requestor_tls(*, anonymous: bool = True, offline: bool = False) -> Section:
         _check_hostname(needs),
         *_requested_name(needs),
     ]
-    return Section(_TITLE, (*rows, *_offline()) if offline else tuple(rows), needs)
+    if offline:
+        rows.extend(_offline())
+    if beyond_dcmtk:
+        rows = [replace(row, beyond_dcmtk=True) for row in rows]
+    return Section(_TITLE, tuple(rows), needs)
 
 
 def acceptor_tls() -> Section:
