@@ -172,7 +172,7 @@ def test_seeds(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- the tools
 
 
-@pytest.mark.parametrize("tool", ["echoscu", "storescu", "storescp"])
+@pytest.mark.parametrize("tool", ["echoscu", "storescu", "dcmsend", "termscu", "storescp"])
 def test_lists(capsys: pytest.CaptureFixture[str], tool: str) -> None:
     code, out, _ = run_cli(capsys, tool, "+ph")
     assert code == 0

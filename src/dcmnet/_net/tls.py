@@ -23,6 +23,9 @@ from dcmnet.tls import TLS, TLSSession
 SEND_LENGTH = 64 * 1024
 """Bytes handed to one SSL_write: a few records of 16 kB. It reports nothing until all of them are out."""
 
+RECORD_LENGTH = 16 * 1024
+"""What a record holds at most (RFC 8446 5.1)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Security:
@@ -97,9 +100,10 @@ class TLSSocket:
         writing_reads: The last attempt to write waits for something to read.
     """
 
-    __slots__ = ("_ssl", "_what", "peer", "reading_writes", "writing_reads")
+    __slots__ = ("_failure", "_ssl", "_what", "peer", "reading_writes", "writing_reads")
 
     def __init__(self, wrapped: ssl.SSLSocket, peer: str, what: str) -> None:
+        self._failure: OSError | None = None
         self._ssl = wrapped
         self._what = what
         self.peer = peer
@@ -188,6 +192,24 @@ class TLSSocket:
             BlockingIOError: There is nothing now.
             OSError: The connection is lost.
         """
+        if self._failure is not None:
+            raise self._failure
+        count = self._read(room)
+        # SSL_read gives one record at a time; full ones are rarely alone.
+        while count and count % RECORD_LENGTH == 0 and len(room) - count >= RECORD_LENGTH:
+            try:
+                more = self._read(room[count:])
+            except BlockingIOError:
+                break
+            except OSError as error:  # what came before it comes first
+                self._failure = error
+                break
+            if more == 0:  # as the next call will find
+                break
+            count += more
+        return count
+
+    def _read(self, room: memoryview) -> int:
         self.reading_writes = False
         try:
             return self._ssl.recv_into(room)
@@ -250,20 +272,27 @@ _SHORT = {
     "stateOrProvinceName": "ST",
 }
 
+_SPECIAL = '\\,+"<>;='
+
 
 def _subject(certificate: Mapping[str, Any]) -> str:
-    """The subject in the order of RFC 4514, what stands for people first."""
-    parts = [
-        f"{_SHORT.get(key, key)}={_escaped(value)}"
+    """The subject as RFC 4514 writes it, what stands for people first."""
+    relatives = (
+        "+".join(f"{_SHORT.get(key, key)}={_escaped(value)}" for key, value in relative)
         for relative in certificate.get("subject", ())
-        for key, value in relative
-    ]
-    return ",".join(reversed(parts))
+    )
+    return ",".join(reversed(tuple(relatives)))
 
 
 def _escaped(value: str) -> str:
-    shown = "".join(each if each.isprintable() else f"\\{ord(each):02X}" for each in value)
-    return shown.replace(",", "\\,")
+    """RFC 4514 2.4: nothing in a value can be taken for another attribute, or leave the line."""
+    return "".join(map(_escaped_character, value))
+
+
+def _escaped_character(character: str) -> str:
+    if character in _SPECIAL:
+        return f"\\{character}"
+    return character if character.isprintable() else "".join(f"\\{byte:02X}" for byte in character.encode())
 
 
 def _names(certificate: Mapping[str, Any]) -> tuple[str, ...]:

@@ -175,6 +175,7 @@ def _common_options(arguments: Arguments) -> dict[str, Any]:
         "max_send_pdu_length": arguments.max_send_pdu or 0,
         "timeouts": networking.timeouts(arguments),
         "family": networking.address_family(arguments, arguments.peer),
+        "tls": tls_settings(arguments),
         "recurse": arguments.recurse,
         "pattern": arguments.scan_pattern,
         "meta": arguments.format != "bare",

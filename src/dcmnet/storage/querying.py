@@ -331,8 +331,14 @@ def receiving_node(store: Store, title: str, port: int, options: dict[str, Any])
     if port == 0:
         raise ValueError("give the listen_port that the peer knows for the destination")
     target, files = collecting(store)
-    timeouts, limits = options.get("timeouts") or Timeouts(), options.get("limits") or Limits()
-    return Node(policy=AcceptorPolicy(ae_title=title), timeouts=timeouts, limits=limits, store=target), files
+    node = Node(
+        policy=AcceptorPolicy(ae_title=title),
+        timeouts=options.get("timeouts") or Timeouts(),
+        limits=options.get("limits") or Limits(),
+        tls=options.get("tls"),  # objects come back no less securely than they were asked for
+        store=target,
+    )
+    return node, files
 
 
 class ResponsesBase(Generic[A]):
