@@ -340,7 +340,7 @@ def test_command_lines(argv: tuple[str, ...], expected: dict[str, object]) -> No
         (("--limit-rate", "x"), "Invalid value for option --limit-rate (a number, or one with K, M or G: x)"),
         (("+cl", "10"), "Invalid value for option --compression-level (overflow: 10)"),
         (("-ts", "5"), "Unknown option -ts"),
-        (("+tls", "a", "b"), "Unknown option +tls"),
+        (("+tls", "a"), "Missing value for option --enable-tls"),
         (("--resume", "/nowhere"), "cannot resume: /nowhere: cannot be read"),
     ],
 )

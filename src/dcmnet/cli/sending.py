@@ -211,7 +211,6 @@ def _storescu_options(arguments: Arguments, log: Logger) -> dict[str, Any]:
         "parallel": arguments.parallel,
         "abort": arguments.abort,
         "inventor": _inventor(arguments),
-        "tls": tls_settings(arguments),
     }
 
 
