@@ -469,7 +469,7 @@ class End:
         upper_layer = self.core.upper_layer
         if self.started and self.network.random.random() < 0.3:
             return self._end_a_call()
-        event = upper_layer.next_event()
+        event = None if effect.looked else upper_layer.next_event()
         if event is not None or upper_layer.closing:
             return event
         limit = None if effect.seconds is None else self.network.now + effect.seconds

@@ -627,8 +627,8 @@ def test_a_harmless_error_of_an_idle_association_harms_nothing() -> None:
 def test_after_a_send_that_failed_the_reason_comes_up() -> None:
     core = RawServer().associate().client.core
     procedure = await_end(core)
-    assert next(procedure) is core.wait_dimse
-    assert procedure.send(AReleaseRQ()) is core.wait_dimse
+    assert next(procedure) == Receive("DIMSE", core.timeouts.dimse)
+    assert procedure.send(AReleaseRQ()) == Receive("DIMSE", core.timeouts.dimse)
     with pytest.raises(TransportClosed, match="before the message was complete"):
         procedure.send(None)
 
@@ -667,5 +667,5 @@ def test_the_default_timeouts_are_used_where_nothing_is_said() -> None:
     network = Network()
     end = network.acceptor()
     assert end.core.timeouts == Timeouts()
-    assert end.core.wait_dimse == Receive("DIMSE", 300.0)
+    assert end.core.wait_dimse == Receive("DIMSE", 300.0, looked=True)
     assert store_request().has_data_set

@@ -14,6 +14,7 @@ from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_for_tag
 from pydicom.filebase import DicomFileLike
 from pydicom.filewriter import write_dataset
 
+from dcmnet.dimse import command
 from dcmnet.dimse.command import (
     ELEMENTS,
     MAX_ERROR_COMMENT_LENGTH,
@@ -316,3 +317,43 @@ def test_arbitrary_bytes_are_decoded_or_refused(data: bytes, limits: Limits) -> 
         decode_command(memoryview(data), limits)
     except RemoteProtocolError as error:
         assert (error.source, error.reason) == (0, 0)
+
+
+def test_a_layout_that_was_seen_before_is_read_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every value, every limit, and every fault: as the first time."""
+    monkeypatch.setattr(command, "_SHAPES", {})
+    for number in range(3):
+        for uid in ("1.2.840.10008.1.1", "1.2.840.10008.1.2"):
+            fields = {**ECHO_RQ_FIELDS, 0x0002: uid, 0x0110: number}
+            expected = {0: 56, **fields}
+            assert decode_command(encode_command(fields), LIMITS) == expected
+    assert list(command._SHAPES) == [len(ECHO_RQ)]
+    other_order = command_set(
+        element(0x0110, b"\x01\0"),
+        element(0x0002, ECHO_RQ[20:38]),
+        element(0x0100, b"\x30\0"),
+        element(0x0800, b"\x01\x01"),
+    )
+    assert len(other_order) == len(ECHO_RQ)
+    assert decode_command(other_order, LIMITS)[0x0110] == 1
+    assert decode_command(ECHO_RQ, LIMITS)[0x0110] == 7
+    wrong_length = ECHO_RQ[:8] + b"\x37" + ECHO_RQ[9:]
+    assert "is 55, but 56 bytes follow" in refused(wrong_length, STRICT)
+    assert decode_command(wrong_length, LIMITS)[0] == 55
+    assert "other characters" in refused(ECHO_RQ.replace(b"1.1\0", b"1.x\0"))
+    assert "padded" in refused(ECHO_RQ.replace(b"1.1\0", b"1.\0\0"), STRICT)
+    assert 0x0002 not in decode_command(ECHO_RQ[:20] + bytes(18) + ECHO_RQ[38:], LIMITS)
+
+
+def test_layouts_are_not_kept_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "_SHAPES", {})
+    for length in range(200):
+        decode_command(encode_command({0x0902: "a" * (length % 65), 0x1005: (1,) * length}), LIMITS)
+        assert len(command._SHAPES) <= command._MAX_SHAPES
+
+
+@pytest.mark.parametrize("extra", [element(0x0110, b""), element(0x7777, b"ab"), element(0x0110, b"\x01\0")])
+def test_only_ordinary_layouts_are_kept(monkeypatch: pytest.MonkeyPatch, extra: bytes) -> None:
+    monkeypatch.setattr(command, "_SHAPES", {})
+    decode_command(command_set(ECHO_RQ[12:], extra), LIMITS)
+    assert command._SHAPES == {}

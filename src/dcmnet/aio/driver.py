@@ -332,7 +332,7 @@ class Driver:
         upper_layer = self._upper_layer
         if self._finished:
             return self._finished.popleft()
-        event = upper_layer.next_event()
+        event = None if effect.looked else upper_layer.next_event()
         if event is not None or upper_layer.closing:
             return event
         limit = None if effect.seconds is None else self._loop.time() + effect.seconds

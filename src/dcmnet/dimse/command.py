@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from dcmnet.errors import LocalProtocolError, RemoteProtocolError
 from dcmnet.limits import MAX_UID_LENGTH, Limits, Tolerance
@@ -125,9 +125,13 @@ def decode_command(view: Buffer, limits: Limits) -> dict[int, Value]:
     end = len(view)
     if end > limits.max_command_set_length:
         raise command_error(f"Command Set of {end} bytes; the limit is {limits.max_command_set_length}")
+    tolerance: int = limits.tolerance.value
+    known = _SHAPES.get(end)
+    if known is not None and (found := known.read(view, tolerance)) is not None:
+        return found
     # Two bytes more, so that a header and the US that mostly follows it can be read in one go.
     data = bytes(view) + b"\0\0"
-    tolerance: int = limits.tolerance.value
+    headers: list[tuple[int, int]] = []
     fields: dict[int, Value] = {}
     offset = 0
     while offset < end:
@@ -139,6 +143,7 @@ def decode_command(view: Buffer, limits: Limits) -> dict[int, Value]:
         offset += 8
         if length > end - offset:
             raise _bad_header(tag, offset, f"claims {length} bytes, {end - offset} are left")
+        headers.append((tag, length))
         if length == 2 and tag in _US_TAGS:
             fields[tag >> 16] = first
         elif tag in _DECODERS:
@@ -149,7 +154,55 @@ def decode_command(view: Buffer, limits: Limits) -> dict[int, Value]:
             raise _bad_header(tag, offset, "is not in group 0000")
         offset += length
     _check_group_length(fields, end, limits.tolerance)
+    _learn(end, headers)
     return fields
+
+
+class _Shape:
+    """The layout of a Command Set that has been decoded: those that follow mostly have the same.
+
+    Args:
+        headers: Tag, as `_HEADER` reads it, and length of each element.
+    """
+
+    __slots__ = ("_headers", "_numbers", "_texts", "_unpack")
+
+    def __init__(self, headers: list[tuple[int, int]]) -> None:
+        numbers = [tag >> 16 for tag, _ in headers]
+        values = "".join(
+            f"8s{_SHAPE_OF_VR.get(_VRS[number], f'{length}s')}"
+            for number, (_, length) in zip(numbers, headers, strict=True)
+        )
+        self._unpack = struct.Struct(f"<{values}").unpack
+        self._headers = tuple(_HEADER.pack(*header) for header in headers)
+        self._numbers = tuple(numbers)
+        self._texts = tuple(
+            (number, _DECODERS[number << 16]) for number in numbers if _VRS[number] not in _SHAPE_OF_VR
+        )
+
+    def read(self, view: Buffer, tolerance: int) -> dict[int, Value] | None:
+        """The values of a Command Set as long as the one that it was made from; None where it is another."""
+        parts = self._unpack(view)
+        if parts[::2] != self._headers or parts[1] != len(view) - 12:
+            return None
+        fields: dict[int, Any] = dict(zip(self._numbers, parts[1::2], strict=True))
+        for number, decode in self._texts:
+            value = decode(fields[number], number << 16, tolerance)
+            if value is None:
+                del fields[number]
+            else:
+                fields[number] = value
+        return fields
+
+
+def _learn(length: int, headers: list[tuple[int, int]]) -> None:
+    """Remember the layout of a Command Set of that length, where it is an ordinary one."""
+    numbers = {tag >> 16 for tag, _ in headers if tag in _DECODERS}
+    ordinary = len(numbers) == len(headers) > 0 == headers[0][0] and all(length for _, length in headers)
+    if ordinary:
+        if len(_SHAPES) >= _MAX_SHAPES:
+            _SHAPES.clear()
+        _SHAPES[length] = _Shape(headers)
 
 
 def command_error(message: str) -> RemoteProtocolError:
@@ -269,6 +322,11 @@ def _decode_ul(raw: bytes, tag: int, _tolerance: int) -> int:
     value: int = _UL_VALUE.unpack(raw)[0]
     return value
 
+
+_VRS = {element.number: element.vr for element in ELEMENTS}
+_SHAPE_OF_VR = {"US": "H", "UL": "L"}
+_MAX_SHAPES = 64
+_SHAPES: dict[int, _Shape] = {}
 
 _KEYWORDS = {element.number: element.keyword for element in ELEMENTS}
 _US_NUMBERS = frozenset(element.number for element in ELEMENTS if element.vr == "US")

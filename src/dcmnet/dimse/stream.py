@@ -239,12 +239,26 @@ def fragment_message(
     # PS3.8 9.3.5.1: a fragment has an even length; the last one of a data set is as long as it happens to be.
     size = (min(max_length or LARGEST_PDU_SENT, LARGEST_PDU_SENT) - PDV_OVERHEAD) & ~1
     command = message.encode()
+    if len(command) <= size and _fits(payload, min(size, batch_length - len(command))):
+        return iter([_small_message(context_id, command, payload)])
     parts: list[Payload] = []
     for header_and_data in _pdvs(context_id, True, command, size):
         parts += header_and_data
     if payload is None:
         return iter([parts])
     return _batches(parts, _pdvs(context_id, False, payload, size), len(command), size, batch_length)
+
+
+def _fits(payload: Payload | None, length: int) -> bool:
+    return payload is None or len(payload) <= length
+
+
+def _small_message(context_id: int, command: bytes, payload: Payload | None) -> list[Payload]:
+    """A message that needs one PDU for its Command Set and one for its data set, if any."""
+    parts: list[Payload] = [pdata_header(context_id, True, True, len(command)), command]
+    if payload is not None:
+        parts += (pdata_header(context_id, False, True, len(payload)), payload)
+    return parts
 
 
 def _batches(

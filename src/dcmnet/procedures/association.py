@@ -105,8 +105,8 @@ class AssociationCore:
     def __post_init__(self) -> None:
         self.assembler = Assembler(self.limits)
         self.message_ids = MessageIDs()
-        self.wait_dimse = Receive("DIMSE", self.timeouts.dimse)
-        self.wait_request = Receive("network", self.timeouts.network)
+        self.wait_dimse = Receive("DIMSE", self.timeouts.dimse, looked=True)
+        self.wait_request = Receive("network", self.timeouts.network, looked=True)
 
     @property
     def agreed(self) -> Negotiated:
@@ -362,7 +362,8 @@ def message_parts(core: AssociationCore, context_id: int, message: Message) -> l
 
 def await_end(core: AssociationCore) -> Procedure[Any]:
     """After a `Send` that did not complete: let the reason come up as an exception."""
-    while (event := (yield core.wait_dimse)) is not None:
+    wait = Receive("DIMSE", core.timeouts.dimse)
+    while (event := (yield wait)) is not None:
         _pass_over(core, event)
     raise TransportClosed("the connection was closed before the message was complete")
 
@@ -382,7 +383,7 @@ def next_message(core: AssociationCore, wait: Receive) -> Procedure[MessageStart
         return aside
     upper_layer = core.upper_layer
     while True:
-        event: Event | Finished | None = None if core.started else upper_layer.next_event()
+        event: Event | Finished | None = upper_layer.next_event()
         if event is None:
             event = yield from _wait(core, wait)
         if type(event) is Fragment:
@@ -440,9 +441,13 @@ def receive_data(
 
 def _wait(core: AssociationCore, wait: Receive) -> Procedure[Event | Finished | None]:
     """Wait, with nothing left unsaid."""
+    event: Event | Finished | None
     if core.unsent:
         yield from send_unsent(core)
-    event: Event | Finished | None = yield wait
+        event = core.upper_layer.next_event()  # bytes may have come meanwhile
+        if event is not None:
+            return event
+    event = yield wait
     return event
 
 
@@ -453,6 +458,9 @@ def next_event_of(core: AssociationCore) -> Procedure[Event | None]:
         if not isinstance(event, Finished):
             return event
         yield from conclude(core, event)
+        event = core.upper_layer.next_event()  # as above
+        if event is not None:
+            return event
 
 
 def store(sink: Sink, views: Sequence[memoryview]) -> Procedure[OSError | None]:

@@ -62,10 +62,14 @@ class Receive:
     Outcome: the event, or the `Finished` of a call that was started; None when the connection is closed and
     there is no more. The exception that ends the association is raised, DeadlineExceeded(timer) after
     `seconds` without an event.
+
+    Attributes:
+        looked: The procedure has asked the Upper Layer already, and it needs more bytes.
     """
 
     timer: str = ""
     seconds: float | None = None
+    looked: bool = False
 
 
 @dataclass(slots=True)

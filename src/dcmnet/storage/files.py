@@ -84,7 +84,9 @@ class PartialFile:
     __slots__ = ("_exists", "_fd", "_header", "name", "size")
 
     def __init__(self, directory: str | os.PathLike[str], header: bytes) -> None:
-        self.name = os.path.join(directory, f"{PARTIAL_PREFIX}{_RUN}-{next(_NUMBERS)}{PARTIAL_SUFFIX}")
+        folder = os.fspath(directory)
+        before = f"{folder}{os.sep}" if folder else ""
+        self.name = f"{before}{PARTIAL_PREFIX}{_RUN}-{next(_NUMBERS)}{PARTIAL_SUFFIX}"
         self.size = 0
         self._header: bytes | None = header
         self._fd: int | None = None

@@ -83,6 +83,9 @@ class _Encoding(NamedTuple):
 
 _IMPLICIT_LITTLE = _Encoding(True, _HEADER, _UINT32)
 _EXPLICIT_LITTLE = _Encoding(False, _HEADER, _UINT32)
+_SLOW_TO_READ = frozenset(
+    (transfer_syntaxes.IMPLICIT_VR_LITTLE_ENDIAN, transfer_syntaxes.EXPLICIT_VR_BIG_ENDIAN)
+)
 _EXPLICIT_BIG = _Encoding(False, struct.Struct(">HH2sH"), struct.Struct(">I"))
 
 
@@ -138,24 +141,41 @@ def encode_file_meta(meta: FileMeta) -> bytes:
     Raises:
         ValueError: A required UID is missing or is none, or a text is too long or not ASCII.
     """
-    # PS3.10 7.1: group 0002 is Explicit VR Little Endian whatever the transfer syntax of the data set;
-    # (0002,0001) has bit 0 of its second byte set for version 1.
-    group = b"".join(
-        (
-            b"\x02\x00\x01\x00OB\x00\x00\x02\x00\x00\x00\x00\x01",
-            _encode_uid(_MEDIA_STORAGE_SOP_CLASS_UID, meta.sop_class_uid),
-            _encode_uid(_MEDIA_STORAGE_SOP_INSTANCE_UID, meta.sop_instance_uid),
-            _encode_uid(_TRANSFER_SYNTAX_UID, meta.transfer_syntax),
-            _encode_uid(_IMPLEMENTATION_CLASS_UID, meta.implementation_class_uid),
-            _encode_text(_IMPLEMENTATION_VERSION_NAME, b"SH", meta.implementation_version_name),
-            _encode_text(_SOURCE_APPLICATION_ENTITY_TITLE, b"AE", meta.source_application_entity_title),
-        )
+    instance = _encode_uid(_MEDIA_STORAGE_SOP_INSTANCE_UID, meta.sop_instance_uid)
+    before, behind = _around_the_instance(
+        meta.sop_class_uid,
+        len(instance),
+        meta.transfer_syntax,
+        meta.implementation_class_uid,
+        meta.implementation_version_name,
+        meta.source_application_entity_title,
     )
-    group_length = _encode_element(_GROUP_LENGTH, b"UL", _UINT32.pack(len(group)))
-    return b"".join((bytes(PREAMBLE_LENGTH), b"DICM", group_length, group))
+    return before + instance + behind
 
 
 @lru_cache(256)  # all but the SOP Instance UID are the same from one object to the next
+def _around_the_instance(
+    sop_class_uid: str, length: int, transfer_syntax: str, implementation: str, version: str, source: str
+) -> tuple[bytes, bytes]:
+    """What is in front of (0002,0003), which is `length` bytes long, and what is behind it."""
+    # PS3.10 7.1: group 0002 is Explicit VR Little Endian whatever the transfer syntax of the data set;
+    # (0002,0001) has bit 0 of its second byte set for version 1.
+    before = b"\x02\x00\x01\x00OB\x00\x00\x02\x00\x00\x00\x00\x01" + _encode_uid(
+        _MEDIA_STORAGE_SOP_CLASS_UID, sop_class_uid
+    )
+    behind = b"".join(
+        (
+            _encode_uid(_TRANSFER_SYNTAX_UID, transfer_syntax),
+            _encode_uid(_IMPLEMENTATION_CLASS_UID, implementation),
+            _encode_text(_IMPLEMENTATION_VERSION_NAME, b"SH", version),
+            _encode_text(_SOURCE_APPLICATION_ENTITY_TITLE, b"AE", source),
+        )
+    )
+    group_length = _UINT32.pack(len(before) + length + len(behind))
+    start = bytes(PREAMBLE_LENGTH) + b"DICM" + _encode_element(_GROUP_LENGTH, b"UL", group_length)
+    return start + before, behind
+
+
 def _encode_uid(tag: int, uid: str) -> bytes:
     if not is_valid_uid(uid, Tolerance.NONCONFORMING_UID):
         raise ValueError(f"{_tag_text(tag)} needs a UID, which {uid!r} is not")
@@ -163,7 +183,6 @@ def _encode_uid(tag: int, uid: str) -> bytes:
     return _encode_element(tag, b"UI", uid.encode("ascii") + b"\0" * (len(uid) & 1))
 
 
-@lru_cache(256)
 def _encode_text(tag: int, vr: bytes, text: str) -> bytes:
     if not text:
         return b""
@@ -278,6 +297,21 @@ def scan_identifiers(head: Buffer, transfer_syntax: str) -> Identifiers:
         sop_instance_uid=found.get(_SOP_INSTANCE_UID, ""),
         complete=complete,
     )
+
+
+def is_as_expected(head: Buffer, transfer_syntax: str, expected: Identifiers) -> bool:
+    """Whether a data set says of itself what is expected, fast; False where that takes a closer look."""
+    if transfer_syntax in _SLOW_TO_READ or transfer_syntaxes.is_deflated(transfer_syntax):
+        return False
+    view = memoryview(head)
+    try:
+        elements = _encode_uid(_SOP_CLASS_UID, expected.sop_class_uid) + _encode_uid(
+            _SOP_INSTANCE_UID, expected.sop_instance_uid
+        )
+    except ValueError:
+        return False
+    offset = _skip_short(view, 0, _EXPLICIT_LITTLE)
+    return view[offset : offset + len(elements)] == elements
 
 
 def _encoding_of(transfer_syntax: str) -> _Encoding:
@@ -410,15 +444,20 @@ class DataSetHead:
 
     It holds `HEAD_LENGTH` bytes at most, and looks at them again only when they have doubled: a data set in
     tiny pieces costs no more than one in large ones.
+
+    Args:
+        transfer_syntax: UID.
+        expected: What the data set most probably says; complete.
     """
 
-    __slots__ = ("_buffer", "_identifiers", "_next_look", "_transfer_syntax")
+    __slots__ = ("_buffer", "_expected", "_identifiers", "_next_look", "_transfer_syntax")
 
     FIRST_LOOK: Final = 1024
     """Bytes that are waited for before the first look: the UIDs of most objects are among them."""
 
-    def __init__(self, transfer_syntax: str) -> None:
+    def __init__(self, transfer_syntax: str, expected: Identifiers | None = None) -> None:
         self._transfer_syntax = transfer_syntax
+        self._expected = expected
         self._buffer = bytearray()
         self._next_look = self.FIRST_LOOK
         self._identifiers: Identifiers | None = None
@@ -430,6 +469,9 @@ class DataSetHead:
             return False
         if not self._buffer and len(data) >= self._next_look:
             # Most often the first piece says it all, and need not be copied.
+            if self._expected is not None and is_as_expected(data, self._transfer_syntax, self._expected):
+                self._identifiers = self._expected
+                return False
             self._identifiers = scan_identifiers(memoryview(data)[:room], self._transfer_syntax)
             if self._identifiers.complete:
                 return False

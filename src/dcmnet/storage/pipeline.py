@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 from dcmnet.acse import AcceptedContext
 from dcmnet.dimse.messages import CStoreRQ
@@ -16,7 +16,7 @@ from dcmnet.dimse.stream import fragment_message
 from dcmnet.errors import DcmnetError, InputFileError
 from dcmnet.limits import MAX_WINDOW, SCAN_STEP, SEND_BATCH_LENGTH, SMALL_DATA_SET_LENGTH
 from dcmnet.payload import FileRange, Payload
-from dcmnet.procedures.association import HARMLESS, AssociationCore, send_message
+from dcmnet.procedures.association import HARMLESS, AssociationCore
 from dcmnet.procedures.effects import Call, Procedure, Send
 from dcmnet.procedures.scu import next_response
 from dcmnet.storage.feed import Feed, Line, Scanned
@@ -29,13 +29,25 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_Opened: TypeAlias = "tuple[Instance, AcceptedContext, Payload]"
+
 
 class Prepared(NamedTuple):
-    """An object that can be sent at once."""
+    """An object that can be sent at once.
+
+    Attributes:
+        instance: What it is.
+        context: What it goes out on.
+        request: The message.
+        payload: The encoded data set.
+        batches: What to send, one after the other.
+    """
 
     instance: Instance
     context: AcceptedContext
+    request: CStoreRQ
     payload: Payload
+    batches: Iterable[list[Payload]]
 
 
 class Unusable(NamedTuple):
@@ -157,19 +169,37 @@ class Pipeline:
                 yield Call(self._job.on_found, (instances,))
         taken = [] if line.stopped else line.take(self._window, SEND_BATCH_LENGTH)
         if taken:
-            prepared: list[Prepared | Unusable] = yield Call(self._open_all, (taken,))
-            self._ready.extend(prepared)
+            opened: list[_Opened | Unusable] = yield Call(self._open_all, (taken,))
+            self._ready.extend([self._encoded(*each) if len(each) == 3 else each for each in opened])
         return bool(taken)
 
-    def _open_all(self, instances: list[Instance]) -> list[Prepared | Unusable]:
+    def _open_all(self, instances: list[Instance]) -> list[_Opened | Unusable]:
         return [self._open(instance) for instance in instances]
 
-    def _open(self, instance: Instance) -> Prepared | Unusable:
+    def _open(self, instance: Instance) -> _Opened | Unusable:
         try:
             context = choose_context(self._core.agreed, instance, self._job.proposal.decompress)
-            return Prepared(instance, context, self._opener.open(instance, context.transfer_syntax))
+            return instance, context, self._opener.open(instance, context.transfer_syntax)
         except HARMLESS as error:
             return Unusable(instance, error)
+
+    def _encoded(self, instance: Instance, context: AcceptedContext, payload: Payload) -> Prepared | Unusable:
+        """The whole message, ready to leave; that of a file which is not read yet is cut while it leaves."""
+        core = self._core
+        request = CStoreRQ(
+            message_id=core.message_ids.next(),
+            affected_sop_class_uid=context.abstract_syntax,
+            affected_sop_instance_uid=instance.sop_instance_uid,
+            priority=self._job.priority,
+        )
+        longest = core.agreed.max_pdu_length_to_send
+        try:
+            batches: Iterable[list[Payload]] = fragment_message(context.context_id, request, payload, longest)
+        except HARMLESS as error:
+            return Unusable(instance, error)
+        if not isinstance(payload, FileRange):
+            batches = list(batches)
+        return Prepared(instance, context, request, payload, batches)
 
     # ------------------------------------------------------------------ sending
 
@@ -182,27 +212,24 @@ class Pipeline:
                 yield Call(self._job.on_sending, (prepared.instance,))
             if isinstance(prepared, Unusable):
                 yield from self._fail(prepared.instance, prepared.error)
-            elif _is_small(prepared.payload):
-                parts += yield from self._small_message(prepared)
+                continue
+            yield from self._begin(prepared)
+            if _is_small(prepared.payload):
+                for batch in prepared.batches:
+                    parts += batch
             else:
                 yield from self._send(parts)
                 parts = []
                 yield from self._send_alone(prepared)
         yield from self._send(parts)
 
-    def _small_message(self, prepared: Prepared) -> Procedure[list[Payload]]:
-        """The whole message, to be sent with others."""
-        context, payload = prepared.context, prepared.payload
-        request = yield from self._request(prepared)
-        try:
-            batches = fragment_message(
-                context.context_id, request, payload, self._core.agreed.max_pdu_length_to_send
-            )
-            return [part for batch in batches for part in batch]
-        except HARMLESS as error:
-            self._forget(request)
-            yield from self._fail(prepared.instance, error)
-            return []
+    def _begin(self, prepared: Prepared) -> Procedure[None]:
+        """From here on it is under way."""
+        instance, context, request, payload, _ = prepared
+        if self._job.on_request is not None:
+            yield Call(self._job.on_request, (instance, context, request.message_id))
+        self._core.message_ids.add(request)
+        self._outstanding[request.message_id] = (instance, context, len(payload))
 
     def _send(self, parts: list[Payload]) -> Procedure[None]:
         if parts and not self._ended:
@@ -211,36 +238,23 @@ class Pipeline:
             self._ended = not (yield Send(parts))
 
     def _send_alone(self, prepared: Prepared) -> Procedure[None]:
-        context, payload = prepared.context, prepared.payload
-        request = yield from self._request(prepared)
-        failure: DcmnetError | None = None
-        self._core.busy = False  # so that it tells, if this fails, whether a part of it has left
+        """Send an object that is not small; it may be a file that fails when it is read."""
+        part_has_left = False
+        failure: InputFileError | None = None
         try:
-            self._ended = not (yield from send_message(self._core, context.context_id, request, payload))
-        except HARMLESS as error:
+            for batch in prepared.batches:
+                yield from self._send(batch)
+                part_has_left = True
+        except InputFileError as error:
             failure = error
-        if isinstance(payload, FileRange):
+        if isinstance(prepared.payload, FileRange):
             yield Call(self._opener.close)
         if failure is not None:
-            self._forget(request)
+            self._forget(prepared.request)
             yield from self._fail(prepared.instance, failure)
-            if self._core.busy:
+            if part_has_left:
                 raise failure
         self._core.busy = bool(self._outstanding)
-
-    def _request(self, prepared: Prepared) -> Procedure[CStoreRQ]:
-        core, instance, context = self._core, prepared.instance, prepared.context
-        if self._job.on_request is not None:
-            yield Call(self._job.on_request, (instance, context, core.message_ids.upcoming))
-        request = CStoreRQ(
-            message_id=core.message_ids.next(),
-            affected_sop_class_uid=context.abstract_syntax,
-            affected_sop_instance_uid=instance.sop_instance_uid,
-            priority=self._job.priority,
-        )
-        core.message_ids.add(request)
-        self._outstanding[request.message_id] = (instance, context, len(prepared.payload))
-        return request
 
     def _forget(self, request: CStoreRQ) -> None:
         """It was not sent as a whole, and will have no answer."""

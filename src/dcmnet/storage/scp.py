@@ -30,7 +30,7 @@ from dcmnet.registry.transfer_syntaxes import is_deflated
 from dcmnet.registry.uids import is_valid_uid
 from dcmnet.services.storage import Outcome, Reception
 from dcmnet.storage.files import Duplicates, PartialFile
-from dcmnet.storage.part10 import HEAD_LENGTH, DataSetHead, FileMeta, encode_file_meta
+from dcmnet.storage.part10 import HEAD_LENGTH, DataSetHead, FileMeta, Identifiers, encode_file_meta
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -293,7 +293,8 @@ class _Incoming:
         self._store = store
         self._file = file
         self._request = request
-        self._head = DataSetHead(request.transfer_syntax)
+        expected = Identifiers(request.sop_class_uid, request.sop_instance_uid, True)
+        self._head = DataSetHead(request.transfer_syntax, expected)
         self._looking = store.check
 
     def write(self, views: Sequence[memoryview]) -> None:
@@ -346,7 +347,7 @@ class _Incoming:
         store, request = self._store, self._request
         if store.handler is None:
             return _outcome(
-                store.keep(request, os.path.join(store.directory, _file_name(store.namer(request))))
+                store.keep(request, f"{os.fspath(store.directory)}{os.sep}{_file_name(store.namer(request))}")
             )
         self._file.finish(fsync=store.fsync)
         answer = store.handler(request)
@@ -402,7 +403,7 @@ def _outcome(status: int) -> Outcome:
 
 def _file_name(name: str) -> str:
     """The name, if it is that of a file in the folder: a wire value may have ended up in it."""
-    if name in ("", ".", "..") or any(separator in name for separator in ("/", "\\", "\0")):
+    if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
         raise ValueError(f"{name!r} is no name for a file")
     return name
 

@@ -359,7 +359,7 @@ class Driver:
         upper_layer = self._upper_layer
         if (finished := self._finished()) is not None:
             return finished
-        event = upper_layer.next_event()
+        event = None if effect.looked else upper_layer.next_event()
         if event is not None or upper_layer.closing:
             return event
         if self._wake is not None and self._wake.is_set:
