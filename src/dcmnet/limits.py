@@ -98,7 +98,7 @@ microseconds at each end, where many an answer takes less than a hundred."""
 RECEIVE_BUFFER_LENGTH = 256 * 1024
 """The fixed receive buffer of an association that transfers data sets."""
 
-SMALL_RECEIVE_BUFFER_LENGTH = 1024
+SMALL_RECEIVE_BUFFER_LENGTH = 4096
 """The receive buffer until the first data set arrives: an idle association stays small."""
 
 REST_AFTER = 2.0
