@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from dcmnet import TLS, TLSSettingsError
 from dcmnet._net.tls_context import acceptor_context, cipher_suites, openssl_name, requestor_context
 from dcmnet._net.tls_files import DH_PARAMETERS, FFDHE2048, as_pem
+from dcmnet.storage.querying import receiving_node
 from dcmnet.tls import PROFILES
 from tests.certificates import PASSWORD, Certificates
 
@@ -320,6 +321,11 @@ def test_mistakes_of_an_acceptor(tls: TLS, match: str) -> None:
 def test_an_acceptor_that_verifies_must_know_whom_to_trust(certificates: Certificates) -> None:
     with pytest.raises(TLSSettingsError, match="ca_files: say who signs the certificates of clients"):
         acceptor_context(TLS(**certificates.pair("server")))
+
+
+def test_objects_of_a_move_come_back_as_securely_as_they_were_asked_for(tmp_path: Path) -> None:
+    node, _ = receiving_node(tmp_path, "HERE", 104, {"tls": ANYBODY})
+    assert node.tls is ANYBODY
 
 
 def test_passwords_are_not_shown() -> None:

@@ -189,6 +189,11 @@ class TestWaiting:
     def test_to_write(self, ends: Ends, waiting: Any) -> None:
         assert waiting(secured(ends[0])[0], write=True) == (False, True)
 
+    def test_for_a_connection_that_has_ended(self, ends: Ends, waiting: Any) -> None:
+        ends[1].close()
+        assert waiting(secured(ends[0])[0])[0]
+        assert waiting(secured(ends[0])[0], write=True, read=False)[1]
+
     def test_to_read_which_writes(self, ends: Ends, waiting: Any) -> None:
         sock, _ = secured(ends[0])
         sock.reading_writes = True

@@ -33,6 +33,8 @@ class Waiter(SocketWaiter):
         if read and tls.pending():
             return Ready(True, False)
         crossed_read, crossed_write = read and tls.reading_writes, write and tls.writing_reads
+        if not (crossed_read or crossed_write):
+            return await super().wait(write=write, read=read, deadline=deadline)
         ready = await super().wait(write=write or crossed_read, read=read or crossed_write, deadline=deadline)
         return Ready(
             (read and ready.readable) or (crossed_read and ready.writable),
