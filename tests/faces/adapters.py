@@ -29,8 +29,43 @@ PATIENT = Timeouts(connect=10.0, artim=5.0, acse=10.0, dimse=10.0, network=10.0,
 """For tests in which none may: a hang shows as an error."""
 
 
+class Responses(Protocol):
+    """What the responses of a query or retrieval are."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def wait(self) -> Any: ...
+
+    def cancel(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def raise_for_status(self) -> Any: ...
+
+    @property
+    def status(self) -> int | None: ...
+
+    @property
+    def response(self) -> Any: ...
+
+    @property
+    def result(self) -> Any: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
 class Association(Protocol):
     """What `dcmnet.Association` is."""
+
+    def find(self, *args: Any, **options: Any) -> Responses: ...
+
+    def get(self, *args: Any, **options: Any) -> Responses: ...
+
+    def move(self, *args: Any, **options: Any) -> Responses: ...
 
     def echo(self) -> CEchoRSP: ...
 
@@ -88,6 +123,9 @@ class Face(Protocol):
 
     def send(self, port: int, sources: Any, **options: Any) -> Report: ...
 
+    def ask(self, kind: str, port: int, *args: Any, **options: Any) -> Any:
+        """`find`, `get` or `move` of the face."""
+
     def new_server(self, *args: Any, **options: Any) -> Handlers:
         """A Server that does not run yet, to be decorated."""
 
@@ -119,6 +157,9 @@ class BlockingFace:
 
     def send(self, port: int, sources: Any, **options: Any) -> Report:
         return dcmnet.send("127.0.0.1", port, sources, **{"timeouts": PATIENT, **options})
+
+    def ask(self, kind: str, port: int, *args: Any, **options: Any) -> Any:
+        return getattr(dcmnet, kind)("127.0.0.1", port, *args, **{"timeouts": PATIENT, **options})
 
     def new_server(self, *args: Any, **options: Any) -> Handlers:
         return dcmnet.Server(*args, **{"timeouts": PATIENT, **options})
@@ -165,8 +206,72 @@ async def _cancel_all() -> list[str]:
     return [repr(task) for task in tasks]
 
 
+class AsyncioResponses:
+    """Responses of the asyncio face."""
+
+    def __init__(self, thread: LoopThread, responses: Any) -> None:
+        self._thread = thread
+        self._responses = responses
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            return self._thread.call(_next_of(self._responses))
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    def wait(self) -> Any:
+        return self._thread.call(self._responses.wait())
+
+    def cancel(self) -> None:
+        self._thread.call(self._responses.cancel())
+
+    def close(self) -> None:
+        self._thread.call(self._responses.close())
+
+    def raise_for_status(self) -> Any:
+        return self._responses.raise_for_status()
+
+    @property
+    def status(self) -> int | None:
+        status: int | None = self._responses.status
+        return status
+
+    @property
+    def response(self) -> Any:
+        return self._responses.response
+
+    @property
+    def result(self) -> Any:
+        return self._responses.result
+
+    def __enter__(self) -> Self:
+        self._thread.call(self._responses.__aenter__())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.call(self._responses.__aexit__(kind, error, trace))
+
+
+async def _next_of(responses: Any) -> Any:
+    return await anext(responses)
+
+
 class AsyncioAssociation:
     """An association of the asyncio face."""
+
+    def find(self, *args: Any, **options: Any) -> Responses:
+        return AsyncioResponses(self._thread, self.association.find(*args, **options))
+
+    def get(self, *args: Any, **options: Any) -> Responses:
+        return AsyncioResponses(self._thread, self.association.get(*args, **options))
+
+    def move(self, *args: Any, **options: Any) -> Responses:
+        return AsyncioResponses(self._thread, self.association.move(*args, **options))
 
     def __init__(self, thread: LoopThread, association: aio.Association) -> None:
         self._thread = thread
@@ -255,6 +360,10 @@ class AsyncioFace:
     def send(self, port: int, sources: Any, **options: Any) -> Report:
         options = {"timeouts": PATIENT, **options}
         return self.thread.call(aio.send("127.0.0.1", port, sources, **options))
+
+    def ask(self, kind: str, port: int, *args: Any, **options: Any) -> Any:
+        options = {"timeouts": PATIENT, **options}
+        return self.thread.call(getattr(aio, kind)("127.0.0.1", port, *args, **options))
 
     def new_server(self, *args: Any, **options: Any) -> Handlers:
         return aio.Server(*args, **{"timeouts": PATIENT, **options})
