@@ -37,7 +37,22 @@ ENVIRONMENT = {**os.environ, "TCP_NODELAY": "1", "LC_ALL": "C"}
 DCMNET = (sys.executable, "-m", "dcmnet")
 
 PACKAGES = {
-    **dict.fromkeys(("echoscu", "storescu", "storescp", "dcmsend", "dcmrecv", "dcmconv"), "dcmtk"),
+    **dict.fromkeys(
+        (
+            "echoscu",
+            "storescu",
+            "storescp",
+            "dcmsend",
+            "dcmrecv",
+            "dcmconv",
+            "findscu",
+            "getscu",
+            "movescu",
+            "dcmqrscp",
+            "wlmscpfs",
+        ),
+        "dcmtk",
+    ),
     "Orthanc": "orthanc",
     "tshark": "tshark",
 }

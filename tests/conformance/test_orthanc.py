@@ -12,6 +12,7 @@ from typing import Any
 import pydicom
 import pytest
 
+import dcmnet
 from tests.conformance.peers import (
     HOST,
     RUN_SECONDS,
@@ -24,6 +25,7 @@ from tests.conformance.peers import (
 )
 
 MODALITY = "dcmnet"
+SAMPLE = Path(dcmnet.__file__).parent / "sample" / "ct-1.dcm"
 
 
 @dataclass(slots=True)
@@ -95,6 +97,9 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
             "DicomCheckModalityHost": False,
             "DicomAlwaysAllowEcho": True,
             "DicomAlwaysAllowStore": True,
+            "DicomAlwaysAllowFind": True,
+            "DicomAlwaysAllowGet": True,
+            "DicomAlwaysAllowMove": True,
             "UnknownSopClassAccepted": True,
             "OverwriteInstances": True,
             "StorageCompression": False,
@@ -184,3 +189,94 @@ def test_status_for_orthanc(face: Face, orthanc: Orthanc, objects: dict[str, Pat
     orthanc.rest("DELETE", f"/instances/{identifier}")
     assert status == http.client.INTERNAL_SERVER_ERROR, answer
     assert list(tmp_path.iterdir()) == []
+
+
+# ---------------------------------------------------------------------- queries and retrievals
+
+SERIES = [f"2.25.888.{number}" for number in range(3)]
+STUDY_UID = "2.25.888"
+
+
+@pytest.fixture(scope="module")
+def study(orthanc: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    """A study of three series that Orthanc has, by SOP Instance UID."""
+    folder = tmp_path_factory.mktemp("study")
+    made: dict[str, Path] = {}
+    for number, series in enumerate(SERIES):
+        ds = pydicom.dcmread(SAMPLE)
+        ds.PatientID, ds.StudyInstanceUID, ds.SeriesInstanceUID = "ORTHANC", STUDY_UID, series
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.UID(f"{series}.1")
+        ds.Modality = ("CT", "MR", "CT")[number]
+        made[f"{series}.1"] = folder / f"{number}.dcm"
+        ds.save_as(folder / f"{number}.dcm")
+    identifiers = [orthanc.put(path) for path in made.values()]
+    yield made
+    for identifier in identifiers:
+        orthanc.rest("DELETE", f"/instances/{identifier}")
+
+
+def kept(folder: Path) -> set[str]:
+    return {str(pydicom.dcmread(path).SOPInstanceUID) for path in folder.iterdir()}
+
+
+def test_find(face: Face, orthanc: Orthanc, study: dict[str, Path]) -> None:
+    identifier = {
+        "QueryRetrieveLevel": "SERIES",
+        "StudyInstanceUID": STUDY_UID,
+        "SeriesInstanceUID": "",
+        "Modality": "CT",
+    }
+    found = face.run(face.api.find(HOST, orthanc.dicom_port, identifier, called="ORTHANC"))
+    assert found.raise_for_status().status == 0
+    assert {str(match.identifier.SeriesInstanceUID) for match in found.matches} == {SERIES[0], SERIES[2]}
+
+
+def test_get(face: Face, orthanc: Orthanc, study: dict[str, Path], tmp_path: Path) -> None:
+    identifier = {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": STUDY_UID}
+    result = face.run(face.api.get(HOST, orthanc.dicom_port, identifier, tmp_path, called="ORTHANC"))
+    assert (result.raise_for_status().status, result.progress.completed) == (0, 3)
+    assert kept(tmp_path) == set(study)
+    for path in result.files:
+        uid = str(pydicom.dcmread(path).SOPInstanceUID)
+        assert pydicom.dcmread(path).PixelData == pydicom.dcmread(study[uid]).PixelData
+
+
+def test_move(face: Face, orthanc: Orthanc, study: dict[str, Path], tmp_path: Path) -> None:
+    port = free_port()
+    orthanc.introduce(port, "MOVER")
+    identifier = {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": STUDY_UID}
+    result = face.run(
+        face.api.move(
+            HOST, orthanc.dicom_port, identifier, "MOVER", called="ORTHANC", store=tmp_path, listen_port=port
+        )
+    )
+    assert (result.raise_for_status().status, len(result.files)) == (0, 3)
+    assert kept(tmp_path) == set(study)
+
+
+def test_orthanc_queries_and_retrieves(face: Face, orthanc: Orthanc, tmp_path: Path) -> None:
+    """Its REST interface makes it an SCU of C-FIND, and of C-MOVE to itself."""
+    ds = pydicom.dcmread(SAMPLE)
+    ds.PatientID, ds.StudyInstanceUID = "DCMNET", "2.25.999"
+    ds.SeriesInstanceUID, ds.SOPInstanceUID = "2.25.999.1", pydicom.uid.UID("2.25.999.1.1")
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    ds.save_as(tmp_path / "one.dcm")
+    server = face.api.Server("DCMNET")
+
+    def find(request: Any) -> Iterator[Any]:
+        keys = ("PatientID", "PatientName", "StudyInstanceUID", "StudyDate", "StudyDescription")
+        yield {"QueryRetrieveLevel": request.level, **{key: ds.get(key) for key in keys}}
+
+    for model in (dcmnet.STUDY_ROOT, dcmnet.PATIENT_ROOT):
+        server.on_find(model)(find)
+        server.on_move(model)(lambda request: [tmp_path / "one.dcm"])
+    server.destinations = {"ORTHANC": (HOST, orthanc.dicom_port)}
+    with face.serving(server):
+        orthanc.introduce(server.port)
+        asked = {"Level": "Study", "Query": {"PatientID": "DCMNET"}}
+        query = json.loads(orthanc.rest("POST", f"/modalities/{MODALITY}/query", asked))["ID"]
+        assert json.loads(orthanc.rest("GET", f"/queries/{query}/answers")) == ["0"]
+        orthanc.rest("POST", f"/queries/{query}/retrieve", {"TargetAet": "ORTHANC", "Synchronous": True})
+    kept_file = orthanc.take(tmp_path / "one.dcm")
+    (tmp_path / "kept.dcm").write_bytes(kept_file)
+    assert pydicom.dcmread(tmp_path / "kept.dcm").PixelData == ds.PixelData

@@ -16,7 +16,7 @@ import pytest
 import dcmnet
 from dcmnet.registry.transfer_syntaxes import ALL
 from dcmnet.ul.items import UserIdentityRQ
-from tests.conformance.peers import HOST, Face, Folder, data_set_bytes, eventually
+from tests.conformance.peers import HOST, Face, Folder, data_set_bytes, eventually, free_port
 
 with warnings.catch_warnings():
     # It asks the old interfaces of what it depends on.
@@ -323,3 +323,135 @@ def test_abort_by_dcmnet(face: Face) -> None:
         face.run(association.abort())
         eventually(lambda: len(scp.aborted) == 1, "abort at pynetdicom's side")
     assert not association.is_established
+
+
+# ---------------------------------------------------------------------- queries and retrievals
+
+SAMPLE = Path(dcmnet.__file__).parent / "sample"
+CT_FILES = (SAMPLE / "ct-1.dcm", SAMPLE / "ct-2.dcm")
+QUERY = {"QueryRetrieveLevel": "STUDY", "PatientName": ""}
+
+
+def query_data_set() -> Any:
+    data_set = pydicom.Dataset()
+    data_set.QueryRetrieveLevel, data_set.PatientName = "STUDY", ""
+    return data_set
+
+
+@contextmanager
+def pynetdicom_archive(destination: int = 0) -> Iterator[int]:
+    """An SCP of pynetdicom that finds two studies and has two objects; its port."""
+
+    def find(event: Any) -> Iterator[Any]:
+        for name in ("A^B", "C^D"):
+            match = pydicom.Dataset()
+            match.QueryRetrieveLevel, match.PatientName = "STUDY", name
+            yield 0xFF00, match
+            if event.is_cancelled:
+                yield 0xFE00, None
+                return
+
+    def get(event: Any) -> Iterator[Any]:
+        yield len(CT_FILES)
+        for path in CT_FILES:
+            yield 0xFF00, pydicom.dcmread(path)
+
+    def move(event: Any) -> Iterator[Any]:
+        yield HOST, destination
+        yield from get(event)
+
+    entity: Any = pynetdicom.AE(ae_title=TITLE)
+    for uid in (*dcmnet.STUDY_ROOT[1:], *dcmnet.MODALITY_WORKLIST[1:2]):
+        entity.add_supported_context(uid)
+    ct_class = str(pydicom.dcmread(CT_FILES[0]).SOPClassUID)
+    entity.add_supported_context(ct_class, scu_role=True, scp_role=True)
+    entity.add_requested_context(ct_class)
+    handlers = [(evt.EVT_C_FIND, find), (evt.EVT_C_GET, get), (evt.EVT_C_MOVE, move)]
+    server = entity.start_server((HOST, 0), block=False, evt_handlers=handlers)
+    try:
+        yield server.socket.getsockname()[1]
+    finally:
+        server.shutdown()
+
+
+@pytest.mark.parametrize("model", [dcmnet.STUDY_ROOT, dcmnet.MODALITY_WORKLIST])
+def test_find(face: Face, model: Any) -> None:
+    with pynetdicom_archive() as port:
+        found = face.run(face.api.find(HOST, port, QUERY, model=model))
+    assert found.raise_for_status().status == 0
+    assert [str(match.identifier.PatientName) for match in found.matches] == ["A^B", "C^D"]
+
+
+def test_get(face: Face, tmp_path: Path) -> None:
+    with pynetdicom_archive() as port:
+        result = face.run(face.api.get(HOST, port, QUERY, tmp_path))
+    assert (result.raise_for_status().status, result.progress.completed) == (0, 2)
+    uids = {str(pydicom.dcmread(path).SOPInstanceUID) for path in result.files}
+    assert uids == {str(pydicom.dcmread(path).SOPInstanceUID) for path in CT_FILES}
+
+
+def test_move(face: Face, tmp_path: Path) -> None:
+    listen_port = free_port()
+    with pynetdicom_archive(listen_port) as port:
+        result = face.run(face.api.move(HOST, port, QUERY, "HERE", store=tmp_path, listen_port=listen_port))
+    assert (result.raise_for_status().status, len(result.files)) == (0, 2)
+
+
+@pytest.fixture
+def archive(face: Face) -> Iterator[tuple[int, int]]:
+    """The port of a server of ours with two objects, and where it sends to for a C-MOVE to HERE."""
+    server, destination = face.api.Server("ARCHIVE"), free_port()
+
+    def find(request: Any) -> Iterator[Any]:
+        for path in CT_FILES:
+            yield {"PatientName": pydicom.dcmread(path).PatientName, "QueryRetrieveLevel": request.level}
+
+    server.on_find()(find)
+    server.on_get()(lambda request: CT_FILES)
+    server.on_move()(lambda request: CT_FILES)
+    server.destinations = {"HERE": (HOST, destination)}
+    with face.serving(server):
+        yield server.port, destination
+
+
+def test_find_by_pynetdicom(archive: tuple[int, int]) -> None:
+    entity: Any = pynetdicom.AE()
+    entity.add_requested_context(dcmnet.STUDY_ROOT.find)
+    association = entity.associate(HOST, archive[0])
+    answers = list(association.send_c_find(query_data_set(), dcmnet.STUDY_ROOT.find))
+    association.release()
+    assert [status.Status for status, _ in answers] == [0xFF00, 0xFF00, 0x0000]
+    assert answers[0][1].PatientName == pydicom.dcmread(CT_FILES[0]).PatientName
+
+
+def test_get_by_pynetdicom(archive: tuple[int, int]) -> None:
+    received: list[Any] = []
+    ct_class = str(pydicom.dcmread(CT_FILES[0]).SOPClassUID)
+    entity: Any = pynetdicom.AE()
+    entity.add_requested_context(dcmnet.STUDY_ROOT.get)
+    entity.add_requested_context(ct_class)
+    roles = [pynetdicom.build_role(ct_class, scp_role=True)]
+
+    def store(event: Any) -> int:
+        received.append(event.dataset.SOPInstanceUID)
+        return 0
+
+    handlers = [(evt.EVT_C_STORE, store)]
+    association = entity.associate(HOST, archive[0], ext_neg=roles, evt_handlers=handlers)
+    *_, (status, _) = association.send_c_get(query_data_set(), dcmnet.STUDY_ROOT.get)
+    association.release()
+    assert (status.Status, status.NumberOfCompletedSuboperations) == (0, 2)
+    assert received == [pydicom.dcmread(path).SOPInstanceUID for path in CT_FILES]
+
+
+def test_move_by_pynetdicom(archive: tuple[int, int], tmp_path: Path) -> None:
+    entity: Any = pynetdicom.AE()
+    entity.add_requested_context(dcmnet.STUDY_ROOT.move)
+    with dcmnet.StorageSCP(tmp_path, "HERE").start(archive[1]):
+        association = entity.associate(HOST, archive[0])
+        *_, (status, _) = association.send_c_move(query_data_set(), "HERE", dcmnet.STUDY_ROOT.move)
+        *_, (unknown, _) = association.send_c_move(query_data_set(), "NOWHERE", dcmnet.STUDY_ROOT.move)
+        association.release()
+    assert (status.Status, status.NumberOfCompletedSuboperations) == (0, 2)
+    assert unknown.Status == 0xA801
+    assert len(list(tmp_path.iterdir())) == 2

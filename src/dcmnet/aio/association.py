@@ -27,7 +27,7 @@ from dcmnet.ul.items import SOPClassExtendedNegotiation, UserIdentityRQ
 
 if TYPE_CHECKING:
     from dcmnet.aio.query_retrieve import Responses
-    from dcmnet.dataset import Identifier
+    from dcmnet.dataset.identifiers import Identifier
     from dcmnet.storage.querying import Match, Progress, Store
 
 if TYPE_CHECKING:

@@ -7,18 +7,16 @@ import copy
 import io
 import sys
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from os import PathLike
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from dcmnet.errors import InputFileError
 from dcmnet.limits import (
     MAX_CONVERTED_LENGTH,
     MAX_INFLATE_RATIO,
-    MAX_INFLATED_IDENTIFIER_LENGTH,
     MAX_INFLATED_LENGTH,
 )
-from dcmnet.payload import Buffer
 from dcmnet.registry.transfer_syntaxes import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,
@@ -85,15 +83,6 @@ class Encoding(NamedTuple):
 
 AS_USUAL = Encoding()
 
-Identifier: TypeAlias = "Mapping[str, Any] | Dataset | Buffer"
-"""The data set of a query: keywords and values, a pydicom data set, or bytes that are encoded already.
-
-A value is a text or number, a list of several, None or "" for a key that is only to be returned, and for a
-sequence a mapping or a list of mappings. A key may be a tag, as in "0008,0052".
-"""
-
-_UTF_8 = "ISO_IR 192"
-_SPECIFIC_CHARACTER_SET = 0x00080005
 _LATE_VRS = frozenset(("OD", "OF", "OL", "OV", "SV", "UC", "UN", "UR", "UT", "UV"))
 _IMPLICIT_HEADER_LENGTH = 8
 _FIRST_TAG = 0x00010000
@@ -404,159 +393,3 @@ def _deflate(encoded: bytes, level: int) -> bytes:
     compressor = zlib.compressobj(level, wbits=-zlib.MAX_WBITS)
     deflated = compressor.compress(encoded) + compressor.flush()
     return deflated + b"\0" * (len(deflated) & 1)
-
-
-# ---------------------------------------------------------------------- identifiers
-
-
-def encode_identifier(identifier: Identifier, transfer_syntax: str, *, name: str = "identifier") -> bytes:
-    """Encode the identifier of a query, or of a match (PS3.4 C.1.4).
-
-    Text that is not ASCII goes out in UTF-8 (ISO_IR 192) where the identifier does not name a Specific
-    Character Set (0008,0005) of its own.
-
-    Args:
-        identifier: Keywords and values, a pydicom data set, which is left as it is, or bytes, which are taken
-            to be in `transfer_syntax`.
-        transfer_syntax: UID; one of `CONVERTIBLE`.
-        name: What to call it in an error.
-
-    Raises:
-        InputFileError: It cannot be encoded; the message says what is wrong with it.
-    """
-    if isinstance(identifier, bytes | bytearray | memoryview):
-        return bytes(identifier)
-    given: Any = identifier
-    data_set = given if is_data_set(given) else from_keywords(given, name=name)
-    if _SPECIFIC_CHARACTER_SET not in data_set and not _is_ascii(data_set):
-        data_set = copy.deepcopy(data_set)
-        data_set.SpecificCharacterSet = _UTF_8
-    return encode(data_set, transfer_syntax, name=name)
-
-
-def from_keywords(values: Any, *, name: str = "identifier") -> Dataset:
-    """A pydicom data set of a mapping: keywords, or tags such as "0008,0052", and their values.
-
-    Raises:
-        InputFileError: A keyword is unknown, or a value does not fit its attribute.
-    """
-    from pydicom import config
-    from pydicom.dataelem import DataElement
-    from pydicom.dataset import Dataset
-
-    if not isinstance(values, Mapping):
-        kind = type(values).__name__
-        raise InputFileError(name, f"is a {kind}: give keywords and values, a data set, or encoded bytes")
-    data_set = Dataset()
-    for key, value in values.items():
-        tag, vr = _attribute(key, name)
-        try:
-            # wildcards and ranges (PS3.4 C.2.2.2) are no valid values of most attributes
-            data_set.add(DataElement(tag, vr, _value_of(vr, value, name), validation_mode=config.IGNORE))
-        except InputFileError:
-            raise
-        except Exception as error:  # what a bad value makes pydicom raise depends on its kind
-            raise InputFileError(name, f"{key} cannot be {value!r}: {error}") from error
-    return data_set
-
-
-def decode_identifier(data: Buffer, transfer_syntax: str, *, name: str = "identifier") -> Dataset:
-    """The data set of a query, or of a match.
-
-    Raises:
-        InputFileError: It is not encoded as its transfer syntax says, or is too long when it is inflated.
-    """
-    from pydicom.filereader import read_dataset
-
-    encoded = bytes(data)
-    if is_deflated(transfer_syntax):
-        encoded = _inflate(encoded, name)
-    last: list[tuple[Any, int]] = [(None, 0)]
-
-    def look(tag: Any, _: str | None, length: int) -> bool:
-        last[0] = tag, length
-        return False
-
-    try:
-        data_set = read_dataset(
-            io.BytesIO(encoded),
-            is_implicit(transfer_syntax),
-            not is_big_endian(transfer_syntax),
-            stop_when=look,
-        )
-    except Exception as error:  # what bad bytes make pydicom raise depends on where they are bad
-        raise InputFileError(name, f"cannot be read: {error}") from error
-    tag, length = last[0]
-    if encoded and (tag is None or not _is_whole(data_set, tag, length)):
-        raise InputFileError(name, "is truncated" if tag is None else f"is truncated within {tag}")
-    return data_set
-
-
-def failed_instances(data: Buffer, transfer_syntax: str) -> tuple[str, ...]:
-    """The Failed SOP Instance UID List (0008,0058) of a retrieval's response; () where there is none.
-
-    Raises:
-        InputFileError: The identifier cannot be read.
-    """
-    found = decode_identifier(data, transfer_syntax).get("FailedSOPInstanceUIDList") if data else None
-    if not found:
-        return ()
-    return (str(found),) if isinstance(found, str) else tuple(str(uid) for uid in found)
-
-
-def _attribute(key: str, name: str) -> tuple[int, str]:
-    """Tag and VR of an attribute that is named by its keyword or its tag."""
-    from pydicom.datadict import dictionary_VR, tag_for_keyword
-
-    tag = tag_for_keyword(key)
-    if tag is None:
-        tag = _tag_of(key)
-    if tag is None:
-        raise InputFileError(name, f"no attribute is called {key!r}{_alternatives(key)}")
-    try:
-        return tag, dictionary_VR(tag)
-    except KeyError:
-        return tag, "UN" if tag >> 16 & 1 else "LO"
-
-
-def _tag_of(key: str) -> int | None:
-    group, comma, element = key.strip("()").partition(",")
-    try:
-        return int(group, 16) << 16 | int(element, 16) if comma else None
-    except ValueError:
-        return None
-
-
-def _alternatives(key: str) -> str:
-    from difflib import get_close_matches
-
-    from pydicom.datadict import keyword_dict
-
-    close = get_close_matches(key, keyword_dict, 1)
-    return f"; did you mean {close[0]}?" if close else " in the dictionary (PS3.6)"
-
-
-def _value_of(vr: str, value: Any, name: str) -> Any:
-    if vr == "SQ":
-        items = [value] if isinstance(value, Mapping) else (value or [])
-        return [item if is_data_set(item) else from_keywords(item, name=name) for item in items]
-    if value is None:
-        return ""
-    is_many = isinstance(value, Iterable) and not isinstance(value, str | bytes)
-    return list(value) if is_many else value
-
-
-def _is_ascii(data_set: Any) -> bool:
-    return all(str(element.value).isascii() for element in data_set.iterall() if element.VR != "SQ")
-
-
-def _inflate(deflated: bytes, name: str) -> bytes:
-    inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
-    try:
-        inflated = inflater.decompress(deflated, MAX_INFLATED_IDENTIFIER_LENGTH)
-    except zlib.error as error:
-        raise InputFileError(name, f"cannot be inflated: {error}") from error
-    if inflater.unconsumed_tail:
-        limit = MAX_INFLATED_IDENTIFIER_LENGTH
-        raise InputFileError(name, f"is longer than {limit} bytes when inflated")
-    return inflated

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from dcmnet import dataset
 from dcmnet._records import dataclass, field
 from dcmnet.acse import AcceptedContext, Negotiated, RequestorPolicy, build_request
+from dcmnet.dataset import identifiers
 from dcmnet.dimse.messages import CFindRQ, CGetRQ, CMoveRQ
 from dcmnet.errors import InputFileError, StatusError
 from dcmnet.procedures.association import AssociationCore, new_core
@@ -159,7 +160,7 @@ class FindHandling(Handling):
                 status, match = match
             if status not in (PENDING, PENDING_OPTIONAL_KEYS_NOT_SUPPORTED):
                 raise ValueError(f"a match has the status FF00 or FF01, not {status:#06x}: raise StatusError")
-            return status, dataset.encode_identifier(match, context.transfer_syntax, name="match")
+            return status, identifiers.encode_identifier(match, context.transfer_syntax, name="match")
 
         one = isinstance(outcome, Mapping | bytes | tuple) or dataset.is_data_set(outcome)
         return _each((outcome,) if one else outcome, encode)
@@ -193,7 +194,7 @@ class RetrieveHandling(Handling):
 
     def encode_failed(self, uids: Sequence[str], transfer_syntax: str) -> bytes:
         """The identifier with a Failed SOP Instance UID List (0008,0058)."""
-        return dataset.encode_identifier({"FailedSOPInstanceUIDList": list(uids)}, transfer_syntax)
+        return identifiers.encode_identifier({"FailedSOPInstanceUIDList": list(uids)}, transfer_syntax)
 
     def address(self, destination: str) -> Any:
         """Where an AE is, or an awaitable of that."""
@@ -254,7 +255,7 @@ def _query_request(
     core: AssociationCore, context: AcceptedContext, request: CFindRQ | CGetRQ | CMoveRQ, data: bytes
 ) -> QueryRequest:
     try:
-        identifier = dataset.decode_identifier(data, context.transfer_syntax)
+        identifier = identifiers.decode_identifier(data, context.transfer_syntax)
     except InputFileError as error:
         raise StatusError(str(error), status=DATA_SET_DOES_NOT_MATCH_SOP_CLASS, comment=str(error)) from error
     agreed = core.agreed

@@ -10,9 +10,9 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar
 
-from dcmnet import dataset
 from dcmnet._records import dataclass, replace
 from dcmnet.acse import AcceptedContext, AcceptorPolicy, ProposedContext
+from dcmnet.dataset import identifiers
 from dcmnet.dimse.messages import (
     CFindRQ,
     CGetRQ,
@@ -73,7 +73,7 @@ class Match:
             InputFileError: It is not encoded as its transfer syntax says.
         """
         if self._identifier is None:
-            self._identifier = dataset.decode_identifier(self.data, self.transfer_syntax, name="match")
+            self._identifier = identifiers.decode_identifier(self.data, self.transfer_syntax, name="match")
         return self._identifier
 
 
@@ -118,7 +118,7 @@ def progress_of(answer: Answer) -> Progress:
         response.number_of_completed_suboperations,
         response.number_of_failed_suboperations,
         response.number_of_warning_suboperations,
-        dataset.failed_instances(answer.identifier, answer.transfer_syntax) if final else (),
+        identifiers.failed_instances(answer.identifier, answer.transfer_syntax) if final else (),
     )
 
 
@@ -142,7 +142,7 @@ class Inquiry(Generic[A]):
 
     core: AssociationCore
     kind: str
-    identifier: dataset.Identifier
+    identifier: identifiers.Identifier
     model: QueryModel | str
     convert: Callable[[Answer], A]
     priority: Priority = Priority.MEDIUM
@@ -204,7 +204,7 @@ class Inquiry(Generic[A]):
         context = core.agreed.find(class_for(self.model, self.kind))
         service = None if self.store is None else storage(self.store)
         arguments = (self.identifier, context.transfer_syntax)
-        encoded: bytes = yield Call(dataset.encode_identifier, arguments)
+        encoded: bytes = yield Call(identifiers.encode_identifier, arguments)
         operation = Operation(core, context, self._request(context), service)
         yield from operation.begin(encoded)
         self.operation = operation
@@ -226,7 +226,7 @@ class Inquiry(Generic[A]):
 
 def find_inquiry(
     core: AssociationCore,
-    identifier: dataset.Identifier,
+    identifier: identifiers.Identifier,
     model: QueryModel | str,
     priority: Priority,
     cancel_after: int | None,
@@ -246,7 +246,7 @@ def find_inquiry(
 
 def get_inquiry(  # what a C-GET has
     core: AssociationCore,
-    identifier: dataset.Identifier,
+    identifier: identifiers.Identifier,
     store: Store,
     model: QueryModel | str,
     priority: Priority,
@@ -268,7 +268,7 @@ def get_inquiry(  # what a C-GET has
 
 def move_inquiry(  # what a C-MOVE has
     core: AssociationCore,
-    identifier: dataset.Identifier,
+    identifier: identifiers.Identifier,
     destination: str,
     model: QueryModel | str,
     priority: Priority,

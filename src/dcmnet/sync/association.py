@@ -24,7 +24,7 @@ from dcmnet.sync.driver import Driver
 from dcmnet.ul.items import SOPClassExtendedNegotiation, UserIdentityRQ
 
 if TYPE_CHECKING:
-    from dcmnet.dataset import Identifier
+    from dcmnet.dataset.identifiers import Identifier
     from dcmnet.storage.querying import Match, Progress, Store
     from dcmnet.sync.query_retrieve import Responses
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from dcmnet._records import replace
-from dcmnet.dataset import Identifier
+from dcmnet.dataset.identifiers import Identifier
 from dcmnet.registry.query_models import STUDY_ROOT, QueryModel
 from dcmnet.services.defaults import LITTLE_ENDIAN
 from dcmnet.services.query_contexts import RETRIEVED, get_contexts, query_contexts
