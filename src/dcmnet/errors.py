@@ -13,6 +13,7 @@ DcmnetError
 ├── DeadlineExceeded(TimeoutError)  which timer
 ├── NoPresentationContext         abstract and transfer syntaxes, offered and accepted
 ├── StatusError                   only from raise_for_status()
+├── ObjectRefused                 a received object that is not kept: the status to answer with, and why
 ├── InputFileError                a file or data set that cannot be sent: which, and why
 ├── TLSSettingsError              TLS settings that cannot be used: which file or option, and why
 └── ProfileError                  an association negotiation profile, or its file: which line, and what to do
@@ -202,6 +203,20 @@ class StatusError(DcmnetError):
 
     def __init__(self, message: str, *, status: int, comment: str = "") -> None:
         super().__init__(message)
+        self.status = status
+        self.comment = comment
+
+
+class ObjectRefused(DcmnetError):
+    """A received object is not kept; raised by what names, sorts or converts it.
+
+    Attributes:
+        status: To answer the C-STORE with: a failure (PS3.4 Table B.2-1).
+        comment: Why, for the peer: at most 64 characters, nothing about patients.
+    """
+
+    def __init__(self, status: int, comment: str) -> None:
+        super().__init__(comment)
         self.status = status
         self.comment = comment
 

@@ -137,6 +137,15 @@ MAX_DICOMDIR_LENGTH = 1 << 28
 MAX_REPORT_LENGTH = 1 << 30
 """A report to resume from is read into memory; 1 GiB tells of about a million objects."""
 
+MAX_HEAD_LENGTH = 1 << 20
+"""Bytes of a deflated data set that are inflated to find out where it belongs: its study, its patient."""
+
+MAX_RUNNING_COMMANDS = 64
+"""Commands that storescp has running at once: the next object waits rather than one process more."""
+
+LONGEST_NAME_PART = 128
+"""Characters of a text off the wire in a file name or folder; with what stands around it below 255 bytes."""
+
 MAX_SEQUENCE_DEPTH = 64
 """Nested sequences that are followed when a data set has to be looked into."""
 

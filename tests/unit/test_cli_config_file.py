@@ -153,7 +153,9 @@ def test_the_default_syntaxes_are_no_conflict(tool: Tool, words: list[str]) -> N
 
 def policy_of(path: Path, *options: str) -> AcceptorPolicy:
     arguments = parse(storescp.TOOL, ["104", "-xf", str(path), "Default", *options])
-    return serving._new_node(arguments, Reporter(logs.logger("x"), json=False, verbose_pc=False)).policy
+    return serving._new_node(
+        arguments, Reporter(logs.logger("x"), json=False, verbose_pc=False), serving.STORESCP
+    ).policy
 
 
 def test_storescp_accepts_what_the_profile_says(path: Path) -> None:

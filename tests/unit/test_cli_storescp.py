@@ -21,10 +21,11 @@ from dcmnet import AcceptedContext, AssociationAborted, AssociationRejected, Ser
 from dcmnet.cli import logs, storescp
 from dcmnet.cli import serving as work
 from dcmnet.cli.parser import parse
-from dcmnet.cli.receiving import Reporter, TimeNames, new_store
+from dcmnet.cli.receiving import Reporter, new_store
 from dcmnet.dimse.messages import CStoreRQ
 from dcmnet.registry.sop_classes import VERIFICATION
 from dcmnet.registry.transfer_syntaxes import ALL, JPEG_BASELINE_8BIT, UNCOMPRESSED
+from dcmnet.storage.naming import TimeNames, with_extension
 from dcmnet.storage.part10 import read_file_meta
 from dcmnet.storage.planning import Proposal
 from tests.unit.cli_runs import CT, HOST, JPEG, MR, json_lines, run_cli
@@ -206,7 +207,7 @@ def test_file_names(serve: Callable[..., tuple[int, str, str]], tmp_path: Path) 
 
 def test_files_named_by_time() -> None:
     moments = iter([datetime(2026, 1, 31, 23, 59, 59, 123456)] * 2 + [datetime(2026, 2, 1, 0, 0, 0, 999)])
-    namer = TimeNames(".dcm", lambda: next(moments))
+    namer = with_extension(TimeNames(lambda: next(moments)), ".dcm")
     request: Any = SimpleNamespace(sop_class_uid="1.2.840.10008.5.1.4.1.1.4")
     assert namer(request) == "20260131235959123.MR.dcm"
     assert namer(request) == "20260131235959123_0001.MR.dcm"
@@ -216,7 +217,7 @@ def test_files_named_by_time() -> None:
 def test_no_time_name_comes_twice_where_the_clock_is_put_back() -> None:
     later, sooner = datetime(2026, 1, 31, 3, 0), datetime(2026, 1, 31, 2, 0)
     moments = iter([later, sooner, sooner, later])
-    namer = TimeNames("", lambda: next(moments))
+    namer = TimeNames(lambda: next(moments))
     request: Any = SimpleNamespace(sop_class_uid="1.2.840.10008.5.1.4.1.1.4")
     assert [namer(request) for _ in range(4)] == [
         "20260131030000000.MR",
@@ -282,7 +283,7 @@ def test_one_address_gets_all_of_a_few_associations_and_half_of_many(
     options: tuple[str, ...], limits: tuple[int, int]
 ) -> None:
     arguments = parse(storescp.TOOL, ["0", *options])
-    node = work._new_node(arguments, Reporter(logs.logger("x"), json=False, verbose_pc=False))
+    node = work._new_node(arguments, Reporter(logs.logger("x"), json=False, verbose_pc=False), work.STORESCP)
     assert (node.max_associations, node.max_associations_by_peer) == limits
 
 
@@ -327,7 +328,7 @@ def test_a_full_disk_is_answered_for(
 def test_what_is_accepted(options: tuple[str, ...], syntaxes: tuple[str, ...], order: str) -> None:
     arguments = parse(storescp.TOOL, ["104", "-pm", *options])
     reporter = Reporter(logs.logger("storescp"), json=False, verbose_pc=False)
-    policy = work._new_node(arguments, reporter).policy
+    policy = work._new_node(arguments, reporter, work.STORESCP).policy
     assert policy.transfer_syntax_order == order
     assert policy.contexts[0].abstract_syntax == VERIFICATION
     assert {context.transfer_syntaxes for context in policy.contexts} == {policy.promiscuous} == {syntaxes}
@@ -434,7 +435,7 @@ def test_signals(options: tuple[str, ...], tmp_path: Path) -> None:
 def test_how_many_workers(options: tuple[str, ...], workers: int) -> None:
     arguments = parse(storescp.TOOL, ["0", *options])
     reporter = Reporter(logs.logger("x"), json=False, verbose_pc=False)
-    assert work._new_node(arguments, reporter).workers == workers
+    assert work._new_node(arguments, reporter, work.STORESCP).workers == workers
     assert storescp.available_processors() >= 1
 
 

@@ -18,8 +18,9 @@ from dcmnet.limits import Limits, Timeouts
 from dcmnet.procedures.association import AssociationCore, new_core
 from dcmnet.services.storage import Outcome
 from dcmnet.storage.files import Duplicates
+from dcmnet.storage.naming import default_name
 from dcmnet.storage.part10 import HEAD_LENGTH
-from dcmnet.storage.scp import FileStore, StoreRequest, default_name
+from dcmnet.storage.scp import FileStore, StoreRequest
 from tests.unit.objects import CT, DEFLATED, EXPLICIT, IMPLICIT, MR, data_set, element, open_descriptors
 
 Report = list[tuple[str, BaseException | None]]

@@ -25,6 +25,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "storescu": ("dcmnet.cli.storescu", "send DICOM files to a peer (C-STORE)"),
         "dcmsend": ("dcmnet.cli.dcmsend", "send many DICOM files to a peer, and report (C-STORE)"),
         "storescp": ("dcmnet.cli.storescp", "receive DICOM files and store them"),
+        "dcmrecv": ("dcmnet.cli.dcmrecv", "receive DICOM files as a profile allows it"),
     },
     "configure": {
         "asconfig": ("dcmnet.cli.asconfig", "check a file of association negotiation profiles"),

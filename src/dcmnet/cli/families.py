@@ -261,6 +261,33 @@ def config_file(conflicts_with: Iterable[str] = ()) -> Option:
     return Option("-xf", "--config-file", ("filename", "profile"), text, conflicts_with=conflicts)
 
 
+def access_control() -> tuple[Option, ...]:
+    """`-ac +ac`: TCP wrappers are not there, and asking for them is an error rather than a false safety."""
+    return (
+        Option("-ac", "--access-full", (), "accept connections from every address", group="access"),
+        Option(
+            "+ac",
+            "--access-control",
+            (),
+            "not supported: TCP wrappers (hosts.allow) are not there",
+            group="access",
+            check=_no_access_control,
+        ),
+    )
+
+
+def _no_access_control(arguments: Arguments) -> None:
+    raise UsageError(
+        "--access-control is not supported",
+        "there are no TCP wrappers: let a firewall decide, or listen on one address with --bind",
+    )
+
+
+def disable_host_lookup() -> Option:
+    """`-dhl`; attribute `disable_host_lookup`."""
+    return Option("-dhl", "--disable-host-lookup", (), "show addresses of peers, and look up no names")
+
+
 def reporting(*more: Option) -> Section:
     """`--json`, `--no-progress`, and what a tool has besides; attributes `json`, `no_progress`."""
     no_progress = Option("", "--no-progress", (), "show no progress bar on a terminal", beyond_dcmtk=True)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from logging import INFO, Logger
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dcmnet._records import dataclass
 from dcmnet.acse import AcceptedContext
 from dcmnet.cli import networking
+from dcmnet.cli.conversions import conversion_asked_for, duplicates_of, new_namer, new_studies
 from dcmnet.cli.json_output import JsonLines
 from dcmnet.cli.options import Arguments
 from dcmnet.cli.progress import readable_length
@@ -24,8 +25,13 @@ from dcmnet.registry.sop_classes import UNKNOWN_PREFIX, prefix_of
 from dcmnet.registry.statuses import SUCCESS, text_of
 from dcmnet.services.storage import Outcome, Reception
 from dcmnet.storage.files import Duplicates
+from dcmnet.storage.naming import BySeriesDate, Sorter
 from dcmnet.storage.node import Hooks
-from dcmnet.storage.scp import FileStore, Namer, StoreRequest, default_name
+from dcmnet.storage.scp import FileStore, StoreRequest
+
+if TYPE_CHECKING:
+    from dcmnet.cli.events import Events
+    from dcmnet.cli.faults import Faults
 
 COUNTED = ("associations", "objects", "stored", "not_kept", "failed", "bytes")
 
@@ -45,6 +51,12 @@ class Reporter:
         json: Whether to write JSON lines to stdout.
         verbose_pc: Whether to list presentation contexts.
         workers: How many processes will serve; each counts for itself.
+
+    Attributes:
+        log: As above.
+        events: What is done beside storing; None for nothing.
+        faults: What goes wrong on purpose; None for nothing.
+        look_up: Whether names of peers are looked up, where they are shown.
     """
 
     def __init__(self, log: Logger, *, json: bool, verbose_pc: bool, workers: int = 0) -> None:
@@ -54,6 +66,9 @@ class Reporter:
         self._lock = threading.Lock()
         self._counts = _shared_numbers(workers * len(COUNTED)) if workers else [0] * len(COUNTED)
         self._first = 0
+        self.events: Events | None = None
+        self.faults: Faults | None = None
+        self.look_up = True
 
     def hooks(self) -> Hooks:
         """What the server calls."""
@@ -65,6 +80,24 @@ class Reporter:
             echo=self._echo,
             worker=self._worker,
         )
+
+    def starting(self) -> None:
+        """The command line is read."""
+
+    def open(self) -> None:
+        """It listens."""
+        if self.events is not None:
+            self.events.start()
+
+    def stopping(self) -> None:
+        """No new associations from now on."""
+        if self.faults is not None:
+            self.faults.close()
+
+    def close(self) -> None:
+        """Every association has ended."""
+        if self.events is not None:
+            self.events.close()
 
     def event(self, name: str, **fields: object) -> None:
         """Write a JSON line, if these are wanted."""
@@ -111,6 +144,11 @@ class Reporter:
 
     def stored(self, request: StoreRequest, status: int) -> None:
         """An object has been received, and kept or refused."""
+        self._report(request, status)
+        if self.events is not None:
+            self.events.stored(request)
+
+    def _report(self, request: StoreRequest, status: int) -> None:
         if request.saved_as is not None:
             self._count("stored", request.size)
         else:
@@ -166,9 +204,15 @@ class Reporter:
     # ------------------------------------------------------------------ the life of an association
 
     def _requested(self, request: AssociationRequest) -> None:
-        self.log.info("Association Received")
+        self.announce(request)
         with self._lock:
             self._add("associations", 1)
+        if self.faults is not None:
+            self.faults.check(request)
+
+    def announce(self, request: AssociationRequest) -> None:
+        """An association is asked for."""
+        self.log.info("Association Received")
 
     def _accepted(self, core: AssociationCore) -> None:
         agreed = core.agreed
@@ -195,6 +239,8 @@ class Reporter:
         self.event("release", peer=core.peer)
 
     def _ended(self, core: AssociationCore, error: BaseException | None) -> None:
+        if self.events is not None:
+            self.events.association_ended(core.state)
         if error is None and core.negotiated is None:
             self.log.info("Association Rejected")
             self.event("reject", peer=core.peer)
@@ -216,7 +262,11 @@ class ReportingStore(FileStore):
     ) -> Reception | Outcome:
         """Prepare for one object, or refuse it."""
         reception = FileStore.begin(self, core, context, request)
-        if isinstance(reception, tuple) or not self.reporter.log.isEnabledFor(INFO):
+        if isinstance(reception, tuple):
+            return reception
+        if self.reporter.faults is not None:
+            reception = _Faulty(reception, self.reporter.faults)
+        if not self.reporter.log.isEnabledFor(INFO):
             return reception
         return _Announced(reception, self.reporter, request)
 
@@ -263,58 +313,52 @@ class _Announced:
             self._request = None
 
 
+class _Faulty:
+    """An object on its way in that is received as a bad server would, for testing the peer."""
+
+    __slots__ = ("_faults", "_reception")
+
+    def __init__(self, reception: Reception, faults: Faults) -> None:
+        self._reception = reception
+        self._faults = faults
+
+    def write(self, views: Sequence[memoryview]) -> None:
+        self._reception.write(views)
+        self._faults.during()
+
+    def commit(self, views: Sequence[memoryview]) -> Outcome | Awaitable[Outcome]:
+        self._faults.during()
+        outcome = self._reception.commit(views)
+        self._faults.after()
+        return outcome
+
+    def discard(self, error: BaseException | None) -> Outcome:
+        return self._reception.discard(error)
+
+
+def new_sorter(arguments: Arguments, reporter: Reporter) -> Sorter | None:
+    """What sorts objects into folders; what is done about their studies goes to the reporter."""
+    if "--series-date-subdir" in arguments:
+        return BySeriesDate(datetime.now)
+    from dcmnet.cli.events import Events, asked_for
+
+    studies = new_studies(arguments, threading.Lock())
+    if studies is not None or asked_for(arguments):
+        reporter.events = Events(arguments, reporter.log, studies)
+    return studies
+
+
 def new_store(arguments: Arguments, reporter: Reporter) -> ReportingStore:
     """The store that the output options ask for."""
     return ReportingStore(
         directory=Path(arguments.output_directory),
-        namer=_namer(arguments),
-        duplicates=_duplicates(arguments),
+        namer=new_namer(arguments, threading.Lock()),
+        sorter=new_sorter(arguments, reporter),
+        conversion=conversion_asked_for(arguments),
+        file_meta="--write-dataset" not in arguments,
+        duplicates=duplicates_of(arguments),
         fsync=arguments.fsync,
         discard=arguments.ignore,
         on_stored=reporter.stored,
         reporter=reporter,
     )
-
-
-def _duplicates(arguments: Arguments) -> Duplicates:
-    if arguments.timenames and "--on-duplicate" not in arguments:
-        return Duplicates.RENAME  # such a name says nothing about the object: it must not replace another one
-    return Duplicates(arguments.on_duplicate)
-
-
-def _namer(arguments: Arguments) -> Namer:
-    extension: str = arguments.filename_extension
-    if arguments.timenames:
-        return TimeNames(extension, datetime.now)
-    if arguments.names == "unique":
-        return lambda request: f"{prefix_of(request.sop_class_uid)}.X.2.25.{uuid.uuid4().int}{extension}"
-    return lambda request: default_name(request) + extension
-
-
-class TimeNames:
-    """File names from the time of reception: `20260131235959123.CT`, `20260131235959123_0001.CT`.
-
-    None is given twice: where the clock is put back, the last time stays until it has come again.
-
-    Args:
-        extension: Put behind.
-        now: The clock.
-    """
-
-    def __init__(self, extension: str, now: Callable[[], datetime]) -> None:
-        self._extension = extension
-        self._now = now
-        self._last = ""
-        self._number = 0
-        self._lock = threading.Lock()
-
-    def __call__(self, request: StoreRequest) -> str:
-        """The name for an object that is complete now."""
-        with self._lock:
-            now = self._now()
-            stamp = f"{now:%Y%m%d%H%M%S}{now.microsecond // 1000:03d}"
-            self._number = self._number + 1 if stamp <= self._last else 0
-            self._last = max(stamp, self._last)
-            number = f"_{self._number:04d}" if self._number else ""
-            name = f"{self._last}{number}"
-        return f"{name}.{prefix_of(request.sop_class_uid)}{self._extension}"

@@ -1,4 +1,4 @@
-"""What `dcmnet storescp` does once its command line is read."""
+"""What `dcmnet storescp` and `dcmnet dcmrecv` do once their command line is read."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from contextlib import contextmanager
 from logging import Logger
 from typing import Any
 
+from dcmnet._records import dataclass
 from dcmnet.acse import AcceptorPolicy, SupportedContext
 from dcmnet.cli import logs, networking, profiles
+from dcmnet.cli.conversions import storable_transfer_syntaxes
+from dcmnet.cli.faults import faults_asked_for
 from dcmnet.cli.options import Arguments
 from dcmnet.cli.receiving import Reporter, new_store
 from dcmnet.cli.running import EXIT_SUCCESS, EXIT_USAGE
-from dcmnet.cli.storescp import TOOL
 from dcmnet.cli.tls_settings import tls_settings
 from dcmnet.errors import ProfileError
 from dcmnet.limits import MAX_ASSOCIATIONS_BY_PEER
 from dcmnet.registry.sop_classes import VERIFICATION
-from dcmnet.registry.transfer_syntaxes import ALL, accepted
+from dcmnet.registry.transfer_syntaxes import accepted
 from dcmnet.services.defaults import storage_contexts
 from dcmnet.storage.node import Node
 from dcmnet.sync.server import Server
@@ -36,19 +38,53 @@ _DRAINED = 0
 _LOST = -1
 
 
-def serve(arguments: Arguments) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How one tool serves.
+
+    Attributes:
+        tool: Its name.
+        policy: Makes the policy from the command line; raises ProfileError.
+        reporter: Makes what says what happens.
+        directory: Exit code when the output directory cannot be used.
+        profile: Exit code when the association negotiation profile cannot be used.
+        listen: Exit code when the port cannot be had.
+    """
+
+    tool: str
+    policy: Callable[[Arguments, Logger], AcceptorPolicy]
+    reporter: Callable[..., Reporter] = Reporter
+    directory: int = EXIT_USAGE
+    profile: int = EXIT_USAGE
+    listen: int = EXIT_USAGE
+
+
+def serve(arguments: Arguments, manner: Manner) -> int:
     """Receive as a command line says, until a signal; returns the exit code."""
-    log = logs.logger(TOOL.name)
+    log = logs.logger(manner.tool)
+    reporter = manner.reporter(
+        log, json=arguments.json, verbose_pc=arguments.verbose_pc, workers=arguments.workers
+    )
+    reporter.look_up = not arguments.disable_host_lookup
+    reporter.starting()
     refusal = _directory_refusal(arguments)
     if refusal:
         log.critical("%s", refusal)
-        return EXIT_USAGE
-    reporter = Reporter(log, json=arguments.json, verbose_pc=arguments.verbose_pc, workers=arguments.workers)
+        return manner.directory
     try:
-        server = _new_server(arguments, reporter)
+        server = Server(node=_new_node(arguments, reporter, manner))
     except ProfileError as error:
         profiles.log_refusal(log, error)
-        return EXIT_USAGE
+        return manner.profile
+    if getattr(arguments, "inetd", False):
+        from dcmnet.cli.inetd import serve_standard_input  # few runs do
+
+        return serve_standard_input(server.node, reporter)
+    return _serve_until_signal(arguments, manner, server, reporter)
+
+
+def _serve_until_signal(arguments: Arguments, manner: Manner, server: Server, reporter: Reporter) -> int:
+    log = reporter.log
     stop: queue.SimpleQueue[int] = queue.SimpleQueue()  # may be used from a signal handler
 
     with _signals(lambda number, _: stop.put(number)):
@@ -56,17 +92,20 @@ def serve(arguments: Arguments) -> int:
             _listen(server, arguments)
         except OSError as error:
             log.critical("%s", _listening_refusal(arguments, error))
-            return EXIT_USAGE
+            return manner.listen
+        reporter.open()
         _announce(server, arguments, log, reporter)
         if arguments.workers:
             threading.Thread(target=_watch, args=(server, stop), daemon=True).start()
         number = stop.get()
         if number == _LOST:
-            log.critical("the process that shares connections out is gone; start storescp again")
+            log.critical("the process that shares connections out is gone; start %s again", manner.tool)
             reporter.conclude()
             return EXIT_LOST
         log.info("%s: serving what is under way, and nothing new", signal.Signals(number).name)
+        reporter.stopping()
         _shut_down(server, stop)
+    reporter.close()
     reporter.conclude()
     return EXIT_SUCCESS
 
@@ -82,13 +121,10 @@ def _directory_refusal(arguments: Arguments) -> str:
     return ""
 
 
-def _new_server(arguments: Arguments, reporter: Reporter) -> Server:
-    return Server(node=_new_node(arguments, reporter))
-
-
-def _new_node(arguments: Arguments, reporter: Reporter) -> Node:
+def _new_node(arguments: Arguments, reporter: Reporter, manner: Manner) -> Node:
+    reporter.faults = faults_asked_for(arguments, reporter.log)
     return Node(
-        policy=_policy(arguments, reporter.log),
+        policy=manner.policy(arguments, reporter.log),
         timeouts=networking.timeouts(arguments),
         tls=tls_settings(arguments),
         max_associations=arguments.max_associations,
@@ -110,7 +146,7 @@ def _policy(arguments: Arguments, log: Logger) -> AcceptorPolicy:
     if profile is not None:
         return profile.acceptor_policy(**own)
     code = arguments.preferred
-    syntaxes = ALL if code is None else accepted(code)
+    syntaxes = storable_transfer_syntaxes(arguments) if code is None else accepted(code)
     return AcceptorPolicy(
         contexts=(
             SupportedContext(abstract_syntax=VERIFICATION, transfer_syntaxes=syntaxes),
@@ -120,6 +156,9 @@ def _policy(arguments: Arguments, log: Logger) -> AcceptorPolicy:
         transfer_syntax_order="requestor" if code is None else "acceptor",
         **own,
     )
+
+
+STORESCP = Manner(tool="storescp", policy=_policy)
 
 
 def _from_one_address(number: int) -> int:

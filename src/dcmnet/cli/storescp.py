@@ -9,12 +9,10 @@ from __future__ import annotations
 import os
 
 from dcmnet._records import replace
-from dcmnet.cli import families, tls_options
+from dcmnet.cli import families, output_options, tls_options
 from dcmnet.cli.options import (
     Arguments,
-    Choice,
     Integer,
-    InvalidValue,
     Option,
     Parameter,
     Section,
@@ -27,25 +25,6 @@ from dcmnet.limits import MAX_ASSOCIATIONS, MAX_WORKERS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-LONGEST_EXTENSION = 128
-"""Together with modality, UID and a number behind it a file name stays below 255 bytes."""
-
-
-class Extension:
-    """What file names end in; no part of a path."""
-
-    def convert(self, text: str) -> str:
-        """The text as it is."""
-        if not text.isprintable() or any(sign in text for sign in '/\\:*?"<>|'):
-            raise InvalidValue("a file name cannot hold that")
-        if len(os.fsencode(text)) > LONGEST_EXTENSION:
-            raise InvalidValue(f"longer than {LONGEST_EXTENSION} bytes")
-        return text
-
-    def describe(self) -> str:
-        """Nothing: the metavar says it."""
-        return ""
 
 
 class Workers:
@@ -87,7 +66,7 @@ PREFERRED = tuple(
 TOOL = Tool(
     "storescp",
     "DICOM storage (C-STORE) SCP",
-    (Parameter("port", "TCP port to listen on, 0 for a free one", kind=Integer(0, 65535)),),
+    (Parameter("port", "TCP port to listen on, 0 for a free one", kind=Integer(0, 65535), unless="--inetd"),),
     (
         families.general_options(verbose_pc=True),
         Section(
@@ -151,7 +130,17 @@ TOOL = Tool(
                     group="processes",
                     default=0,
                 ),
+                Option(
+                    "-id",
+                    "--inetd",
+                    (),
+                    "serve the one association whose connection is standard input, then end",
+                    conflicts_with=("--fork", "--workers", "--enable-tls"),
+                ),
+                *families.access_control(),
+                families.disable_host_lookup(),
                 Option("-pm", "--promiscuous", (), "accept SOP classes that are not known as well"),
+                Option("-up", "--uid-padding", (), "take UIDs padded with blanks, as is done anyway"),
                 families.socket_timeout(),
                 families.acse_timeout(),
                 replace(families.dimse_timeout(), default_text="as --socket-timeout"),
@@ -169,29 +158,22 @@ TOOL = Tool(
             ),
         ),
         Section(
-            "output options",
+            "output options (without any: every data set byte for byte as it came)",
             (
-                Option(
-                    "-od", "--output-directory", ("directory",), "where the files go; must exist", default="."
-                ),
-                Option(
+                output_options.directory(),
+                *output_options.storage_mode(),
+                *output_options.conversions(),
+                *output_options.unknown_values(),
+                *output_options.sorting(),
+                output_options.name(
+                    "default",
                     "-uf",
                     "--default-filenames",
-                    (),
                     "name files by modality and SOP Instance UID",
-                    dest="names",
-                    const="default",
-                    default="default",
-                    group="names",
+                    default=True,
                 ),
-                Option(
-                    "+uf",
-                    "--unique-filenames",
-                    (),
-                    "name files by modality and a new UID each",
-                    dest="names",
-                    const="unique",
-                    group="names",
+                output_options.name(
+                    "unique", "+uf", "--unique-filenames", "name files by modality and a new UID each"
                 ),
                 Option(
                     "-tn",
@@ -200,36 +182,13 @@ TOOL = Tool(
                     "name files by time and modality",
                     conflicts_with=("--unique-filenames",),
                 ),
-                Option(
-                    "-fe",
-                    "--filename-extension",
-                    ("extension",),
-                    "let file names end in this",
-                    kind=(Extension(),),
-                    default="",
-                ),
-                Option("", "--ignore", (), "receive and answer, but store nothing"),
-                Option(
-                    "",
-                    "--on-duplicate",
-                    ("action",),
-                    "what to do where a file of that name exists",
-                    kind=Choice(
-                        ("replace", "keep", "rename", "refuse"),
-                        "Invalid value for option --on-duplicate",
-                    ),
-                    default="replace",
-                    beyond_dcmtk=True,
-                ),
-                Option(
-                    "",
-                    "--fsync",
-                    (),
-                    "have each file on the disk before answering for it",
-                    beyond_dcmtk=True,
-                ),
+                output_options.extension(),
+                output_options.ignore(),
+                *output_options.safe_storing(),
             ),
         ),
+        Section("event options", output_options.events()),
+        Section("options for testing the peer", output_options.faults()),
         tls_options.acceptor_tls(),
         families.json_reporting(),
     ),
@@ -237,6 +196,7 @@ TOOL = Tool(
         ("0", "ended by SIGINT (Ctrl-C) or SIGTERM"),
         ("1", "a mistake on the command line; the directory or the port cannot be used"),
         ("70", "with --workers: the process that shares connections out was killed"),
+        ("99", "with --inetd: standard input is no connection"),
     ),
     notes=(
         "It listens on every address of this computer, as DCMTK's tool does: whoever can reach it can store "
@@ -253,6 +213,6 @@ def run(argv: Sequence[str]) -> int:
 
 
 def _work(arguments: Arguments) -> int:
-    from dcmnet.cli.serving import serve  # the network, which --help does without
+    from dcmnet.cli.serving import STORESCP, serve  # the network, which --help does without
 
-    return serve(arguments)
+    return serve(arguments, STORESCP)

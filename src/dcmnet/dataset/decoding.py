@@ -23,7 +23,7 @@ def decompressed(data_set: Any, transfer_syntax: str, name: str) -> Any:
     if not get_decoder(transfer_syntax).is_available:
         raise InputFileError(
             name,
-            f"is in {name_of(transfer_syntax)}, which the peer does not take, and cannot be decompressed: "
+            f"is in {name_of(transfer_syntax)}, and cannot be decompressed: "
             "there is no decoder for it (pip install 'dcmnet[codecs]' installs one)",
         )
     length = _decompressed_length(data_set)

@@ -67,6 +67,26 @@ class Duplicates(enum.Enum):
     """The new one is answered with 0111 (duplicate SOP instance)."""
 
 
+def make_folders(directory: str | os.PathLike[str], parts: Sequence[str], *, fsync: bool) -> str:
+    """Make folders in one another below `directory`, as far as they are missing; returns the last one's path.
+
+    Raises:
+        OSError: One could not be made, or something else has its name.
+    """
+    path = os.fspath(directory)
+    for part in parts:
+        above, path = path, os.path.join(path, part)
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            if not os.path.isdir(path):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path) from None
+        else:
+            if fsync:
+                _sync_directory(above)
+    return path
+
+
 class PartialFile:
     """A file that is being written and is not visible yet. One that is dropped removes itself.
 
@@ -79,9 +99,10 @@ class PartialFile:
     Attributes:
         name: Its hidden name, with the directory.
         size: Bytes written so far, the header among them.
+        header_length: Of the header, in bytes.
     """
 
-    __slots__ = ("_exists", "_fd", "_header", "name", "size")
+    __slots__ = ("_exists", "_fd", "_header", "header_length", "name", "size")
 
     def __init__(self, directory: str | os.PathLike[str], header: bytes) -> None:
         folder = os.fspath(directory)
@@ -89,6 +110,7 @@ class PartialFile:
         self.name = f"{before}{PARTIAL_PREFIX}{_RUN}-{next(_NUMBERS)}{PARTIAL_SUFFIX}"
         self.size = 0
         self._header: bytes | None = header
+        self.header_length = len(header)
         self._fd: int | None = None
         self._exists = False
 
@@ -165,7 +187,7 @@ class PartialFile:
         while True:
             target = path if number == 0 else f"{path}.{number}"
             try:
-                _rename_exclusively(self.name, target)
+                rename_exclusively(self.name, target)
                 return target
             except FileExistsError:
                 if duplicates is Duplicates.REFUSE:
@@ -199,7 +221,7 @@ def _write_all(fd: int, views: Sequence[bytes | memoryview]) -> int:
     return total
 
 
-def _rename_exclusively(source: str, target: str) -> None:
+def rename_exclusively(source: str, target: str) -> None:
     """Rename without replacing: a hard link fails where the name is taken."""
     try:
         os.link(source, target)

@@ -30,8 +30,9 @@ from dcmnet.procedures.effects import Call, Procedure
 from dcmnet.procedures.query_retrieve import Answer, Operation
 from dcmnet.registry.query_models import QueryModel, class_for
 from dcmnet.services.storage import storage
+from dcmnet.storage.naming import named_dcm
 from dcmnet.storage.node import Node
-from dcmnet.storage.scp import FileStore, StoreRequest, named_dcm
+from dcmnet.storage.scp import FileStore, StoreRequest
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 from dcmnet._records import dataclass, field
 from dcmnet.acse import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, AcceptedContext
 from dcmnet.dimse.messages import CStoreRQ, StatusClass, status_class
-from dcmnet.errors import DcmnetError
+from dcmnet.errors import DcmnetError, InputFileError, ObjectRefused
 from dcmnet.limits import MAX_INFLATED_LENGTH, Tolerance
 from dcmnet.procedures.association import AssociationCore
-from dcmnet.registry.sop_classes import prefix_of
 from dcmnet.registry.statuses import (
     CANNOT_UNDERSTAND,
     DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
@@ -29,12 +28,14 @@ from dcmnet.registry.statuses import (
 from dcmnet.registry.transfer_syntaxes import is_deflated
 from dcmnet.registry.uids import is_valid_uid
 from dcmnet.services.storage import Outcome, Reception
-from dcmnet.storage.files import Duplicates, PartialFile
+from dcmnet.storage.files import Duplicates, PartialFile, make_folders
+from dcmnet.storage.naming import Namer, Sorter, checked_file_name, checked_folder, default_name, named_dcm
 from dcmnet.storage.part10 import HEAD_LENGTH, DataSetHead, FileMeta, Identifiers, encode_file_meta
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+    from dcmnet.storage.conversion import Conversion
     from dcmnet.tls import TLSSession
 
 _COPY_LENGTH = 1 << 20
@@ -71,6 +72,7 @@ class StoreRequest:
     _file: PartialFile | None = field(repr=False, kw_only=True)
     _store: FileStore = field(repr=False, kw_only=True)
     _saved_as: str | None = field(default=None, repr=False, kw_only=True)
+    _converted_to: str | None = field(default=None, repr=False, kw_only=True)
 
     @property
     def path(self) -> Path:
@@ -91,12 +93,36 @@ class StoreRequest:
     @property
     def transfer_syntax(self) -> str:
         """UID of the transfer syntax that the data set is in."""
-        return self.context.transfer_syntax
+        return self._converted_to or self.context.transfer_syntax
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """What the store forgives."""
+        return self._store.tolerance
 
     @property
     def file_name(self) -> str:
         """A safe name: modality, SOP Instance UID and `.dcm`."""
         return named_dcm(self)
+
+    def attributes(self, *keywords: str) -> dict[str, str]:
+        """A few attributes of the data set's beginning; the pixels are not read.
+
+        Args:
+            keywords: As PS3.6 has them, `StudyInstanceUID` for example.
+
+        Returns:
+            A text for each: empty where the attribute is missing; of several values the first.
+
+        Raises:
+            InputFileError: The data set cannot be read so far.
+        """
+        from dcmnet.dataset.attributes import read_attributes  # loads pydicom
+
+        path = self.path if self.saved_as is None else self.saved_as
+        offset = 0 if self._file is None else self._file.header_length
+        name = f"object {self.sop_instance_uid}"
+        return read_attributes(str(path), offset, self.transfer_syntax, keywords, name=name)
 
     def dataset(self, *, max_inflated_length: int = MAX_INFLATED_LENGTH, **options: Any) -> Dataset:
         """The object as a pydicom data set.
@@ -111,6 +137,8 @@ class StoreRequest:
         from dcmnet import dataset
 
         path = self.path if self.saved_as is None else self.saved_as
+        if not self._store.file_meta:  # pydicom has to guess how a bare data set is encoded
+            options.setdefault("force", True)
         limit = max_inflated_length if is_deflated(self.transfer_syntax) else None
         return dataset.read(path, max_inflated_length=limit, **options)
 
@@ -136,17 +164,6 @@ class StoreRequest:
 
 
 StoreHandler = Callable[[StoreRequest], Any]
-Namer = Callable[[StoreRequest], str]
-
-
-def default_name(request: StoreRequest) -> str:
-    """`CT.1.2.3`: the modality's short code and the SOP Instance UID."""
-    return f"{prefix_of(request.sop_class_uid)}.{request.sop_instance_uid}"
-
-
-def named_dcm(request: StoreRequest) -> str:
-    """The default name with `.dcm` behind it."""
-    return default_name(request) + ".dcm"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -158,6 +175,9 @@ class FileStore:
         handler: Called with each complete `StoreRequest`; returns a status, or None for success; may be a
             coroutine function. Without one the file is kept in `directory` under the name that `namer` gives.
         namer: Gives the file its name, without a folder; one with a folder is refused.
+        sorter: Gives the folder below `directory` it goes into, which is made if need be; None for none.
+        conversion: What objects are converted to before they get their name; None keeps them byte for byte.
+        file_meta: Whether files begin with File Meta Information (PS3.10 7.1), or are bare data sets.
         duplicates: What happens when the name is taken.
         fsync: Whether a file must be on the disk, not only with the operating system, before the answer.
         check: Whether the data set must say the same SOP Class and Instance UIDs as the request.
@@ -170,6 +190,9 @@ class FileStore:
     directory: Path
     handler: StoreHandler | None = None
     namer: Namer = default_name
+    sorter: Sorter | None = None
+    conversion: Conversion | None = None
+    file_meta: bool = True
     duplicates: Duplicates = Duplicates.REPLACE
     fsync: bool = False
     check: bool = True
@@ -194,9 +217,10 @@ class FileStore:
         if self.discard:
             return _Discarded(self, self.new_request(core, context, request, None))
         try:
-            file = PartialFile(self.directory, self._file_meta(core, context, request))
+            header = self._file_meta(core, context, request)
         except ValueError:  # a UID that was negotiated, but is none
             return PROCESSING_FAILURE, "a UID is not valid"
+        file = PartialFile(self.directory, header)
         return _Incoming(self, self.new_request(core, context, request, file), file)
 
     def refused(
@@ -206,15 +230,26 @@ class FileStore:
         self.report(f"object {request.affected_sop_instance_uid!r} refused: {outcome[1]}", None)
 
     def _file_meta(self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ) -> bytes:
-        meta = FileMeta(
-            sop_class_uid=request.affected_sop_class_uid,
-            sop_instance_uid=request.affected_sop_instance_uid,
-            transfer_syntax=context.transfer_syntax,
-            implementation_class_uid=IMPLEMENTATION_CLASS_UID,
-            implementation_version_name=IMPLEMENTATION_VERSION_NAME,
-            source_application_entity_title=core.peer_ae_title,
-        )
-        return encode_file_meta(meta)
+        if not self.file_meta and self.conversion is None:
+            return b""
+        uids = request.affected_sop_class_uid, request.affected_sop_instance_uid
+        return _encode_meta(*uids, context.transfer_syntax, core.peer_ae_title)
+
+    def header(self, request: StoreRequest, transfer_syntax: str) -> bytes:
+        """The File Meta Information for an object in that transfer syntax."""
+        uids = request.sop_class_uid, request.sop_instance_uid
+        return _encode_meta(*uids, transfer_syntax, request.calling_ae_title)
+
+    def place(self, request: StoreRequest) -> str:
+        """The path that a complete object gets; its folder is there then."""
+        name = checked_file_name(self.namer(request))
+        if self.sorter is None:
+            return f"{os.fspath(self.directory)}{os.sep}{name}"
+        try:
+            parts = checked_folder(self.sorter(request))
+        except InputFileError as error:
+            raise ObjectRefused(CANNOT_UNDERSTAND, "the data set cannot be read") from error
+        return os.path.join(make_folders(self.directory, parts, fsync=self.fsync), name)
 
     def new_request(
         self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ, file: PartialFile | None
@@ -262,6 +297,8 @@ class FileStore:
 
     def failed(self, error: BaseException) -> Outcome:
         """The outcome for an object that could not be kept (PS3.4 Table B.2-1), after telling people why."""
+        if isinstance(error, ObjectRefused):
+            return error.status, error.comment
         if not isinstance(error, OSError) or isinstance(error, DcmnetError):  # DeadlineExceeded is both
             self.report("the handler failed", error)
             return PROCESSING_FAILURE, "the handler failed"
@@ -345,13 +382,20 @@ class _Incoming:
 
     def _keep(self) -> Outcome | Awaitable[Any]:
         store, request = self._store, self._request
+        if store.conversion is not None:
+            self._convert(store.conversion)
         if store.handler is None:
-            return _outcome(
-                store.keep(request, f"{os.fspath(store.directory)}{os.sep}{_file_name(store.namer(request))}")
-            )
+            return _outcome(store.keep(request, store.place(request)))
         self._file.finish(fsync=store.fsync)
         answer = store.handler(request)
         return answer if isinstance(answer, Awaitable) else _answered(answer)
+
+    def _convert(self, conversion: Conversion) -> None:
+        """Put the converted object in the place of what was received."""
+        from dcmnet.storage.conversion import convert  # few stores do
+
+        self._request._file = self._file = convert(self._store, self._request, self._file)
+        self._request._converted_to = conversion.transfer_syntax
 
     def _contradiction(self) -> Outcome | None:
         """What is wrong with the data set's own UIDs (PS3.4 B.2.3: A900, C000); None when nothing is."""
@@ -401,11 +445,16 @@ def _outcome(status: int) -> Outcome:
     return status, "" if status_class(status) is not StatusClass.FAILURE else "refused by the storage handler"
 
 
-def _file_name(name: str) -> str:
-    """The name, if it is that of a file in the folder: a wire value may have ended up in it."""
-    if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
-        raise ValueError(f"{name!r} is no name for a file")
-    return name
+def _encode_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax: str, source: str) -> bytes:
+    meta = FileMeta(
+        sop_class_uid=sop_class_uid,
+        sop_instance_uid=sop_instance_uid,
+        transfer_syntax=transfer_syntax,
+        implementation_class_uid=IMPLEMENTATION_CLASS_UID,
+        implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+        source_application_entity_title=source,
+    )
+    return encode_file_meta(meta)
 
 
 def _copy(complete: str, path: str, duplicates: Duplicates, fsync: bool) -> str | None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from dcmnet._net.pacing import pace_of
 from dcmnet._net.trace import log_trace
 from dcmnet.storage.files import Duplicates
+from dcmnet.storage.naming import Namer, Sorter, named_dcm
 from dcmnet.storage.report import Report
-from dcmnet.storage.scp import FileStore, Namer, named_dcm
+from dcmnet.storage.scp import FileStore
 from dcmnet.storage.scu import Transfer, transfer
 from dcmnet.storage.sources import Source, as_sources
 from dcmnet.sync.driver import Driver
 from dcmnet.sync.server import Server
+
+if TYPE_CHECKING:
+    from dcmnet.storage.conversion import Conversion
 
 
 class StorageSCU:
@@ -80,6 +84,9 @@ class StorageSCP(Server):
         directory: Where files go; must exist.
         ae_title: The server's AE title.
         namer: Names the files; `CT.<SOP Instance UID>.dcm` and the like unless given.
+        sorter: Names the folder below `directory` that an object goes into; none unless given.
+        conversion: What objects are converted to; they are kept byte for byte unless given.
+        file_meta: Whether files begin with File Meta Information, or are bare data sets.
         duplicates: What happens when a name is taken.
         fsync: Whether a file must be on the disk before it is answered for.
         options: As for `Server`.
@@ -91,11 +98,20 @@ class StorageSCP(Server):
         ae_title: str = "DCMNET",
         *,
         namer: Namer | None = None,
+        sorter: Sorter | None = None,
+        conversion: Conversion | None = None,
+        file_meta: bool = True,
         duplicates: Duplicates = Duplicates.REPLACE,
         fsync: bool = False,
         **options: Any,
     ) -> None:
         super().__init__(ae_title, **options)
         self.node.store = FileStore(
-            directory=Path(directory), namer=namer or named_dcm, duplicates=duplicates, fsync=fsync
+            directory=Path(directory),
+            namer=namer or named_dcm,
+            sorter=sorter,
+            conversion=conversion,
+            file_meta=file_meta,
+            duplicates=duplicates,
+            fsync=fsync,
         )
