@@ -204,7 +204,8 @@ class FileStore:
     @property
     def may_take_long(self) -> bool:
         """Whether keeping an object may take longer than writing it."""
-        return self.fsync or self.handler is not None
+        looks_into = self.conversion is not None or self.sorter is not None
+        return self.fsync or looks_into or self.handler is not None
 
     def begin(
         self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ
