@@ -81,7 +81,7 @@ def test_one_without_pixel_data(tmp_path: Path) -> None:
 
 def test_without_a_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Decoder, "is_available", False)
-    with pytest.raises(InputFileError, match="is in RLE Lossless, which the peer does not take") as caught:
+    with pytest.raises(InputFileError, match="is in RLE Lossless, and cannot be decompressed") as caught:
         encode(pydicom.dcmread(example("MR_small_RLE.dcm")), EXPLICIT)
     assert "pip install 'dcmnet[codecs]'" in str(caught.value)
     assert not any(available for _, available in decoding.decoders())
