@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +51,30 @@ def test_a_connection_lost_while_the_rate_holds_back(face: Face, big_ct: Path) -
     with Acceptor(accepting(script)) as acceptor:
         report = face.send(acceptor.port, big_ct, rate=50_000)
     assert type(report.results[0].error) is dcmnet.TransportClosed
+
+
+def test_a_file_that_gets_shorter_at_a_limited_rate(
+    face: Face, server: Server, ct: Path, big_ct: Path, received: Path
+) -> None:
+    """It is noticed before a byte of it is sent: the association goes on."""
+
+    def shorten(instance: Any, *_: Any) -> None:
+        if instance.name == str(big_ct):
+            os.truncate(big_ct, 100_000)
+
+    report = face.send(server.port, [big_ct, ct], rate=1_000_000, on_request=shorten)
+    assert type(report.results[0].error) is dcmnet.InputFileError
+    assert (report.results[1].status, report.associations) == (0, 1)
+    assert len(list(received.iterdir())) == 1
+
+
+@pytest.mark.parametrize("parallel", [1, 3])
+def test_associations_share_a_rate(face: Face, server: Server, ct: Path, parallel: int) -> None:
+    started = time.monotonic()
+    report = face.send(server.port, [ct], repeat=6, rate=1_000_000, parallel=parallel, window=2)
+    seconds = time.monotonic() - started
+    assert report.ok
+    assert seconds > report.size / 1_000_000 - 0.1
 
 
 @pytest.mark.parametrize("retries", [0, 1])

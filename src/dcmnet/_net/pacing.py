@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 
-from dcmnet.payload import FileRange, Payload
-
 PIECES_A_SECOND = 20
 """What is sent is cut into so many pieces a second, so that it flows evenly."""
 
@@ -43,14 +41,14 @@ class Pace:
             self._free_at = start + count / self._rate
         return start - now
 
-    def pieces(self, parts: Sequence[Payload]) -> Iterator[list[Payload]]:
+    def pieces(self, parts: Sequence[memoryview]) -> Iterator[list[memoryview]]:
         """Cut what is to be sent, in order, into pieces that are short for this rate."""
-        piece: list[Payload] = []
+        piece: list[memoryview] = []
         room = self._piece
         for part in parts:
             offset = 0
             while offset < len(part):
-                taken = _slice(part, offset, min(room, len(part) - offset))
+                taken = part[offset : offset + room]
                 piece.append(taken)
                 offset += len(taken)
                 room -= len(taken)
@@ -59,9 +57,3 @@ class Pace:
                     piece, room = [], self._piece
         if piece:
             yield piece
-
-
-def _slice(part: Payload, offset: int, count: int) -> Payload:
-    if isinstance(part, FileRange):
-        return FileRange(part.fd, part.offset + offset, count)
-    return memoryview(part)[offset : offset + count]

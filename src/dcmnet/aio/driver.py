@@ -303,7 +303,8 @@ class Driver:
         assert self._pace is not None
         if self._out_of_step or self._sock is None:
             return False
-        for piece in self._pace.pieces(effect.parts):
+        whole = self._gatherer.gather(effect.parts)  # a file that fails does so before anything is sent
+        for piece in self._pace.pieces(whole):
             self._out_of_step = True  # whatever comes while we wait may leave a PDU half sent
             if not await self._pause(self._pace.reserve(sum(map(len, piece)), self._loop.time())):
                 return False
