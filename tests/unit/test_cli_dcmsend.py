@@ -94,6 +94,11 @@ def test_what_is_said(capsys: Capture, archive: StorageSCP) -> None:
 def test_files_are_named_where_details_are_logged(capsys: Capture, archive: StorageSCP) -> None:
     _, _, err = run_cli(capsys, "dcmsend", "-d", HOST, archive.port, CT)
     assert f"D: sending SOP instance from file: {CT}\n" in err
+    assert "D: ===================== OUTGOING DIMSE MESSAGE ====================\n" in err
+    assert "D: Message Type                  : C-STORE RQ\n" in err
+    assert "D: Affected SOP Class UID        : CTImageStorage\n" in err
+    assert "D: DIMSE Status                  : 0x0000: Success\n" in err
+    assert "D: ====================== BEGIN A-ASSOCIATE-AC =====================\n" in err
 
 
 def test_reports(capsys: Capture, plain: Server, tmp_path: Path) -> None:

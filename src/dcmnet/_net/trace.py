@@ -25,6 +25,11 @@ def _log(what: str, subject: Any) -> None:
         )
     else:
         logger.debug("%s %s", what, describe(subject))
+        if isinstance(subject, AAssociateRQ | AAssociateAC):
+            from dcmnet._net.dumps import association_lines  # only where somebody looks for a fault
+
+            for line in association_lines(subject, sent=what == "sent"):
+                logger.debug("%s", line)
 
 
 def describe(pdu: Any) -> str:
