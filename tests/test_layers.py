@@ -235,7 +235,7 @@ def test_start_up_is_light() -> None:
     assert not loaded & {"pydicom", "asyncio", "logging", "socket", "dcmnet.sync.association"}
 
 
-@pytest.mark.parametrize("tool", ["echoscu", "storescu", "storescp", "asconfig"])
+@pytest.mark.parametrize("tool", ["echoscu", "termscu", "storescu", "dcmsend", "storescp", "asconfig"])
 def test_the_tools_load_neither_pydicom_nor_asyncio(tool: str) -> None:
     loaded = loaded_by("dcmnet", tool, "--version")
     assert f"dcmnet.cli.{tool}" in loaded

@@ -305,6 +305,21 @@ def test_single_association(capsys: Capture, archive: StorageSCP, tmp_path: Path
     assert err.startswith("F: 260 presentation contexts are needed: too many for one association")
 
 
+def test_many_at_once(capsys: Capture, archive: StorageSCP, tmp_path: Path) -> None:
+    for number in range(20):
+        write_file(tmp_path / f"{number:02}.dcm", f"1.2.{number}")
+    document = tmp_path / "report.json"
+    options = ("--window", 4, "--parallel", 2, "--report-json", document)
+    code, out, _ = run_cli(
+        capsys, "dcmsend", "--json", "+sd", "+sp", "*.dcm", *options, HOST, archive.port, tmp_path
+    )
+    assert code == 0
+    assert json_lines(out)[-1]["stored"] == 20
+    found = json.loads(document.read_text())
+    assert len({each["sop_instance_uid"] for each in found["objects"] if each["stored"]}) == 20
+    assert found["associations"] == 2
+
+
 def test_a_limited_rate(capsys: Capture, archive: StorageSCP) -> None:
     code, out, _ = run_cli(capsys, "dcmsend", "--json", "--limit-rate", "500K", HOST, archive.port, CT)
     assert code == 0

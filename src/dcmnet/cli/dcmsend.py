@@ -114,6 +114,7 @@ TOOL = Tool(
                 replace(families.dimse_timeout(), default_text="60"),
                 families.max_pdu(),
                 families.max_send_pdu(),
+                *families.sharing(),
             ),
         ),
         tls_options.requestor_tls(beyond_dcmtk=True),

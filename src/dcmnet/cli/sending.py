@@ -180,6 +180,8 @@ def _common_options(arguments: Arguments) -> dict[str, Any]:
         "pattern": arguments.scan_pattern,
         "meta": arguments.format != "bare",
         "bare": arguments.format != "file",
+        "window": arguments.window,
+        "parallel": arguments.parallel,
         "retries": arguments.retry,
         "retry_wait": float(arguments.retry_wait),
         "rate": arguments.limit_rate or 0,
@@ -207,8 +209,6 @@ def _storescu_options(arguments: Arguments, log: Logger) -> dict[str, Any]:
         "user_identity": user_identity(arguments, log),
         "halt": not arguments.no_halt,
         "repeat": arguments.repeat,
-        "window": arguments.window,
-        "parallel": arguments.parallel,
         "abort": arguments.abort,
         "inventor": _inventor(arguments),
     }
