@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Measure dcmnet beside DCMTK and pynetdicom.")
     parser.add_argument("rows", nargs="*", help="names or patterns of rows, such as '12kB-*' (default: all)")
     parser.add_argument("--list", action="store_true", help="show the rows and their cells, measure nothing")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the objects, one round")
+    parser.add_argument("--quick", action="store_true", help="a fifth of the objects, one round")
     parser.add_argument("--rounds", type=int, help="how often every cell is measured (default: 5)")
     parser.add_argument("--cells", action="append", help="only cells whose label matches this pattern")
     parser.add_argument(
