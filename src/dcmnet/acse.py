@@ -358,7 +358,23 @@ def _answer_contexts(
     return answers, list(roles.values())
 
 
+_BY_CLASS: dict[int, tuple[tuple[SupportedContext, ...], dict[str, SupportedContext]]] = {}
+"""What policies support, by the identity of their contexts, which are kept so that it stays theirs."""
+
+_MAX_BY_CLASS = 16
+
+
 def _supported_by_class(contexts: tuple[SupportedContext, ...]) -> dict[str, SupportedContext]:
+    known = _BY_CLASS.get(id(contexts))
+    if known is None:
+        known = (contexts, _sorted_by_class(contexts))
+        if len(_BY_CLASS) >= _MAX_BY_CLASS:
+            _BY_CLASS.clear()
+        _BY_CLASS[id(contexts)] = known
+    return known[1]
+
+
+def _sorted_by_class(contexts: tuple[SupportedContext, ...]) -> dict[str, SupportedContext]:
     supported: dict[str, SupportedContext] = {}
     for context in contexts:
         uid = context.abstract_syntax

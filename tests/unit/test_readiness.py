@@ -7,6 +7,7 @@ import select
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -195,9 +196,20 @@ def test_one_thread_looks_at_a_time(
     if waiter is None:
         return
     waiter._was_short = True
-    with readiness._BUSY:
-        assert not any(waiter.wait(timeout=0.1))
+    assert readiness._BUSY.enter(time.monotonic())
+    assert not any(waiter.wait(timeout=0.1))
+    readiness._BUSY.leave()
     assert waiter._poll.timeouts == [100]
+
+
+def test_nobody_looks_for_a_while_where_two_would() -> None:
+    busy = readiness._Busy()
+    assert busy.enter(10.0)
+    assert not busy.enter(10.1)
+    busy.leave()
+    assert not busy.enter(10.1 + readiness.CONTENDED_SECONDS / 2)
+    assert busy.enter(10.1 + readiness.CONTENDED_SECONDS)
+    busy.leave()
 
 
 def test_one_processor_is_left_to_the_peer(

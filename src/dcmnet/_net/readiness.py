@@ -21,8 +21,38 @@ class Ready(NamedTuple):
 
 _READABLE = Ready(True, False, False)
 
-_BUSY = threading.Lock()
-"""Held by the one thread of this process that waits without sleeping."""
+
+class _Busy:
+    """Which one thread of this process waits without sleeping.
+
+    Where several could, none shall for a while: each of them takes the processor, and the interpreter, from
+    the others.
+    """
+
+    __slots__ = ("_lock", "_until")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until = 0.0
+
+    def enter(self, now: float) -> bool:
+        """Whether this thread may; it has to `leave` then."""
+        if now < self._until:
+            return False
+        if self._lock.acquire(blocking=False):
+            return True
+        self._until = now + CONTENDED_SECONDS
+        return False
+
+    def leave(self) -> None:
+        """It sleeps, or works, again."""
+        self._lock.release()
+
+
+CONTENDED_SECONDS = 0.05
+"""How long nobody waits without sleeping once two threads wanted to."""
+
+_BUSY = _Busy()
 
 
 def _processors() -> int:
@@ -83,8 +113,8 @@ class Waiter:
         sock: The socket.
         wake: Ends the waiting as well.
         busy_wait: After a wait of less than so many seconds, look again and again for as long before the next
-            one sleeps: to be woken takes longer than most answers. One thread of a process does so at a time,
-            and none where there is one processor only.
+            one sleeps: to be woken takes longer than most answers. One thread of a process does so, as long
+            as no other one wants to as well, and none where there is one processor only.
     """
 
     __slots__ = ("_busy_wait", "_fd", "_poll", "_readable", "_registered", "_sock", "_wakes", "_was_short")
@@ -145,7 +175,7 @@ class Waiter:
     def _look(self, begun: float) -> list[tuple[int, int]]:
         """Look again and again, for a short time, without sleeping."""
         assert self._poll is not None
-        if not _BUSY.acquire(blocking=False):
+        if not _BUSY.enter(begun):
             return []
         try:
             poll, end = self._poll.poll, begun + self._busy_wait
@@ -153,7 +183,7 @@ class Waiter:
                 pass
             return ready
         finally:
-            _BUSY.release()
+            _BUSY.leave()
 
     def _select(self, write: bool, read: bool, timeout: float | None) -> Ready:
         reading: list[Any] = [*([self._sock] if read else []), *self._wakes]

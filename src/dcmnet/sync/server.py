@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import socket
 import threading
 from collections.abc import Callable
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 DRAIN_SECONDS = 10.0
+
+THREAD_SECONDS = 10.0
+"""How long a thread waits for another association once its own has ended."""
 
 ABORT_SECONDS = 5.0
 """How long aborted associations may take to end; a handler that never returns does not hold `shutdown`."""
@@ -66,7 +70,7 @@ class Server(Handlers):
     def associations(self) -> int:
         """How many associations are being served now."""
         running = self._running()
-        return len(self._associations.threads) if isinstance(running, Listener) else running.associations
+        return len(self._associations.guests) if isinstance(running, Listener) else running.associations
 
     def serve(self, port: int, host: str = LOOPBACK, *, family: int = socket.AF_UNSPEC) -> None:
         """Listen and serve until `shutdown` is called, or Ctrl-C.
@@ -199,8 +203,30 @@ def _security(node: Node) -> Security | None:
     return acceptor_security(node.tls)
 
 
+class _Guest:
+    """One association that is served: its connection, and the thread that does it."""
+
+    __slots__ = ("connection", "done", "peer", "thread", "verdict")
+
+    def __init__(
+        self, connection: socket.socket, peer: str, verdict: Verdict, done: Callable[[], None]
+    ) -> None:
+        self.connection = connection
+        self.peer = peer
+        self.verdict = verdict
+        self.done = done
+        self.thread: threading.Thread | None = None
+
+
 class _Associations:
-    """The threads of a server's associations, and how many there may be."""
+    """The associations of a server, a thread each, and how many there may be.
+
+    A thread whose association has ended waits for another one for a while: to start one takes longer than a
+    short association.
+
+    Attributes:
+        guests: Those that are served now.
+    """
 
     def __init__(self, server: Server, security: Security | None) -> None:
         self._node = server.node
@@ -210,7 +236,9 @@ class _Associations:
         self._admission = Admission(self._node.max_associations, self._node.max_associations_by_peer)
         self._wake = Wake()
         self._over = False
-        self.threads: set[threading.Thread] = set()
+        self._idle = 0
+        self._next: queue.SimpleQueue[_Guest | None] = queue.SimpleQueue()
+        self.guests: set[_Guest] = set()
 
     def begin(self, connection: socket.socket) -> None:
         """Serve a connection in a thread of its own; one over the limits is rejected there."""
@@ -228,30 +256,35 @@ class _Associations:
 
     def serve(self, connection: socket.socket, peer: str, verdict: Verdict, done: Callable[[], None]) -> None:
         """Serve, or reject, a connection in a thread of its own; `done` is called at its end."""
-        arguments = (connection, verdict, done)
-        thread = threading.Thread(target=self._serve, args=arguments, name=f"dcmnet-{peer}", daemon=True)
+        guest = _Guest(connection, peer, verdict, done)
         with self._lock:
-            self.threads.add(thread)
+            self.guests.add(guest)
+            if self._idle:
+                self._idle -= 1
+                self._next.put(guest)
+                return
         try:
-            thread.start()
+            threading.Thread(target=self._host, args=(guest,), daemon=True).start()
         except RuntimeError as error:  # no more threads to be had
             logger.error("cannot serve %s: %s", peer, error)
             connection.close()
-            self._forget(thread, done)
+            self._forget(guest)
 
     def end(self, drain: float) -> None:
-        """Wait for the threads to end; after `drain` seconds wake them, which aborts their associations."""
+        """Wait for the associations to end; after `drain` seconds abort them."""
         with self._lock:
             if not self._lock.wait_for(lambda: not self._others(), drain):
                 self._wake.set()
                 self._lock.wait_for(lambda: not self._others(), ABORT_SECONDS)
-            for thread in self._others():
-                logger.error("%s: left behind, a handler has not returned", thread.name)
+            for guest in self._others():
+                logger.error("dcmnet-%s: left behind, a handler has not returned", guest.peer)
             self._over = True
+            for _ in range(self._idle):
+                self._next.put(None)
             self._give_back()
 
     def _give_back(self) -> None:
-        if self._over and not self.threads:
+        if self._over and not self.guests:
             self._wake.close()
 
     def wake(self) -> None:
@@ -260,18 +293,43 @@ class _Associations:
 
     def is_mine(self) -> bool:
         """Whether this thread is one of them."""
-        return threading.current_thread() in self.threads
+        current = threading.current_thread()
+        return any(guest.thread is current for guest in self.guests)
 
-    def _others(self) -> set[threading.Thread]:
-        """The threads but for this one: a handler may stop its own server."""
-        return self.threads - {threading.current_thread()}
+    def _others(self) -> list[_Guest]:
+        """Those but for this thread's own: a handler may stop its own server."""
+        current = threading.current_thread()
+        return [guest for guest in self.guests if guest.thread is not current]
 
-    def _serve(self, connection: socket.socket, verdict: Verdict, done: Callable[[], None]) -> None:
+    def _host(self, first: _Guest) -> None:
+        """Serve one association after the other, until none has come for a while."""
+        guest: _Guest | None = first
+        while guest is not None:
+            self._serve(guest)
+            guest = self._await_next()
+
+    def _await_next(self) -> _Guest | None:
+        with self._lock:
+            if self._over:
+                return None
+            self._idle += 1
+        while True:
+            try:
+                return self._next.get(timeout=THREAD_SECONDS)
+            except queue.Empty:
+                with self._lock:
+                    if self._next.empty():  # else one came at the last moment
+                        self._idle -= 1
+                        return None
+
+    def _serve(self, guest: _Guest) -> None:
+        thread = guest.thread = threading.current_thread()
+        thread.name = f"dcmnet-{guest.peer}"
         try:
-            with connection:
-                self._run(connection, verdict)
+            with guest.connection:
+                self._run(guest.connection, guest.verdict)
         finally:
-            self._forget(threading.current_thread(), done)
+            self._forget(guest)
 
     def _run(self, connection: socket.socket, verdict: Verdict) -> None:
         core = self._node.new_core(log_trace())
@@ -318,9 +376,9 @@ class _Associations:
         except Exception:
             logger.exception("%s: a hook failed", core.peer)
 
-    def _forget(self, thread: threading.Thread, done: Callable[[], None]) -> None:
+    def _forget(self, guest: _Guest) -> None:
         with self._lock:
-            self.threads.discard(thread)
-            done()
+            self.guests.discard(guest)
+            guest.done()
             self._give_back()
             self._lock.notify_all()
