@@ -259,6 +259,17 @@ def test_dcmsend_to_orthanc(orthanc: object, objects: dict[str, Path], tmp_path:
         assert orthanc.take(path)  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize("maker", MAKERS)
+def test_the_others_and_orthanc(maker: str, orthanc: object, objects: dict[str, Path]) -> None:
+    port = str(orthanc.dicom_port)  # type: ignore[attr-defined]
+    path = objects["explicit_little"]
+    run(*TOOLS[maker], "echoscu", "-aec", "ORTHANC", HOST, port)
+    run(*TOOLS[maker], "storescu", "-R", "-aec", "ORTHANC", HOST, port, path)
+    assert orthanc.take(path)  # type: ignore[attr-defined]
+    run(*TOOLS[maker], "termscu", "-aec", "ORTHANC", HOST, port, expect=1)
+    run(*TOOLS[maker], "echoscu", "-aec", "ORTHANC", HOST, port)
+
+
 # ---------------------------------------------------------------------- lost associations, resuming
 
 

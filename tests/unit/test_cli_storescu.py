@@ -154,6 +154,7 @@ def test_json_lines(capsys: Capture, archive: StorageSCP, tmp_path: Path) -> Non
     assert [each["event"] for each in events] == ["skipped", "association", *["object"] * 6, "summary"]
     assert events[1]["called_ae_title"] == "ANY-SCP"
     assert events[2]["stored"] is True
+    assert events[2]["association"] == 1
     assert events[2]["transfer_syntax"] == EXPLICIT_VR_LITTLE_ENDIAN
     summary = events[-1]
     assert (summary["stored"], summary["failed"], summary["skipped"]) == (6, 0, 1)
@@ -389,6 +390,7 @@ def test_an_identity_that_is_not_confirmed(capsys: Capture, archive: StorageSCP)
         (("-pwd", "x"), "--password only allowed with --user"),
         (("-epw",), "--empty-password only allowed with --user"),
         (("-rsp",), "--pos-response only allowed with --user, --kerberos, --saml or --jwt"),
+        (("--resume", "x", "+IP", "1"), "--resume not allowed with --invent-instance, --invent-series"),
         (("-usr", "a", "-pwf", "/nowhere"), "cannot read /nowhere: No such file or directory"),
         (("-kt", "/dev/null"), "/dev/null is empty"),
         (("--jwt", "/dev/zero"), "/dev/zero is longer than 65535 bytes"),

@@ -85,6 +85,19 @@ def test_what_was_not_answered_for_is_sent_again(sender: Sender, folder: Path) -
     assert [(type(error), seconds) for error, seconds in told] == [(AssociationAborted, 3.0)] * 2
 
 
+@pytest.mark.parametrize("window", [2, 3, 5])
+@pytest.mark.parametrize("parallel", [1, 2])
+@pytest.mark.parametrize("number", range(5))
+def test_with_many_at_once(sender: Sender, folder: Path, window: int, parallel: int, number: int) -> None:
+    """Each object has one result, whatever was under way; what has no answer is sent again."""
+    sender.store.aborting = {f"1.2.{number}"}
+    report = sender.run(folder, retries=2, window=window, parallel=parallel)
+    assert sorted(each.sop_instance_uid for each in report.results) == [f"1.2.{each}" for each in range(5)]
+    assert report.ok
+    assert report.associations >= 2
+    assert set(sender.store.uids) == {f"1.2.{each}" for each in range(5)}
+
+
 def test_attempts_come_to_an_end(sender: Sender, folder: Path) -> None:
     class Always(set[str]):
         def discard(self, element: object) -> None:

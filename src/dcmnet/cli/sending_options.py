@@ -9,6 +9,9 @@ SMALLEST_RATE = 1000
 """Bytes a second; with less a peer takes the transfer for a stall."""
 
 _UNITS = {"K": 1000, "M": 1000**2, "G": 1000**3}
+_INVENTING = ("--invent-instance", "--invent-series", "--invent-study", "--invent-patient")
+"""What is sent then is another object each time, and no report knows it again."""
+
 _IDENTITIES = ("--user", "--kerberos", "--saml", "--jwt")
 
 
@@ -127,6 +130,7 @@ def going_on() -> Section:
                 ("report",),
                 "leave out what this file, written by --report-json, says is stored already; files that "
                 "have changed since are sent",
+                conflicts_with=(_INVENTING,),
                 beyond_dcmtk=True,
             ),
         ),

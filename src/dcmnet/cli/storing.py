@@ -268,6 +268,7 @@ class Session:
             sop_instance_uid=result.sop_instance_uid,
             transfer_syntax=result.transfer_syntax,
             bytes=result.size,
+            association=result.association,
             status=None if result.status is None else f"0x{result.status:04X}",
             text=result.describe() if result.error is not None else text,
             comment=result.comment,
