@@ -49,8 +49,12 @@ def _connection() -> socket.socket | None:
         if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
             return None
         connection = socket.socket(fileno=os.dup(descriptor))
-        connection.getpeername()
     except (OSError, ValueError, AttributeError):
+        return None
+    try:
+        connection.getpeername()
+    except OSError:  # it is not connected
+        connection.close()
         return None
     _keep_from(descriptor)
     return connection

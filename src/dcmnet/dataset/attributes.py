@@ -40,8 +40,8 @@ def read_attributes(
     last = max(tags)
     with open(path, "rb") as file:
         file.seek(offset)
-        source = _inflated(file) if is_deflated(transfer_syntax) else file
         try:
+            source = _inflated(file) if is_deflated(transfer_syntax) else file
             found = read_dataset(
                 source,
                 is_implicit_VR=is_implicit(transfer_syntax),

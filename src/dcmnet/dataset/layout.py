@@ -36,6 +36,10 @@ _PADDING_HEADER = {True: 8, False: 12}
 """Bytes of a padding element before its value, by whether VRs are implicit."""
 
 
+_LOOKED_AT = (None, "SQ", "UN")
+"""VRs of elements that are not written as they were read; UN is left only where it is to be looked up."""
+
+
 class GroupLengths(enum.Enum):
     """What happens to the elements (gggg,0000), which PS3.5 7.2 has retired."""
 
@@ -120,7 +124,9 @@ def _keep_unknown(data_set: Any, depth: int = 0) -> None:
     for tag in list(data_set.keys()):
         element = data_set.get_item(tag)
         if element.is_raw and element.VR == "UN":
-            data_set[tag] = DataElement(element.tag, "UN", element.value or b"", already_converted=True)
+            kept = DataElement(element.tag, "OB", element.value or b"", already_converted=True)
+            kept.VR = "UN"  # said at once, it would be looked up
+            data_set[tag] = kept
         elif element.VR == "SQ":
             for item in data_set[tag].value:
                 _keep_unknown(item, depth + 1)
@@ -173,7 +179,7 @@ class _Encoder:
         from pydicom.filewriter import write_data_element
 
         element = data_set.get_item(tag)
-        if element.is_raw and (not self._same or element.VR in (None, "SQ")):
+        if element.is_raw and (not self._same or element.VR in _LOOKED_AT):
             element = data_set[tag]
         if element.VR == "SQ":
             return self._sequence(element, characters, depth)
