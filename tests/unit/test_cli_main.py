@@ -54,7 +54,7 @@ def test_help_for_a_tool(called: list[list[str]]) -> None:
 def test_help_lists_the_tools(capsys: pytest.CaptureFixture[str], argv: list[str]) -> None:
     assert cli.main(argv) == 0
     out = capsys.readouterr().out
-    assert "\nverify:\n  echoscu   ask a peer whether it speaks DICOM (C-ECHO)\n" in out
+    assert "\nverification:\n  echoscu     ask a peer whether it speaks DICOM (C-ECHO)\n" in out
     for name in ("storescu", "storescp", "demo"):
         assert f"  {name} " in out
 

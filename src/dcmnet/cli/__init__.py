@@ -15,22 +15,23 @@ EXIT_BROKEN_PIPE = 141
 """As a shell reports a process ended by SIGPIPE."""
 
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
-    "verify": {
+    "verification": {
         "echoscu": ("dcmnet.cli.echoscu", "ask a peer whether it speaks DICOM (C-ECHO)"),
-    },
-    "administer": {
         "termscu": ("dcmnet.cli.termscu", "ask a server of DCMTK to shut down"),
     },
-    "send and receive": {
+    "storage": {
         "storescu": ("dcmnet.cli.storescu", "send DICOM files to a peer (C-STORE)"),
         "dcmsend": ("dcmnet.cli.dcmsend", "send many DICOM files to a peer, and report (C-STORE)"),
         "storescp": ("dcmnet.cli.storescp", "receive DICOM files and store them"),
         "dcmrecv": ("dcmnet.cli.dcmrecv", "receive DICOM files as a profile allows it"),
     },
-    "configure": {
+    "configuration": {
         "asconfig": ("dcmnet.cli.asconfig", "check a file of association negotiation profiles"),
+        "link": ("dcmnet.cli.link", "let the tools be called without `dcmnet` in front"),
+        "completion": ("dcmnet.cli.completion", "let the shell complete options and values"),
+        "man": ("dcmnet.cli.man", "print or write manual pages"),
     },
-    "try out": {
+    "demonstration": {
         "demo": ("dcmnet.cli.demo", "see a transfer on this computer, without a peer or files"),
     },
 }

@@ -47,7 +47,7 @@ def terminal_width(stream: TextIO | None) -> int:
 
 def usage_text(tool: Tool, width: int = _PLAIN_WIDTH) -> str:
     """The whole usage text, within `width` columns."""
-    usage = " ".join(["usage: dcmnet", tool.name, "[options]", *map(_parameter_usage, tool.parameters)])
+    usage = " ".join(["usage: dcmnet", tool.name, "[options]", *map(parameter_usage, tool.parameters)])
     short = max((len(option.short) for option in tool.options), default=0)
     left = [_left_column(option, short) for option in tool.options]
     widths = [len(text) for text in (*left, *(parameter.name for parameter in tool.parameters))]
@@ -56,14 +56,14 @@ def usage_text(tool: Tool, width: int = _PLAIN_WIDTH) -> str:
     if tool.parameters:
         lines += ["", "parameters:"]
         for parameter in tool.parameters:
-            lines += _row("  " + parameter.name, _parameter_help(parameter), column, width)
+            lines += _row("  " + parameter.name, parameter_help(parameter), column, width)
     for section in tool.sections:
         condition = f", with {join_alternatives(section.requires)}" if section.requires else ""
         lines += ["", f"{section.title}{condition}:"]
         for option in section.options:
             mark = "* " if option.beyond_dcmtk else "  "
             lines += _row(
-                mark + _left_column(option, short), _option_help(tool, section, option), column, width
+                mark + _left_column(option, short), option_help(tool, section, option), column, width
             )
     if any(option.beyond_dcmtk for option in tool.options):
         lines += ["", "* not an option of DCMTK's tool of this name"]
@@ -122,12 +122,14 @@ def _version_of(distribution: str) -> str:
         return "(not installed)"
 
 
-def _parameter_usage(parameter: Parameter) -> str:
+def parameter_usage(parameter: Parameter) -> str:
+    """The parameter as the synopsis has it: `[file...]`."""
     name = f"{parameter.name}..." if parameter.many else parameter.name
     return f"[{name}]" if parameter.optional or parameter.unless else name
 
 
-def _parameter_help(parameter: Parameter) -> str:
+def parameter_help(parameter: Parameter) -> str:
+    """What the parameter is, with what it has to look like."""
     details = [parameter.kind.describe()]
     if parameter.unless:
         details.append(f"not needed with {parameter.unless}")
@@ -139,7 +141,8 @@ def _left_column(option: Option, short: int) -> str:
     return f"{option.short:<{short}}  {option.long}{values}"
 
 
-def _option_help(tool: Tool, section: Section, option: Option) -> str:
+def option_help(tool: Tool, section: Section, option: Option) -> str:
+    """What the option does, with its values, its default and its conditions."""
     details = [] if isinstance(option.kind, tuple) or not option.metavars else [option.kind.describe()]
     details.append(_default_text(tool, option))
     if option.repeatable:
