@@ -89,7 +89,7 @@ def commands() -> Iterator[tuple[str, str]]:
         for line in text.splitlines():
             command = line.removeprefix("$ ")
             if command.startswith("dcmnet "):
-                yield where, command.partition(" #")[0].removesuffix("&").strip()
+                yield where, re.split(r" [#|]", command)[0].removesuffix("&").strip()
 
 
 @pytest.mark.parametrize(("where", "command"), list(commands()), ids=lambda each: each.replace("/", "_")[:60])

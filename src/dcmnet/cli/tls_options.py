@@ -65,7 +65,8 @@ def acceptor_tls() -> Section:
         _dh_parameters(needs),
         *_seeds(needs),
         *_verification(needs, acceptor=True),
-        _expected_name(needs),
+        Option("", "--no-sni", (), "take every host name, or none", group="tls_expected", requires=needs),
+        replace(_expected_name(needs), group="tls_expected"),
     )
     return Section(_TITLE, rows, needs)
 
