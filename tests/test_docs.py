@@ -14,6 +14,7 @@ import pytest
 import dcmnet
 import dcmnet.aio
 import dcmnet.sync.server
+from dcmnet.cli import catalogue
 from dcmnet.cli.parser import parse
 from tests.certificates import Certificates
 
@@ -116,3 +117,25 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_nothing_is_left_to_fill_in(page: Path) -> None:
     assert not re.findall(r"@[A-Z]+@", page.read_text())
+
+
+def table_of_exit_codes() -> dict[str, list[tuple[str, str]]]:
+    """The rows of docs/reference/tools.md by tool, without quotation marks."""
+    page = (ROOT / "docs" / "reference" / "tools.md").read_text()
+    section = page.partition("\n## Exit codes\n")[2].partition("\n## ")[0]
+    found: dict[str, list[tuple[str, str]]] = {}
+    name = ""
+    for tool, code, meaning in re.findall(r"^\|(.*)\|(.*)\|(.*)\|$", section, re.MULTILINE)[2:]:
+        name = tool.strip(" `") or name
+        found.setdefault(name, []).append((code.strip(), meaning.strip().replace("`", "")))
+    return found
+
+
+def test_exit_codes_are_those_of_the_tools() -> None:
+    table = table_of_exit_codes()
+    everywhere = [code for code, _ in table.pop("all")]
+    assert everywhere == ["130", "141"]
+    assert list(table) == list(catalogue.names())
+    for name, rows in table.items():
+        told = [row for row in catalogue.tool_of(name).exit_codes if row[0] not in everywhere]
+        assert rows == told, name

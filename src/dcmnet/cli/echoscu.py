@@ -74,7 +74,7 @@ TOOL = Tool(
     ),
     exit_codes=(
         ("0", "every C-ECHO was answered with success"),
-        ("1", "a mistake on the command line; no association; it could not be released"),
+        ("1", "a mistake on the command line; no association; no presentation context; not released"),
         ("70", "the association ended early: the peer aborted or broke the protocol, or a timeout ran out"),
         ("71", "a C-ECHO was answered with another status than success"),
         ("130", "interrupted"),
