@@ -6,6 +6,7 @@ import importlib
 import re
 import shlex
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,24 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SAMPLES = ROOT / "src" / "dcmnet" / "sample"
 PORT = "11112"
+MOVE_PORT = "11113"
+
+
+def with_queries(node: dcmnet.StorageSCP, folder: Path, port: int) -> dcmnet.StorageSCP:
+    """Make a node answer what the pages ask."""
+    for model in (dcmnet.STUDY_ROOT, dcmnet.MODALITY_WORKLIST):
+        node.on_find(model)(lambda request: {"StudyInstanceUID": "1.2.3", "PatientName": "DOE^JANE"})
+    node.on_get()(lambda request: [folder / "1.dcm", folder / "2.dcm"])
+    node.on_move()(lambda request: [folder / "1.dcm", folder / "2.dcm"])
+    node.destinations = {"DCMNET": ("127.0.0.1", port)}
+    return node
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
@@ -66,11 +85,13 @@ def test_python_runs(where: str, code: str, study: Path, monkeypatch: pytest.Mon
     serves = re.search(r"\.(start|serve)\(", code)
     secure = dcmnet.TLS(certificate="pacs.pem", private_key="pacs-key.pem", ca_files=("ca.pem",))
     tls = secure if "dcmnet.TLS(" in code else None
-    node = dcmnet.StorageSCP(study / "received", "ARCHIVE", tls=tls).start(0)
+    move_port = free_port()
+    node = dcmnet.StorageSCP(study / "received", "ARCHIVE", tls=tls)
+    with_queries(node, study / "a-study", move_port).start(0)
     names: dict[str, object] = {"__name__": "__main__"}
     try:
         port = "0" if serves else str(node.port)
-        exec(compile(code.replace(PORT, port), where, "exec"), names)
+        exec(compile(code.replace(PORT, port).replace(MOVE_PORT, str(move_port)), where, "exec"), names)
     finally:
         server = names.get("server")
         if isinstance(server, dcmnet.Server):

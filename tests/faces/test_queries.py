@@ -180,6 +180,28 @@ def test_abort_in_the_middle(face: Face, endless_server: tuple[int, threading.Ev
         next(iter(responses))
 
 
+def test_a_server_that_stops_ends_a_query(face: Face) -> None:
+    server, closed, begun = face.new_server(), threading.Event(), threading.Event()
+    server.on_find()(endless(closed))
+    errors: list[BaseException] = []
+
+    def ask(port: int) -> None:
+        try:
+            with face.connect(port, contexts=dcmnet.query_contexts()) as association:
+                for _ in association.find(STUDY):
+                    begun.set()
+        except dcmnet.DcmnetError as error:
+            errors.append(error)
+
+    with running(face, server) as running_server:
+        asking = threading.Thread(target=ask, args=(running_server.port,))
+        asking.start()
+        assert begun.wait(DEADLINE)
+    asking.join(DEADLINE)
+    assert closed.is_set()
+    assert [type(error) for error in errors] == [AssociationAborted]
+
+
 def test_what_cannot_be_asked(face: Face, endless_server: tuple[int, threading.Event]) -> None:
     with face.connect(endless_server[0], contexts=dcmnet.query_contexts()) as association:
         with pytest.raises(InputFileError, match="did you mean PatientName"):

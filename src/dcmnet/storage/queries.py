@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dcmnet._records import dataclass, field
 from dcmnet.acse import SupportedContext
-from dcmnet.dataset import CONVERTIBLE
 from dcmnet.dimse.messages import CFindRQ, CGetRQ, CMoveRQ, Message
 from dcmnet.procedures.scp import Service
 from dcmnet.registry.query_models import STUDY_ROOT, QueryModel, class_for
@@ -40,6 +39,10 @@ class Queries:
 
     def contexts(self) -> tuple[SupportedContext, ...]:
         """The classes that there are handlers for."""
+        if not (self.finders or self.getters or self.movers):
+            return ()
+        from dcmnet.dataset import CONVERTIBLE
+
         uids = dict.fromkeys((*self.finders, *self.getters, *self.movers))
         return tuple(SupportedContext(abstract_syntax=uid, transfer_syntaxes=CONVERTIBLE) for uid in uids)
 

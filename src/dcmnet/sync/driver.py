@@ -380,6 +380,8 @@ class Driver:
         return event
 
     def _look(self, _: Look) -> bool:
+        if self._wake is not None and self._wake.is_set:
+            self._stopped()
         upper_layer = self._upper_layer
         if not (upper_layer.has_input or upper_layer.closing):
             self._fill(upper_layer.get_buffer())
