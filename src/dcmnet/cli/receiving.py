@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from dcmnet.cli.faults import Faults
 
 COUNTED = ("associations", "objects", "stored", "not_kept", "failed", "bytes")
+_PLACES = {name: place for place, name in enumerate(COUNTED)}
 
 
 def _shared_numbers(count: int) -> memoryview:
@@ -149,7 +150,7 @@ class Reporter:
             self.events.stored(request)
 
     def _report(self, request: StoreRequest, status: int) -> None:
-        if request.saved_as is not None:
+        if request.is_saved:
             self._count("stored", request.size)
         else:
             self._count("not_kept" if status == SUCCESS else "failed")
@@ -163,7 +164,7 @@ class Reporter:
             peer=request.peer,
             calling_ae_title=request.calling_ae_title,
             called_ae_title=request.called_ae_title,
-            stored=request.saved_as is not None,
+            stored=request.is_saved,
             file=None if request.saved_as is None else str(request.saved_as),
             sop_class_uid=request.sop_class_uid,
             sop_instance_uid=request.sop_instance_uid,
@@ -175,8 +176,9 @@ class Reporter:
 
     def kept(self, request: StoreRequest, path: str, status: int, *, existed: bool) -> None:
         """A complete object has its name now, or has not got one because that was taken."""
-        if request.saved_as is not None:
-            self.log.info("storing DICOM file: %s", request.saved_as)
+        if request.is_saved:
+            if self.log.isEnabledFor(INFO):
+                self.log.info("storing DICOM file: %s", request.saved_as)
             if existed:
                 self.log.warning("DICOM file already exists, overwriting: %s", path)
         elif status == SUCCESS:
@@ -195,7 +197,7 @@ class Reporter:
             self._add("bytes", length)
 
     def _add(self, name: str, number: int) -> None:
-        self._counts[self._first + COUNTED.index(name)] += number
+        self._counts[self._first + _PLACES[name]] += number
 
     def _worker(self, index: int) -> None:
         """This process is a worker from now on."""

@@ -83,6 +83,11 @@ class StoreRequest:
         return Path(os.devnull if self._file is None else self._file.name)
 
     @property
+    def is_saved(self) -> bool:
+        """Whether the object is kept."""
+        return self._saved_as is not None
+
+    @property
     def saved_as(self) -> Path | None:
         """Where the object is kept.
 
