@@ -255,7 +255,7 @@ def test_a_file_that_vanishes_before_it_is_sent(face: Face, server: Server, tmp_
     first, second = tmp_path / "1.dcm", tmp_path / "2.dcm"
     for path in (first, second):
         shutil.copy(ct, path)
-    report = face.send(server.port, [first, second], on_sending=lambda _: first.unlink(missing_ok=True))
+    report = face.send(server.port, [first, second], on_start=lambda _: first.unlink())
     assert [result.ok for result in report.results] == [False, True]
     assert isinstance(report.results[0].error, dcmnet.InputFileError)
 

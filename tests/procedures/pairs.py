@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,6 +96,7 @@ class MemoryStore:
 
     Attributes:
         may_take_long: Whether objects are kept beside the next ones where the peer's window allows it.
+        ask_first: What is asked before the first bytes come.
         full_after: Bytes of an object after which there is no space left.
         refusal: What `begin` answers at once, or raises.
         outcome: What `commit` answers.
@@ -106,6 +107,7 @@ class MemoryStore:
     """
 
     may_take_long: bool = False
+    ask_first: Callable[[Any], tuple[int, str] | None] | None = None
     full_after: int | None = None
     refusal: Outcome | Exception | None = None
     outcome: Outcome = (0, "")

@@ -104,6 +104,18 @@ def test_a_refused_object_is_read_to_its_end(data: bytes) -> None:
     next_store_works(peer, target)
 
 
+@pytest.mark.parametrize(("answer", "status"), [(None, 0), ((0xA700, "not now"), 0xA700)])
+def test_who_is_asked_first_may_refuse(answer: tuple[int, str] | None, status: int) -> None:
+    target = MemoryStore(ask_first=lambda reception: answer)
+    peer = RawClient(store=target).associate()
+    peer.send(message(CT_ID, store_request(), DATA))
+    assert statuses(peer) == [status]
+    assert target.kept == ([DATA] if answer is None else [])
+    assert target.refused_with == ([] if answer is None else [answer])
+    target.ask_first = None
+    next_store_works(peer, target)
+
+
 def test_a_target_that_fails_aborts() -> None:
     target = MemoryStore(refusal=ZeroDivisionError())
     peer = RawClient(store=target).associate()

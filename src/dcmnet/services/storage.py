@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from dcmnet.acse import AcceptedContext
@@ -44,6 +44,13 @@ class StoreTarget(Protocol):
     def may_take_long(self) -> bool:
         """Whether keeping an object may take longer than writing it: for a handler, or for the disk."""
 
+    @property
+    def ask_first(self) -> Callable[[Reception], Outcome | Awaitable[Outcome | None] | None] | None:
+        """Called with a reception before its first bytes come; an outcome refuses the object.
+
+        It may do as it likes, as a handler. None when nobody is to be asked.
+        """
+
     def begin(
         self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ
     ) -> Reception | Outcome:
@@ -55,7 +62,7 @@ class StoreTarget(Protocol):
     def refused(
         self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ, outcome: Outcome
     ) -> None:
-        """`begin` has refused an object, whose data set is passed over: tell who wants to know."""
+        """An object was refused before it came, and its data set is passed over: tell who wants to know."""
 
 
 def storage(target: StoreTarget) -> Service:
@@ -64,6 +71,8 @@ def storage(target: StoreTarget) -> Service:
     def serve_store(core: AssociationCore, context: AcceptedContext, request: CStoreRQ) -> Procedure[None]:
         outcome: Outcome | None
         reception = target.begin(core, context, request)
+        if target.ask_first is not None and not isinstance(reception, tuple):
+            reception = (yield Call(target.ask_first, (reception,))) or reception
         if isinstance(reception, tuple):
             yield from receive_data(core, None)
             yield Call(target.refused, (core, context, request, reception))

@@ -214,9 +214,25 @@ class Handlers(QueryHandlers):
         It may `request.save(...)` the object; otherwise the object is gone when the handler returns. What it
         returns is the status to answer with, None for success; an exception becomes 0110, processing failure.
         """
-        if self.node.store is None:
-            self.node.store = FileStore(directory=self._spool_folder())
-        self.node.store.handler = handler
+        self._own_store().handler = handler
+        return handler
+
+    def on_receiving(self, handler: H) -> H:
+        """Decorator: `handler(request)` is called before the data set of an object is received.
+
+        It may raise `dcmnet.errors.ObjectRefused(status, comment)`, or return a failure status, to refuse it.
+        """
+        self._own_store().on_receiving = handler
+        return handler
+
+    def on_progress(self, handler: H) -> H:
+        """Decorator: `handler(request)` is called when more of an object was written; see `request.size`."""
+        self._own_store().on_progress = handler
+        return handler
+
+    def on_stored(self, handler: H) -> H:
+        """Decorator: `handler(request, status)` is called when it is clear what became of an object."""
+        self._own_store().on_stored = handler
         return handler
 
     def on_echo(self, handler: H) -> H:
@@ -235,8 +251,21 @@ class Handlers(QueryHandlers):
         self.node.hooks.request = handler
         return handler
 
+    def on_accepted(self, handler: H) -> H:
+        """Decorator: `handler(core)` is called when an association is established."""
+        self.node.hooks.accepted = handler
+        return handler
+
+    def on_released(self, handler: H) -> H:
+        """Decorator: `handler(core)` is called when an association was released in good order."""
+        self.node.hooks.released = handler
+        return handler
+
     def on_ended(self, handler: H) -> H:
-        """Decorator: `handler(core, error)` is called when an association has ended."""
+        """Decorator: `handler(core, error)` is called when an association has ended.
+
+        `error` is what ended it before its time, an abort, a timeout or the peer's mistake, or None.
+        """
         self.node.hooks.ended = handler
         return handler
 
@@ -248,6 +277,12 @@ class Handlers(QueryHandlers):
         """
         self.node.hooks.worker = handler
         return handler
+
+    def _own_store(self) -> FileStore:
+        """Where objects go; one in the spool folder, unless there is another."""
+        if self.node.store is None:
+            self.node.store = FileStore(directory=self._spool_folder())
+        return self.node.store
 
     def _spool_folder(self) -> Path:
         if self._spool is None:

@@ -80,9 +80,13 @@ class Outcomes:
         if not skipped:
             yield from self.record(StoreResult(name=error.name, error=error))
             return
-        self._report.skipped.append((error.name, str(error)))
+        yield from self.skip(error.name, str(error))
+
+    def skip(self, name: str, why: str) -> Procedure[None]:
+        """A source is passed over."""
+        self._report.skipped.append((name, why))
         if self._job.on_skipped is not None:
-            yield Call(self._job.on_skipped, (error.name, str(error)))
+            yield Call(self._job.on_skipped, (name, why))
 
     def failed(
         self, instances: Iterable[Instance], error: DcmnetError, association: int = 0
@@ -208,8 +212,8 @@ class Pipeline:
         parts: list[Payload] = []
         while self._ready and len(self._outstanding) < self._window and not self._line.stopped:
             prepared = self._ready.popleft()
-            if self._job.on_sending is not None:
-                yield Call(self._job.on_sending, (prepared.instance,))
+            if self._job.on_sending is not None and not (yield from self._is_wanted(prepared)):
+                continue
             if isinstance(prepared, Unusable):
                 yield from self._fail(prepared.instance, prepared.error)
                 continue
@@ -222,6 +226,17 @@ class Pipeline:
                 parts = []
                 yield from self._send_alone(prepared)
         yield from self._send(parts)
+
+    def _is_wanted(self, prepared: Prepared | Unusable) -> Procedure[bool]:
+        """Ask whether to send an object."""
+        assert self._job.on_sending is not None
+        instance = prepared.instance
+        if (yield Call(self._job.on_sending, (instance,))) is not False:
+            return True
+        if isinstance(prepared, Prepared) and isinstance(prepared.payload, FileRange):
+            yield Call(self._opener.close)
+        yield from self._outcomes.skip(instance.name, "left out by on_sending")
+        return False
 
     def _begin(self, prepared: Prepared) -> Procedure[None]:
         """From here on it is under way."""
@@ -241,10 +256,15 @@ class Pipeline:
         """Send an object that is not small; it may be a file that fails when it is read."""
         part_has_left = False
         failure: InputFileError | None = None
+        sent = 0
         try:
             for batch in prepared.batches:
                 yield from self._send(batch)
                 part_has_left = True
+                if self._job.on_progress is not None and not self._ended:
+                    sent += sum(map(len, batch[1::2]))  # the others are headers
+                    data = sent - len(prepared.request.encode())
+                    yield Call(self._job.on_progress, (prepared.instance, data))
         except InputFileError as error:
             failure = error
         if isinstance(prepared.payload, FileRange):

@@ -71,7 +71,8 @@ class Report:
 
     Attributes:
         results: One a source, in the order in which they were dealt with.
-        skipped: Files found in folders that are not DICOM, each with the reason.
+        skipped: What was passed over, each with the reason: files in folders that are not DICOM, and what
+            `on_sending` left out.
         former: What a former transfer has stored, and was not sent again.
         associations: Associations that were established.
         contexts: Presentation contexts that were proposed, on all of them together.

@@ -187,7 +187,13 @@ class FileStore:
         fsync: Whether a file must be on the disk, not only with the operating system, before the answer.
         check: Whether the data set must say the same SOP Class and Instance UIDs as the request.
         discard: Whether objects are received, answered with success and not kept.
-        on_stored: Called with each request, kept or not, and the status it is answered with.
+        on_receiving: Called with each request before its data set comes, when nothing but the message is
+            known. It may raise `dcmnet.errors.ObjectRefused`, or return a failure status, to refuse it; may
+            be a coroutine function.
+        on_progress: Called with each request, whose `size` has grown, when a part of its data set has been
+            written; for one that comes in one piece, once.
+        on_stored: Called with each request that was received, kept or not, and the status it is answered
+            with.
         on_error: Called with what went wrong, for people.
         tolerance: What is forgiven.
     """
@@ -202,6 +208,8 @@ class FileStore:
     fsync: bool = False
     check: bool = True
     discard: bool = False
+    on_receiving: Callable[[StoreRequest], Any] | None = None
+    on_progress: Callable[[StoreRequest], Any] | None = None
     on_stored: Callable[[StoreRequest, int], Any] | None = None
     on_error: Callable[[str, BaseException | None], Any] | None = None
     tolerance: Tolerance = Tolerance.NONCONFORMING_UID
@@ -211,6 +219,26 @@ class FileStore:
         """Whether keeping an object may take longer than writing it."""
         looks_into = self.conversion is not None or self.sorter is not None
         return self.fsync or looks_into or self.handler is not None
+
+    @property
+    def ask_first(self) -> Callable[[Any], Outcome | Awaitable[Outcome | None] | None] | None:
+        """What `on_receiving` has to say comes first, where there is one."""
+        return None if self.on_receiving is None else self._ask
+
+    def _ask(self, incoming: _Incoming | _Discarded) -> Outcome | Awaitable[Outcome | None] | None:
+        assert self.on_receiving is not None
+        try:
+            answer = self.on_receiving(incoming.request)
+            return self._wait(answer) if isinstance(answer, Awaitable) else _refusal(answer)
+        except Exception as error:  # the peer needs an answer
+            return self.failed(error)
+
+    async def _wait(self, answer: Awaitable[Any]) -> Outcome | None:
+        """The rest of `_ask`, when it is a coroutine function."""
+        try:
+            return _refusal(await answer)
+        except Exception as error:
+            return self.failed(error)
 
     def begin(
         self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ
@@ -321,6 +349,15 @@ class FileStore:
         except Exception as error:
             self.report("on_stored failed", error)
 
+    def progressed(self, request: StoreRequest) -> None:
+        """Tell that more of an object is there; likewise."""
+        if self.on_progress is None:
+            return
+        try:
+            self.on_progress(request)
+        except Exception as error:
+            self.report("on_progress failed", error)
+
     def report(self, text: str, error: BaseException | None) -> None:
         """Tell people what went wrong."""
         if self.on_error is not None:
@@ -330,12 +367,12 @@ class FileStore:
 class _Incoming:
     """One object on its way into a file."""
 
-    __slots__ = ("_file", "_head", "_looking", "_request", "_store")
+    __slots__ = ("_file", "_head", "_looking", "_store", "request")
 
     def __init__(self, store: FileStore, request: StoreRequest, file: PartialFile) -> None:
         self._store = store
         self._file = file
-        self._request = request
+        self.request = request
         expected = Identifiers(request.sop_class_uid, request.sop_instance_uid, True)
         self._head = DataSetHead(request.transfer_syntax, expected)
         self._looking = store.check
@@ -343,9 +380,11 @@ class _Incoming:
     def write(self, views: Sequence[memoryview]) -> None:
         self._file.write(views)
         for view in views:
-            self._request.size += len(view)
+            self.request.size += len(view)
             if self._looking:
                 self._looking = self._head.feed(view)
+        if self._store.on_progress is not None:
+            self._store.progressed(self.request)
 
     def commit(self, views: Sequence[memoryview]) -> Outcome | Awaitable[Outcome]:
         try:
@@ -371,7 +410,7 @@ class _Incoming:
 
     def _concluded(self, outcome: Outcome) -> Outcome:
         self._drop()  # nothing happens when it has been kept
-        self._store.stored(self._request, outcome[0])
+        self._store.stored(self.request, outcome[0])
         return outcome
 
     def discard(self, error: BaseException | None) -> Outcome:
@@ -387,7 +426,7 @@ class _Incoming:
             self._store.report(f"cannot remove {self._file.name}: {error}", None)
 
     def _keep(self) -> Outcome | Awaitable[Any]:
-        store, request = self._store, self._request
+        store, request = self._store, self.request
         if store.conversion is not None:
             self._convert(store.conversion)
         if store.handler is None:
@@ -400,14 +439,14 @@ class _Incoming:
         """Put the converted object in the place of what was received."""
         from dcmnet.storage.conversion import convert  # few stores do
 
-        self._request._file = self._file = convert(self._store, self._request, self._file)
-        self._request._converted_to = conversion.transfer_syntax
+        self.request._file = self._file = convert(self._store, self.request, self._file)
+        self.request._converted_to = conversion.transfer_syntax
 
     def _contradiction(self) -> Outcome | None:
         """What is wrong with the data set's own UIDs (PS3.4 B.2.3: A900, C000); None when nothing is."""
         if not self._store.check:
             return None
-        found, request = self._head.identifiers, self._request
+        found, request = self._head.identifiers, self.request
         if found.sop_class_uid and found.sop_class_uid != request.sop_class_uid:
             return DATA_SET_DOES_NOT_MATCH_SOP_CLASS, "SOP Class UID differs from the data set's"
         if found.sop_instance_uid and found.sop_instance_uid != request.sop_instance_uid:
@@ -421,18 +460,19 @@ class _Incoming:
 class _Discarded:
     """One object that is received and not kept."""
 
-    __slots__ = ("_request", "_store")
+    __slots__ = ("_store", "request")
 
     def __init__(self, store: FileStore, request: StoreRequest) -> None:
         self._store = store
-        self._request = request
+        self.request = request
 
     def write(self, views: Sequence[memoryview]) -> None:
-        self._request.size += sum(map(len, views))
+        self.request.size += sum(map(len, views))
+        self._store.progressed(self.request)
 
     def commit(self, views: Sequence[memoryview]) -> Outcome:
         self.write(views)
-        self._store.stored(self._request, SUCCESS)
+        self._store.stored(self.request, SUCCESS)
         return SUCCESS, ""
 
     def discard(self, error: BaseException | None) -> Outcome:
@@ -445,6 +485,12 @@ def _answered(answer: Any) -> Outcome:
     if not 0 <= status <= 0xFFFF:
         raise ValueError(f"a status has 16 bits, which {status} has not")
     return _outcome(status)
+
+
+def _refusal(answer: Any) -> Outcome | None:
+    """What a handler's return value refuses an object with; None when it does not."""
+    outcome = _answered(answer)
+    return outcome if status_class(outcome[0]) is StatusClass.FAILURE else None
 
 
 def _outcome(status: int) -> Outcome:

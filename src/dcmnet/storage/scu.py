@@ -78,8 +78,11 @@ class Transfer:
         on_found: Called with instances that are found later.
         on_association: Called with the core when an association is established.
         on_skipped: Called with the name of each file that is passed over, and why.
-        on_sending: Called with each instance before it is sent.
+        on_sending: Called with each instance before it is sent; where it returns False the instance is
+            passed over.
         on_request: Called with the instance, the context it goes out on and the Message ID, right before.
+        on_progress: Called with the instance and how many bytes of it have left, while one of more than 64
+            KiB goes out.
         on_result: Called with each result.
         on_retry: Called with the error, and the seconds until it is tried again.
         on_end: Called with the core before an association is released or aborted.
@@ -124,6 +127,7 @@ class Transfer:
     on_skipped: Callable[[str, str], Any] | None = None
     on_sending: Callable[[Instance], Any] | None = None
     on_request: Callable[[Instance, AcceptedContext, int], Any] | None = None
+    on_progress: Callable[[Instance, int], Any] | None = None
     on_result: Callable[[StoreResult], Any] | None = None
     on_retry: Callable[[DcmnetError, float], Any] | None = None
     on_end: Callable[[AssociationCore], Any] | None = None
