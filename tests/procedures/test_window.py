@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from dcmnet.acse import AcceptedContext
 from dcmnet.dimse.messages import CEchoRQ, CEchoRSP, CStoreRQ, CStoreRSP, Message
 from dcmnet.errors import AssociationAborted, TransportClosed
-from dcmnet.limits import DETACHED_LENGTH, MAX_WINDOW
+from dcmnet.limits import MAX_WINDOW
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.effects import Join, Send, Start, Store
 from dcmnet.registry.sop_classes import VERIFICATION
+from dcmnet.services import storage as service
 from dcmnet.services.storage import Outcome
 from dcmnet.ul.items import AsynchronousOperationsWindow
 from dcmnet.ul.pdu import AAbort, AAssociateAC, AAssociateRQ, AReleaseRP, AReleaseRQ
@@ -35,6 +36,7 @@ from tests.procedures.pairs import (
     aborts,
     message,
     messages,
+    store_request,
 )
 
 ECHO = CEchoRQ(message_id=900, affected_sop_class_uid=VERIFICATION)
@@ -180,20 +182,47 @@ def test_a_face_that_calls_in_threads_keeps_every_object_beside() -> None:
     assert sum(isinstance(effect, Start) for effect in peer.server.effects) == 2
 
 
-def test_a_long_end_is_written_before() -> None:
+def test_a_long_end_is_written_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "DETACHED_LENGTH", 500)
     target = SlowStore()
     peer = client(4, store=target)
     peer.network.whole = True
-    data = bytes(DETACHED_LENGTH + 3000)
+    data = bytes(800)
     peer.send(store(1, data))
     assert answers(peer) == {1: 0}
     assert target.kept == [data]
-    target.full_after = 10
+    peer.server.core.upper_layer.get_buffer()  # it is large from now on
     peer.send(store(2, data))
-    assert answers(peer)[2] == 0xA700
+    target.full_after = 10
+    peer.send(store(3, data))
+    assert answers(peer) == {1: 0, 2: 0, 3: 0xA700}
     kinds = [type(effect) for effect in peer.server.effects]
-    assert kinds.count(Start) == 1
+    assert kinds.count(Start) == 2
     assert Store in kinds
+
+
+def test_a_long_end_that_finds_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "DETACHED_LENGTH", 500)
+    core = client(4, store=SlowStore()).server.core
+    reception = SlowlyKept(SlowStore())
+    beside = service._Beside(core, core.context(CT_ID), store_request(), reception)
+    procedure = beside.begin([memoryview(bytes(800))])
+    assert isinstance(next(procedure), Store)
+    with pytest.raises(OSError, match="No space"):
+        procedure.throw(OSError(errno.ENOSPC, "No space left on device"))
+
+
+def test_requests_that_come_while_responses_are_sent() -> None:
+    """They are in the buffer by then, and no byte needs to come for them to be served."""
+    peer = client(16, store=MemoryStore())
+    peer.network.whole = True
+    peer.incoming.room = 100
+    peer.send(store(1) + store(2))
+    peer.send(store(3) + store(4))
+    for _ in range(20):
+        peer.incoming.data.clear()
+        peer.network.settle()
+    assert answers(peer) == {1: 0, 2: 0, 3: 0, 4: 0}
 
 
 @pytest.mark.parametrize("seed", range(8))

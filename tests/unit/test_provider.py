@@ -563,3 +563,14 @@ def test_whatever_comes_ends_at_most_once(pdus: list[PDU | bytes], state: Sta) -
             ends += 1
     assert ends <= 1
     assert (layer.state, layer.deadline) == (Sta.STA1, None)
+
+
+def test_the_receive_buffer_is_given_up_at_rest() -> None:
+    upper_layer = UpperLayer(requestor=False, timeouts=Timeouts(), limits=Limits())
+    upper_layer.transport_connected(0.0)
+    before = upper_layer.get_buffer()
+    upper_layer.rest()
+    assert len(upper_layer.get_buffer()) > 0
+    assert not upper_layer.has_input
+    with pytest.raises(ValueError):
+        len(before)

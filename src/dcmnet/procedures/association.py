@@ -458,9 +458,6 @@ def next_event_of(core: AssociationCore) -> Procedure[Event | None]:
         if not isinstance(event, Finished):
             return event
         yield from conclude(core, event)
-        event = core.upper_layer.next_event()  # as above
-        if event is not None:
-            return event
 
 
 def store(sink: Sink, views: Sequence[memoryview]) -> Procedure[OSError | None]:

@@ -166,6 +166,8 @@ def _serve_messages(core: AssociationCore, acceptor: Acceptor) -> Procedure[None
             break
         context = core.context(start.context_id)
         yield from _serve_one(core, acceptor, context, start.message)
+        if len(core.unsent) >= 2 * PUT_OFF_RESPONSES:
+            yield from send_unsent(core)
     yield from join(core)
     yield from answer_release(core)
     yield from finish(core)
@@ -208,10 +210,8 @@ def respond(core: AssociationCore, context: AcceptedContext, response: Response)
     Raises:
         AssociationError: The association ended before it was out.
     """
-    if core.serves > 1:
+    if core.serves > 1:  # they leave when there is nothing else to be done, or there are many
         core.unsent += message_parts(core, context.context_id, response)
-        if len(core.unsent) >= 2 * PUT_OFF_RESPONSES:
-            yield from send_unsent(core)
         return
     if not (yield from send_message(core, context.context_id, response)):
         yield from await_end(core)
