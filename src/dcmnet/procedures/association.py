@@ -425,7 +425,7 @@ def receive_data(
         event: Event | None = upper_layer.next_event()
         if event is None:
             if sink is not None and views:
-                failure = yield from store(sink, views)
+                failure = yield from _store(sink, views)
                 sink = sink if failure is None else None
             views.clear()
             event = yield from next_event_of(core)
@@ -460,7 +460,7 @@ def next_event_of(core: AssociationCore) -> Procedure[Event | None]:
         yield from conclude(core, event)
 
 
-def store(sink: Sink, views: Sequence[memoryview]) -> Procedure[OSError | None]:
+def _store(sink: Sink, views: Sequence[memoryview]) -> Procedure[OSError | None]:
     """Write to the sink; returns the error that it ended with."""
     try:
         yield Store(sink, views)

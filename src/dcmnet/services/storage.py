@@ -8,8 +8,8 @@ from typing import Protocol
 from dcmnet.acse import AcceptedContext
 from dcmnet.dimse.messages import CStoreRQ, response_to
 from dcmnet.limits import DETACHED_LENGTH
-from dcmnet.procedures.association import AssociationCore, make_room, receive_data, start, store
-from dcmnet.procedures.effects import Call, Finished, Procedure, Start
+from dcmnet.procedures.association import AssociationCore, make_room, receive_data, start
+from dcmnet.procedures.effects import Call, Finished, Procedure, Start, Store
 from dcmnet.procedures.scp import Service, respond
 
 Outcome = tuple[int, str]
@@ -102,9 +102,7 @@ class _Beside:
     def begin(self, views: Sequence[memoryview]) -> Procedure[None]:
         """Begin to keep it; the views are not valid any longer when that goes on."""
         if sum(map(len, views)) > DETACHED_LENGTH:
-            failure = yield from store(self._reception, views)
-            if failure is not None:
-                raise failure
+            yield Store(self._reception, views)
             views = ()
         rest = [memoryview(bytes(view)) for view in views]
         yield from start(self._operation[0], Start(self._reception.commit, (rest,), self.end))
