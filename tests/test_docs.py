@@ -17,6 +17,8 @@ import dcmnet.aio
 import dcmnet.sync.server
 from dcmnet.cli import catalogue
 from dcmnet.cli.parser import parse
+from dcmnet.storage.scp import FileStore
+from dcmnet.storage.scu import Transfer
 from tests.certificates import Certificates
 
 ROOT = Path(__file__).parent.parent
@@ -97,6 +99,26 @@ def test_python_runs(where: str, code: str, study: Path, monkeypatch: pytest.Mon
         if isinstance(server, dcmnet.Server):
             server.shutdown(drain=0)
         node.shutdown(drain=0)
+
+
+GUIDES = ("docs/howto/from-dcmtk.md", "docs/howto/from-pynetdicom.md")
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_a_guide_names_what_is_there(page: str) -> None:
+    """What stands in the right column of a guide's tables, as far as a name alone says where it is from."""
+    rows = re.findall(r"^\|.*\| (.*) \|$", (ROOT / page).read_text(), re.MULTILINE)
+    assert len(rows) > 40
+    text = " ".join(re.findall(r"`([^`]*)`", " ".join(rows)))
+    for name in re.findall(r"dcmnet\.([a-z_]+\.[\w.]+|\w+)", text):
+        *module, last = name.split(".")
+        home = importlib.import_module(".".join(["dcmnet", *module]))
+        assert hasattr(home, last) or importlib.import_module(f"{home.__name__}.{last}"), name
+    server, transfer = dcmnet.Server(), Transfer(host="", port=0)
+    for name in re.findall(r"\bon_\w+", text):
+        assert any(hasattr(each, name) for each in (server, transfer, FileStore(directory=Path()))), name
+    for name in re.findall(r"\b(?:assoc|server)\.(\w+)", text):
+        assert hasattr(dcmnet.Association, name) or hasattr(dcmnet.Server, name) or name == "node", name
 
 
 def test_the_example_of_a_profile_works() -> None:
