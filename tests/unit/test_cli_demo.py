@@ -35,8 +35,21 @@ def test_everything_arrives(capsys: Capture) -> None:
     assert "C-ECHO: success.\n" in out
     assert "JPEG Baseline (Process 1)" in out
     assert ", all identical (288.3 kB compared).\n" in out
-    assert "    dcmnet storescp -v --bind 127.0.0.1 -od received " in out
-    assert "    dcmnet storescu -v +sd 127.0.0.1 " in out
+    command = demonstration._command()
+    assert f"    {command} storescp -v --bind 127.0.0.1 -od received " in out
+    assert f"    {command} storescu -v +sd 127.0.0.1 " in out
+
+
+def test_the_next_steps_can_be_typed_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bin_folder = tmp_path / "my bin"
+    bin_folder.mkdir()
+    monkeypatch.setattr(sys, "executable", f"{bin_folder}/python")
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert demonstration._command() == f"'{bin_folder}/python' -m dcmnet"
+    (bin_folder / "dcmnet").touch(0o755)
+    assert demonstration._command() == f"'{bin_folder}/dcmnet'"
+    monkeypatch.setenv("PATH", str(bin_folder))
+    assert demonstration._command() == "dcmnet"
 
 
 def test_the_folder_of_the_sample_study_has_nothing_else(capsys: Capture, tmp_path: Path) -> None:

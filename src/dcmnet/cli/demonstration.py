@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import socket
 import sys
 import tempfile
@@ -135,13 +136,14 @@ def _show(arrivals: Sequence[Arrival], report: Report, seconds: float) -> None:
 def _show_next_steps(sample: Path) -> None:
     port = _free_port()
     where = shlex.quote(str(sample))
+    dcmnet = _command()
     steps = (
         ("Receive: a storage node that keeps what it gets in ./received", "mkdir -p received"),
-        ("", f"dcmnet storescp -v --bind {LOOPBACK} -od received {port}"),
+        ("", f"{dcmnet} storescp -v --bind {LOOPBACK} -od received {port}"),
         ("In a second terminal: verify it, then send it the sample study", ""),
-        ("", f"dcmnet echoscu -v {LOOPBACK} {port}"),
-        ("", f"dcmnet storescu -v +sd {LOOPBACK} {port} {where}"),
-        ("Every tool and its options", "dcmnet --help"),
+        ("", f"{dcmnet} echoscu -v {LOOPBACK} {port}"),
+        ("", f"{dcmnet} storescu -v +sd {LOOPBACK} {port} {where}"),
+        ("Every tool and its options", f"{dcmnet} --help"),
     )
     print("\nTo try it yourself:")
     for text, command in steps:
@@ -149,6 +151,15 @@ def _show_next_steps(sample: Path) -> None:
             print(f"\n  {text}:")
         if command:
             print(f"    {command}")
+
+
+def _command() -> str:
+    """What calls this here: a virtual environment that is not activated is not in PATH."""
+    if shutil.which("dcmnet"):
+        return "dcmnet"
+    script = Path(sys.executable).with_name("dcmnet")
+    python = shlex.quote(sys.executable)
+    return shlex.quote(str(script)) if script.exists() else f"{python} -m dcmnet"
 
 
 def _free_port() -> int:

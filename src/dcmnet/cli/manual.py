@@ -52,10 +52,6 @@ def page(tool: Tool) -> str:
     lines = [*_head(f"dcmnet-{tool.name}", tool.purpose), ".SH SYNOPSIS"]
     lines.append(f".B dcmnet {_text(tool.name)}")
     lines.append(_text(" ".join(["[options]", *map(usage.parameter_usage, tool.parameters)])))
-    if tool.notes:
-        lines.append(".SH DESCRIPTION")
-        for note in tool.notes:
-            lines += [".PP", _line(note)]
     if tool.parameters:
         lines.append(".SH PARAMETERS")
         for parameter in tool.parameters:
@@ -69,6 +65,10 @@ def page(tool: Tool) -> str:
         lines.append(".SH EXIT STATUS")
         for code, meaning in tool.exit_codes:
             lines += [".TP", f".B {_text(code)}", _line(meaning)]
+    if tool.notes:
+        lines.append(".SH NOTES")
+        for note in tool.notes:
+            lines += [".PP", _line(note)]
     return "\n".join([*lines, ".SH SEE ALSO", ".BR dcmnet (1)"]) + "\n"
 
 
