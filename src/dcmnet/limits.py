@@ -60,6 +60,12 @@ MAX_IDENTIFIER_LENGTH = 4 << 20
 MAX_INFLATED_IDENTIFIER_LENGTH = 64 << 20
 """The same, deflated, when it is inflated."""
 
+MAX_KEY_DEPTH = 64
+"""Attributes in the path of a matching key: sequences are hardly ever nested deeper than five."""
+
+MAX_KEY_ITEMS = 1000
+"""Items that a matching key may ask for in one sequence: those before the one it names are made as well."""
+
 MAX_ASSOCIATIONS = 2000
 """Associations that a server holds at once: each costs a thread and about 40 kB in the blocking face."""
 

@@ -25,6 +25,11 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "storescp": ("dcmnet.cli.storescp", "receive DICOM files and store them"),
         "dcmrecv": ("dcmnet.cli.dcmrecv", "receive DICOM files as a profile allows it"),
     },
+    "query and retrieve": {
+        "findscu": ("dcmnet.cli.findscu", "query archives and worklists (C-FIND)"),
+        "getscu": ("dcmnet.cli.getscu", "retrieve objects over the same association (C-GET)"),
+        "movescu": ("dcmnet.cli.movescu", "have objects sent to a third peer, or here (C-MOVE)"),
+    },
     "configuration": {
         "asconfig": ("dcmnet.cli.asconfig", "check a file of association negotiation profiles"),
         "link": ("dcmnet.cli.link", "let the tools be called without `dcmnet` in front"),

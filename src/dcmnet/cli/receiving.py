@@ -58,7 +58,10 @@ class Reporter:
         events: What is done beside storing; None for nothing.
         faults: What goes wrong on purpose; None for nothing.
         look_up: Whether names of peers are looked up, where they are shown.
+        prefix: Said before "Association".
     """
+
+    prefix = ""
 
     def __init__(self, log: Logger, *, json: bool, verbose_pc: bool, workers: int = 0) -> None:
         self.log = log
@@ -214,11 +217,13 @@ class Reporter:
 
     def announce(self, request: AssociationRequest) -> None:
         """An association is asked for."""
-        self.log.info("Association Received")
+        self.log.info("%sAssociation Received", self.prefix)
 
     def _accepted(self, core: AssociationCore) -> None:
         agreed = core.agreed
-        self.log.info("Association Acknowledged (Max Send PDV: %d)", networking.max_send_pdv(agreed))
+        self.log.info(
+            "%sAssociation Acknowledged (Max Send PDV: %d)", self.prefix, networking.max_send_pdv(agreed)
+        )
         if self._verbose_pc:
             networking.log_contexts(self.log, agreed)
         if not agreed.contexts:
@@ -237,19 +242,19 @@ class Reporter:
         self.event("echo", peer=core.peer)
 
     def _released(self, core: AssociationCore) -> None:
-        self.log.info("Association Release")
+        self.log.info("%sAssociation Release", self.prefix)
         self.event("release", peer=core.peer)
 
     def _ended(self, core: AssociationCore, error: BaseException | None) -> None:
         if self.events is not None:
             self.events.association_ended(core.state)
         if error is None and core.negotiated is None:
-            self.log.info("Association Rejected")
+            self.log.info("%sAssociation Rejected", self.prefix)
             self.event("reject", peer=core.peer)
         if error is None:
             return
         if isinstance(error, AssociationAborted):
-            self.log.info("Association Aborted")
+            self.log.info("%sAssociation Aborted", self.prefix)
         self.event("abort", peer=core.peer, text=str(error))
 
 

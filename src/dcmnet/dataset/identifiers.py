@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from dcmnet.dataset import _is_whole, encode, is_data_set
+from dcmnet.dataset import AS_USUAL, Encoding, _is_whole, encode, is_data_set
 from dcmnet.errors import InputFileError
 from dcmnet.limits import MAX_INFLATED_IDENTIFIER_LENGTH
 from dcmnet.payload import Buffer
@@ -28,7 +28,13 @@ _UTF_8 = "ISO_IR 192"
 _SPECIFIC_CHARACTER_SET = 0x00080005
 
 
-def encode_identifier(identifier: Identifier, transfer_syntax: str, *, name: str = "identifier") -> bytes:
+def encode_identifier(
+    identifier: Identifier,
+    transfer_syntax: str,
+    *,
+    name: str = "identifier",
+    encoding: Encoding = AS_USUAL,
+) -> bytes:
     """Encode the identifier of a query, or of a match (PS3.4 C.1.4).
 
     Text that is not ASCII goes out in UTF-8 (ISO_IR 192) where the identifier does not name a Specific
@@ -39,6 +45,7 @@ def encode_identifier(identifier: Identifier, transfer_syntax: str, *, name: str
             to be in `transfer_syntax`.
         transfer_syntax: UID; one of `CONVERTIBLE`.
         name: What to call it in an error.
+        encoding: How it is encoded.
 
     Raises:
         InputFileError: It cannot be encoded; the message says what is wrong with it.
@@ -50,7 +57,7 @@ def encode_identifier(identifier: Identifier, transfer_syntax: str, *, name: str
     if _SPECIFIC_CHARACTER_SET not in data_set and not _is_ascii(data_set):
         data_set = copy.deepcopy(data_set)
         data_set.SpecificCharacterSet = _UTF_8
-    return encode(data_set, transfer_syntax, name=name)
+    return encode(data_set, transfer_syntax, name=name, encoding=encoding)
 
 
 def from_keywords(values: Any, *, name: str = "identifier") -> Dataset:
@@ -68,7 +75,7 @@ def from_keywords(values: Any, *, name: str = "identifier") -> Dataset:
         raise InputFileError(name, f"is a {kind}: give keywords and values, a data set, or encoded bytes")
     data_set = Dataset()
     for key, value in values.items():
-        tag, vr = _attribute(key, name)
+        tag, vr = attribute_called(key, name)
         try:
             # wildcards and ranges (PS3.4 C.2.2.2) are no valid values of most attributes
             data_set.add(DataElement(tag, vr, _value_of(vr, value, name), validation_mode=config.IGNORE))
@@ -126,8 +133,12 @@ def failed_instances(data: Buffer, transfer_syntax: str) -> tuple[str, ...]:
     return (str(found),) if isinstance(found, str) else tuple(str(uid) for uid in found)
 
 
-def _attribute(key: str, name: str) -> tuple[int, str]:
-    """Tag and VR of an attribute that is named by its keyword or its tag."""
+def attribute_called(key: str, name: str) -> tuple[int, str]:
+    """Tag and VR of an attribute that is named by its keyword or its tag.
+
+    Raises:
+        InputFileError: There is none in the dictionary (PS3.6).
+    """
     from pydicom.datadict import dictionary_VR, tag_for_keyword
 
     tag = tag_for_keyword(key)
@@ -170,7 +181,13 @@ def _value_of(vr: str, value: Any, name: str) -> Any:
 
 
 def _is_ascii(data_set: Any) -> bool:
-    return all(str(element.value).isascii() for element in data_set.iterall() if element.VR != "SQ")
+    elements = (element for element in data_set.iterall() if element.VR != "SQ")
+    return all(str(value).isascii() for element in elements for value in _values(element.value))
+
+
+def _values(value: Any) -> Sequence[Any]:
+    """The single values: what a list of them looks like as text may be ASCII where they are not."""
+    return value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else (value,)
 
 
 def _inflate(deflated: bytes, name: str) -> bytes:
