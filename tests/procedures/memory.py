@@ -189,6 +189,7 @@ class End:
         connect_never: `Connect` is never answered.
         reading: False for an end whose machine has stalled: it neither reads nor sees time.
         started: Calls that have been started and not carried out yet.
+        held_until: None of them ends before this time.
         effects: The effects that were carried out.
         result: What the procedure returned.
         error: What it raised.
@@ -234,6 +235,7 @@ class End:
         self._stepping = False
         self._moved = False
         self.started: list[Start] = []
+        self.held_until = 0.0
         self._spawned: dict[int, End] = {}
         network.ends.append(self)
 
@@ -407,6 +409,9 @@ class End:
 
     # ------------------------------------------------------------------ effects
 
+    def _may_end_a_call(self) -> bool:
+        return bool(self.started) and self.network.now >= self.held_until
+
     def _end_a_call(self) -> Finished:
         """Carry out one of the calls that were started; the order in which they end is random."""
         call = self.started.pop(self.network.random.randrange(len(self.started)))
@@ -467,7 +472,7 @@ class End:
 
     def _receive(self, effect: Receive) -> Turns[Any]:
         upper_layer = self.core.upper_layer
-        if self.started and self.network.random.random() < 0.3:
+        if self._may_end_a_call() and self.network.random.random() < 0.3:
             return self._end_a_call()
         event = None if effect.looked else upper_layer.next_event()
         if event is not None or upper_layer.closing:
@@ -476,10 +481,11 @@ class End:
         while event is None and not upper_layer.closing:
             if self._fill(upper_layer.get_buffer()):
                 yield
-            elif self.started:
+            elif self._may_end_a_call():
                 return self._end_a_call()
             else:
-                ahead = [each for each in (limit, upper_layer.deadline) if each is not None]
+                held = self.held_until if self.started else None
+                ahead = [each for each in (limit, upper_layer.deadline, held) if each is not None]
                 yield from self._wait(min(ahead, default=None))
             event = upper_layer.next_event()
             if event is None and not upper_layer.closing and self._time_is_up(limit, effect):

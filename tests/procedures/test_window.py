@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dcmnet.acse import AcceptedContext
 from dcmnet.dimse.messages import CEchoRQ, CEchoRSP, CStoreRQ, CStoreRSP, Message
-from dcmnet.errors import AssociationAborted, TransportClosed
+from dcmnet.errors import AssociationAborted, DeadlineExceeded, TransportClosed
 from dcmnet.limits import MAX_WINDOW
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.effects import Join, Send, Start, Store
@@ -30,6 +30,7 @@ from tests.procedures.pairs import (
     INSTANCE,
     POLICY,
     REQUEST,
+    TIMEOUTS,
     Kept,
     MemoryStore,
     RawClient,
@@ -270,6 +271,19 @@ def test_a_release_waits_for_what_is_under_way() -> None:
         assert len(messages(received)) == 5
         assert isinstance(received[-1], AReleaseRP)
         assert peer.server.finish() is True
+
+
+def test_an_association_with_operations_under_way_is_not_idle() -> None:
+    """A handler may take longer than a peer may be silent; the time begins when all are answered."""
+    peer = client(4, store=SlowStore())
+    peer.server.held_until = peer.network.now + 100 * TIMEOUTS.network
+    peer.send(store(1), store(2))
+    peer.network.wait(99 * TIMEOUTS.network)
+    assert answers(peer) == {}
+    peer.network.wait(TIMEOUTS.network + 1)
+    assert answers(peer) == {1: 0, 2: 0}
+    with pytest.raises(DeadlineExceeded, match="network"):
+        peer.server.finish()
 
 
 def test_an_end_of_a_call_in_the_middle_of_a_message() -> None:

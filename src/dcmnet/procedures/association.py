@@ -101,12 +101,14 @@ class AssociationCore:
     message_ids: MessageIDs = field(init=False)
     wait_dimse: Receive = field(init=False)
     wait_request: Receive = field(init=False)
+    wait_while_started: Receive = field(init=False)
 
     def __post_init__(self) -> None:
         self.assembler = Assembler(self.limits)
         self.message_ids = MessageIDs()
         self.wait_dimse = Receive("DIMSE", self.timeouts.dimse, looked=True)
         self.wait_request = Receive("network", self.timeouts.network, looked=True)
+        self.wait_while_started = Receive(looked=True)
 
     @property
     def agreed(self) -> Negotiated:
@@ -447,6 +449,8 @@ def _wait(core: AssociationCore, wait: Receive) -> Procedure[Event | Finished | 
         event = core.upper_layer.next_event()  # bytes may have come meanwhile
         if event is not None:
             return event
+    if core.started and wait is core.wait_request:
+        wait = core.wait_while_started  # the peer is not idle: it waits for an answer, however long that takes
     event = yield wait
     return event
 
