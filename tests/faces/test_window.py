@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import queue
 import select
+import socket
+import struct
 import threading
 from collections import Counter
 from pathlib import Path
@@ -11,9 +15,25 @@ from typing import Any
 import pytest
 
 import dcmnet
-from tests.faces.adapters import Face, Server, running
+from dcmnet.aio.driver import Driver as AioDriver
+from dcmnet.limits import REST_AFTER, Limits
+from dcmnet.procedures.association import new_core
+from dcmnet.procedures.effects import Close, Finished, Procedure, Receive, Start
+from tests.faces.adapters import PATIENT, Face, Server, running
 from tests.faces.test_sending import accepting, data_set_bytes, read_data_set, response
-from tests.faces.wire import ABORT, DEADLINE, EXPLICIT, RELEASE_RP, Acceptor, RawPeer, associate_ac
+from tests.faces.wire import (
+    ABORT,
+    DEADLINE,
+    EXPLICIT,
+    RELEASE_RP,
+    USER_ITEMS,
+    Acceptor,
+    RawPeer,
+    associate_ac,
+    associate_rq,
+    item,
+    store,
+)
 from tests.unit.objects import data_set, write_file
 
 
@@ -144,6 +164,22 @@ def test_a_peer_that_ends_it_with_a_full_window(face: Face, many: Path, how: str
     assert report.failed == 28
 
 
+def ask_for(window: int) -> bytes:
+    """An A-ASSOCIATE-RQ that asks for a window."""
+    return associate_rq(user_items=USER_ITEMS + item(0x53, struct.pack(">HH", window, 1)))
+
+
+def test_an_abort_right_behind_an_object(face: Face, received: Path) -> None:
+    """The object is kept or not, and nothing of it stays under way."""
+    server = face.new_storage_scp(received)
+    ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+    server.node.hooks.ended = lambda _, error: ended.put(error)
+    with running(face, server) as started, RawPeer.associated(started.port, ask_for(4)) as peer:
+        peer.send(store() + ABORT)
+        assert isinstance(ended.get(timeout=DEADLINE), dcmnet.AssociationAborted)
+    assert [path.name for path in received.iterdir() if path.name.startswith(".")] == []
+
+
 def windowed(then: Any, window: int) -> Any:
     def script(peer: RawPeer) -> None:
         assert peer.read_pdu()[:1] == b"\x01"
@@ -212,3 +248,32 @@ def test_ctrl_c_with_several_associations(many: Path) -> None:
 
         with pytest.raises(KeyboardInterrupt):
             dcmnet.send("127.0.0.1", server.port, many, parallel=4, on_result=stop)
+
+
+def test_an_operation_that_ends_while_other_tasks_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a PDU has arrived; the end of the operation must not wait for the other half."""
+    finished = Finished(Start(print, (), lambda _: iter(()), print))  # type: ignore[arg-type,return-value]
+
+    async def receive() -> object:
+        core = new_core(requestor=False, timeouts=PATIENT, limits=Limits())
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            peers = socket.create_connection(listener.getsockname())
+            mine, _ = listener.accept()
+        with mine, peers:
+            driver = AioDriver(core, mine)
+
+            async def turn() -> None:
+                driver._finished.append(finished)
+
+            monkeypatch.setattr(driver, "_take_turns", turn)
+            peers.send(b"\x01\0")
+            async with asyncio.timeout(REST_AFTER / 2):
+                outcome = await driver.run(one(Receive()))
+            await driver._close(Close())
+            return outcome
+
+    assert asyncio.run(receive()) is finished
+
+
+def one(effect: Receive) -> Procedure[Any]:
+    return (yield effect)

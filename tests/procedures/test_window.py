@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dcmnet.acse import AcceptedContext
 from dcmnet.dimse.messages import CEchoRQ, CEchoRSP, CStoreRQ, CStoreRSP, Message
-from dcmnet.errors import AssociationAborted, DeadlineExceeded, TransportClosed
+from dcmnet.errors import AssociationAborted, DeadlineExceeded, RemoteProtocolError, TransportClosed
 from dcmnet.limits import MAX_WINDOW
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.effects import Join, Send, Start, Store
@@ -30,7 +30,6 @@ from tests.procedures.pairs import (
     INSTANCE,
     POLICY,
     REQUEST,
-    TIMEOUTS,
     Kept,
     MemoryStore,
     RawClient,
@@ -263,6 +262,24 @@ def test_the_association_ends_with_operations_under_way(end: str, seed: int) -> 
     assert peer.server.started == []
 
 
+@pytest.mark.parametrize("end", ["abort", "close", "nonsense"])
+@pytest.mark.parametrize("seed", range(8))
+def test_what_cannot_be_kept_when_the_association_has_ended(end: str, seed: int) -> None:
+    """Nobody is answered any more, and nothing of it stays."""
+    failure = OSError(errno.ENOSPC, "No space left on device")
+    target = SlowStore(failing={content(2): failure, content(4): failure})
+    peer = client(16, seed, store=target)
+    peer.server.held_until = peer.network.now + 1
+    last = {"abort": AAbort(0, 0).encode(), "close": b"", "nonsense": b"\x09" * 10}[end]
+    peer.outgoing.data += b"".join(store(number) for number in range(1, 6)) + last
+    peer.outgoing.ended = end == "close"
+    with pytest.raises((AssociationAborted, TransportClosed, RemoteProtocolError)):
+        peer.server.finish()
+    assert sorted(target.kept) == [content(number) for number in (1, 3, 5)]
+    assert target.discarded == [failure, failure]
+    assert peer.server.core.started == 0
+
+
 def test_a_release_waits_for_what_is_under_way() -> None:
     for seed in range(10):
         peer = client(16, seed, store=SlowStore())
@@ -276,11 +293,11 @@ def test_a_release_waits_for_what_is_under_way() -> None:
 def test_an_association_with_operations_under_way_is_not_idle() -> None:
     """A handler may take longer than a peer may be silent; the time begins when all are answered."""
     peer = client(4, store=SlowStore())
-    peer.server.held_until = peer.network.now + 100 * TIMEOUTS.network
+    peer.server.held_until = peer.network.now + 1300
     peer.send(store(1), store(2))
-    peer.network.wait(99 * TIMEOUTS.network)
+    peer.network.wait(1290)
     assert answers(peer) == {}
-    peer.network.wait(TIMEOUTS.network + 1)
+    peer.network.wait(11)
     assert answers(peer) == {1: 0, 2: 0}
     with pytest.raises(DeadlineExceeded, match="network"):
         peer.server.finish()

@@ -181,7 +181,12 @@ class Driver:
     async def _start(self, effect: Start) -> None:
         task = self._loop.create_task(self._carry_out(effect))
         self._started.add(task)
-        task.add_done_callback(self._started.discard)
+        task.add_done_callback(partial(self._ended, effect))
+
+    def _ended(self, effect: Start, task: asyncio.Task[None]) -> None:
+        self._started.discard(task)
+        if task.cancelled():  # before its first step, in which it would have seen to that
+            self._finished.append(Finished(effect, error=asyncio.CancelledError()))
 
     async def _carry_out(self, effect: Start) -> None:
         try:
@@ -339,7 +344,8 @@ class Driver:
         wait_first, self._answer_due = self._answer_due, False
         while event is None and not upper_layer.closing:
             if wait_first:
-                await self._wait_to_receive(limit)
+                if not self._finished:  # it may have been one since, while other tasks had their turn
+                    await self._wait_to_receive(limit)
                 if self._finished:
                     return self._finished.pop(0)
             wait_first = not self._fill(upper_layer.get_buffer())

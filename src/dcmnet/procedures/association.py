@@ -30,6 +30,7 @@ from dcmnet.errors import (
 from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, MAX_WINDOW, Limits, Timeouts
 from dcmnet.payload import Payload
 from dcmnet.procedures.effects import (
+    Call,
     Close,
     Connect,
     Finished,
@@ -264,7 +265,7 @@ def finish(core: AssociationCore, wait: Receive | None = None) -> Procedure[None
     sent = yield from flush(core)
     wait = wait or Receive()
     while sent and not core.upper_layer.closing:
-        _pass_over(core, (yield wait))
+        yield from _pass_over(core, (yield wait))
     yield Close()
 
 
@@ -366,7 +367,7 @@ def await_end(core: AssociationCore) -> Procedure[Any]:
     """After a `Send` that did not complete: let the reason come up as an exception."""
     wait = Receive("DIMSE", core.timeouts.dimse)
     while (event := (yield wait)) is not None:
-        _pass_over(core, event)
+        yield from _pass_over(core, event)
     raise TransportClosed("the connection was closed before the message was complete")
 
 
@@ -450,7 +451,9 @@ def _wait(core: AssociationCore, wait: Receive) -> Procedure[Event | Finished | 
         if event is not None:
             return event
     if core.started and wait is core.wait_request:
-        wait = core.wait_while_started  # the peer is not idle: it waits for an answer, however long that takes
+        wait = (
+            core.wait_while_started
+        )  # the peer is not idle: it waits for an answer, however long that takes
     event = yield wait
     return event
 
@@ -502,17 +505,18 @@ def join(core: AssociationCore) -> Procedure[None]:
     yield from send_unsent(core)
 
 
-def _pass_over(core: AssociationCore, event: Event | Finished | None) -> None:
-    """At the end of an association nothing that comes matters any more."""
+def _pass_over(core: AssociationCore, event: Event | Finished | None) -> Procedure[None]:
+    """At the end of an association nothing that comes is answered any more."""
     if isinstance(event, Finished):
         core.started -= 1
+        if event.error is not None:
+            yield Call(event.call.failed, (event.error,))
 
 
 def abandon(core: AssociationCore) -> Procedure[None]:
     """After the end of the association: wait for the calls that were started, whatever they end with."""
     while core.started:
-        core.started -= 1
-        yield Join(cancel=True)
+        yield from _pass_over(core, (yield Join(cancel=True)))
 
 
 def send_unsent(core: AssociationCore) -> Procedure[None]:

@@ -105,16 +105,19 @@ class Start:
 
     Attributes:
         then: Makes the procedure that deals with the end of the call.
+        failed: Called with the error where there was one and the association has ended, so that nobody is
+            left to be answered.
     """
 
     handler: Callable[..., Any]
     args: tuple[Any, ...]
     then: Callable[[Finished], Procedure[None]]
+    failed: Callable[[BaseException], Any]
 
 
 @dataclass(slots=True)
 class Finished:
-    """A call that was begun with `Start` has ended."""
+    """A call that was begun with `Start` has ended; with an error also where it was cancelled before."""
 
     call: Start
     outcome: Any = None

@@ -105,7 +105,9 @@ class _Beside:
             yield Store(self._reception, views)
             views = ()
         rest = [memoryview(bytes(view)) for view in views]
-        yield from start(self._operation[0], Start(self._reception.commit, (rest,), self.end))
+        reception = self._reception
+        call = Start(reception.commit, (rest,), self.end, reception.discard)
+        yield from start(self._operation[0], call)
 
     def end(self, finished: Finished) -> Procedure[None]:
         """Answer."""
