@@ -40,6 +40,7 @@ PACKAGES = {
     **dict.fromkeys(
         (
             "echoscu",
+            "termscu",
             "storescu",
             "storescp",
             "dcmsend",
