@@ -53,6 +53,7 @@ TOOL = Tool(
                 families.acse_timeout(),
                 replace(families.dimse_timeout(), default_text=f"{_SOCKET_TIMEOUT}"),
                 families.max_pdu(),
+                families.max_window(),
                 families.disable_host_lookup(),
             ),
         ),

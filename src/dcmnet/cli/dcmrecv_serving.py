@@ -79,6 +79,7 @@ def _policy(arguments: Arguments, log: Logger) -> AcceptorPolicy:
         "ae_title": arguments.ae_title,
         "require_called_ae_title": "--aetitle" in arguments,
         "max_pdu_length": arguments.max_pdu,
+        "max_performed": arguments.max_window,
     }
     profile = profiles.chosen_profile(arguments, log)
     if profile is not None:
