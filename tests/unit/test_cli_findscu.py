@@ -205,6 +205,32 @@ def test_what_cannot_be_read(capsys: Capture, server: Server) -> None:
         assert "LAST" in out + err
 
 
+@pytest.mark.parametrize("words", [("-Xx",), ("-Xs", "all.xml")])
+def test_what_cannot_be_extracted(
+    capsys: Capture, server: Server, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    @server.on_find(dcmnet.STUDY_ROOT)
+    def find(request: QueryRequest) -> Iterator[Any]:
+        yield b"\x08\x00\x52\x00CS\x20\x00STUDY "
+        yield {"PatientName": "LAST"}
+
+    code, _, err = run(capsys, server, *KEYS, *words, "-od", tmp_path)
+    assert (code, "E: response 1 cannot be read: is truncated" in err) == (69, True)
+    (path,) = tmp_path.iterdir()
+    assert b"LAST" in path.read_bytes()
+
+
+def test_a_uid_that_is_none_gets_into_no_file_meta(capsys: Capture, server: Server, tmp_path: Path) -> None:
+    @server.on_find(dcmnet.STUDY_ROOT)
+    def find(request: QueryRequest) -> Iterator[bytes]:
+        yield element(0x0008, 0x0018, "UI", b"../../x")
+
+    assert run(capsys, server, *KEYS, "-X", "-od", tmp_path)[0] == 0
+    assert os.listdir(tmp_path) == ["rsp0001.dcm"]
+    meta = pydicom.filereader.read_file_meta_info(tmp_path / "rsp0001.dcm")
+    assert meta.MediaStorageSOPInstanceUID.startswith("2.25.")
+
+
 def test_extracted_files(capsys: Capture, server: Server, tmp_path: Path) -> None:
     code, out, err = run(capsys, server, *KEYS, "-X", "-od", tmp_path, "-Xlo", 2, "-v")
     assert (code, out) == (0, "")

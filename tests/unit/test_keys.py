@@ -117,6 +117,7 @@ def test_numbers_that_do_not_fit_are_refused_when_they_are_encoded() -> None:
 
 def test_text_beyond_ascii_names_its_character_set() -> None:
     assert b"ISO_IR 192" in encoded("PatientName=Größe")
+    assert b"ISO_IR 192" in encoded("PatientComments=a", "OtherPatientNames=\x85\\b")  # a list, as text ASCII
     own = encoded("SpecificCharacterSet=ISO_IR 100", "PatientName=Größe")
     assert "Größe".encode("latin-1") in own
 

@@ -294,7 +294,7 @@ def _unreadable(session: Session, number: int, error: InputFileError) -> None:
 
 def _dicom(match: Match) -> bytes:
     """A DICOM file (PS3.10 7) around the data set as it came."""
-    found = scan_identifiers(match.data, match.transfer_syntax)
+    found = scan_identifiers(match.data, match.transfer_syntax)  # without those that are no UIDs
     meta = FileMeta(
         sop_class_uid=found.sop_class_uid or GENERIC_CLASS,
         sop_instance_uid=found.sop_instance_uid or f"2.25.{uuid.uuid4().int}",
@@ -302,10 +302,7 @@ def _dicom(match: Match) -> bytes:
         implementation_class_uid=IMPLEMENTATION_CLASS_UID,
         implementation_version_name=IMPLEMENTATION_VERSION_NAME,
     )
-    try:
-        return encode_file_meta(meta) + match.data
-    except ValueError as error:
-        raise InputFileError("response", f"has a UID that is none: {error}") from None
+    return encode_file_meta(meta) + match.data
 
 
 def _xml(match: Match) -> bytes:
