@@ -17,6 +17,7 @@ from dcmnet.errors import RemoteProtocolError
 from dcmnet.limits import (
     DEFAULT_TOLERANCE,
     OVERSIZED_PDU_MARGIN,
+    RECEIVE_BUFFER_LENGTH,
     SMALL_RECEIVE_BUFFER_LENGTH,
     Limits,
     Tolerance,
@@ -358,6 +359,22 @@ def test_a_view_that_somebody_still_uses_keeps_its_bytes() -> None:
     assert reader.next() == AReleaseRQ()
     assert bytes(user) == b"abcd"
     assert len(reader.get_buffer()) == SMALL_RECEIVE_BUFFER_LENGTH - 100
+
+
+def test_a_small_buffer_that_is_full_of_what_nobody_reads_becomes_a_large_one() -> None:
+    reader = new()
+    room = reader.get_buffer()
+    responses = AReleaseRP().encode() * 1000  # ten bytes each
+    room[:] = responses[:SMALL_RECEIVE_BUFFER_LENGTH]
+    reader.received(SMALL_RECEIVE_BUFFER_LENGTH)
+    room = reader.get_buffer()
+    assert len(room) == RECEIVE_BUFFER_LENGTH - SMALL_RECEIVE_BUFFER_LENGTH
+    rest = responses[SMALL_RECEIVE_BUFFER_LENGTH:]
+    room[: len(rest)] = rest
+    reader.received(len(rest))
+    assert [reader.next() for _ in range(1001)] == [AReleaseRP()] * 1000 + [None]
+    reader.rest()
+    assert len(reader.get_buffer()) == SMALL_RECEIVE_BUFFER_LENGTH
 
 
 def test_a_reader_at_rest_has_no_buffer() -> None:

@@ -107,7 +107,9 @@ class Reader:
         It is empty only if the buffer is full and `next` was not called until it returned None; to read into
         it would then look like the end of the connection.
         """
-        capacity = self._buffer_length if self._data_arrived else self._small_length
+        # Full of what nobody has read yet: whoever sends much gets as many answers meanwhile.
+        full = self._end - self._start >= self._small_length
+        capacity = self._buffer_length if self._data_arrived or full else self._small_length
         if not self._release() or capacity > len(self._view):
             self._replace(capacity)
         elif self._start:
