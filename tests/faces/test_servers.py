@@ -6,6 +6,8 @@ import asyncio
 import errno
 import resource
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -356,6 +358,54 @@ def test_shutdown_before_start_and_twice(face: Face, received: Path) -> None:
         _ = server.port
 
 
+def test_a_shutdown_that_was_interrupted(received: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while it drains, and the end of a `with` behind that: the second one ends what is left."""
+    server = dcmnet.StorageSCP(received, timeouts=PATIENT).start(0)
+
+    def interrupted(drain: float) -> None:
+        raise KeyboardInterrupt
+
+    with RawPeer.associated(server.port) as peer:
+        with monkeypatch.context() as patch:
+            patch.setattr(server._associations, "end", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                server.shutdown(DEADLINE)
+        again = threading.Thread(target=server.shutdown, args=(0.0,), daemon=True)
+        again.start()
+        assert peer.read_abort() == (0, 0)
+        again.join(DEADLINE)
+        assert not again.is_alive()
+
+
+HANGING = """
+import sys, threading, dcmnet, dcmnet.sync.server
+from tests.faces.test_window import ask_for
+from tests.faces.wire import RawPeer, store
+
+dcmnet.sync.server.ABORT_SECONDS = 0.1
+entered = threading.Event()
+server = dcmnet.Server(spool=sys.argv[1])
+
+@server.on_store
+def hang(request):
+    entered.set()
+    threading.Event().wait()
+
+server.start(0)
+peer = RawPeer.associated(server.port, ask_for(4))
+peer.send(store())
+assert entered.wait(30)
+server.shutdown(0.0)
+"""
+
+
+def test_a_handler_that_never_returns_does_not_hold_the_end_of_the_program(received: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", HANGING, received], timeout=3 * DEADLINE, check=True, capture_output=True
+    )
+    assert b"left behind" in run.stderr
+
+
 def test_starting_twice(face: Face, received: Path) -> None:
     node = face.new_storage_scp(received)
     with running(face, node), pytest.raises(RuntimeError, match="running already"):
@@ -375,24 +425,25 @@ def test_a_port_that_is_taken(face: Face, server: Server, received: Path) -> Non
     assert caught.value.errno == errno.EADDRINUSE
 
 
-def test_a_handler_may_stop_its_server(face: Face, received: Path, ct: Path) -> None:
+@pytest.mark.parametrize("window", [1, 4])
+def test_a_handler_may_stop_its_server(face: Face, received: Path, ct: Path, window: int) -> None:
     node = face.new_server(spool=received)
     if isinstance(node, dcmnet.Server):
         blocking = node
 
         @node.on_store
         def keep(request: dcmnet.StoreRequest) -> None:
-            blocking.shutdown(5.0)
+            blocking.shutdown(DEADLINE)
     else:
         assert isinstance(node, aio.Server)
         served = node
 
         @node.on_store
         async def keep_and_stop(request: dcmnet.StoreRequest) -> None:
-            await served.shutdown(5.0)
+            await served.shutdown(DEADLINE)
 
     server = face.start(node)
-    assert face.send(server.port, ct).ok
+    assert face.send(server.port, ct, window=window).ok
     server.shutdown()
 
 

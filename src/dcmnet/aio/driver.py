@@ -8,6 +8,7 @@ import inspect
 import socket
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
+from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -42,8 +43,20 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_ON_BEHALF: ContextVar[tuple[asyncio.Task[Any] | None, asyncio.Task[Any] | None]] = ContextVar(
+    "_ON_BEHALF", default=(None, None)
+)
+"""A task that carries out an operation, and that of its association; inherited by tasks that are neither."""
+
 TURN = 16
 """Receptions in a row, without waiting, after which the other tasks of the loop get their turn."""
+
+
+def serving_task() -> asyncio.Task[Any] | None:
+    """The task of the association that the current one works for; itself where it works for none."""
+    current = asyncio.current_task()
+    worker, served = _ON_BEHALF.get()
+    return served if worker is current else current
 
 
 class Driver:
@@ -179,7 +192,7 @@ class Driver:
             return await self._call(effect)
 
     async def _start(self, effect: Start) -> None:
-        task = self._loop.create_task(self._carry_out(effect))
+        task = self._loop.create_task(self._carry_out(effect, asyncio.current_task()))
         self._started.add(task)
         task.add_done_callback(partial(self._ended, effect))
 
@@ -188,11 +201,13 @@ class Driver:
         if task.cancelled():  # before its first step, in which it would have seen to that
             self._finished.append(Finished(effect, error=asyncio.CancelledError()))
 
-    async def _carry_out(self, effect: Start) -> None:
+    async def _carry_out(self, effect: Start, served: asyncio.Task[Any] | None) -> None:
+        token = _ON_BEHALF.set((asyncio.current_task(), served))
         try:
             finished = Finished(effect, await self._call(Call(effect.handler, effect.args)))
         except BaseException as error:  # whoever waits for the end gets it
             finished = Finished(effect, error=error)
+        _ON_BEHALF.reset(token)
         self._finished.append(finished)
         if self._waiter is not None:
             self._waiter.wake()

@@ -17,7 +17,7 @@ from dcmnet._net.listening import OUT_OF_RESOURCES, PAUSE, open_listeners
 from dcmnet._net.trace import log_failure, log_trace, logger
 from dcmnet._net.transfer import address_text
 from dcmnet.acse import REJECT_LOCAL_LIMIT_EXCEEDED
-from dcmnet.aio.driver import Driver
+from dcmnet.aio.driver import Driver, serving_task
 from dcmnet.aio.readiness import Waiter
 from dcmnet.errors import DcmnetError
 from dcmnet.limits import MAX_HANDLER_THREADS
@@ -147,7 +147,7 @@ class Server(Handlers):
         try:
             if sockets:
                 await self._stop_accepting(sockets)
-            elif asyncio.current_task() not in self._tasks:  # somebody else is at it
+            elif serving_task() not in self._tasks:  # somebody else is at it
                 await self._ended.wait()
             await self._end(drain)
         finally:
@@ -175,7 +175,7 @@ class Server(Handlers):
             sock.close()
 
     async def _end(self, drain: float) -> None:
-        tasks = self._tasks - {asyncio.current_task()}  # a handler may stop its own server
+        tasks = self._tasks - {serving_task()}  # a handler may stop its own server
         try:
             if tasks:
                 await asyncio.wait(tasks, timeout=drain)

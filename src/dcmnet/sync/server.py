@@ -6,6 +6,7 @@ import queue
 import socket
 import threading
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -136,14 +137,22 @@ class Server(Handlers):
         listener, self._listener = self._listener, None
         if self._ended is None or self._thread is None:  # it never ran
             return
-        if listener is not None:
-            listener.stop()
-            self._thread.join()
+        try:
+            if listener is not None:
+                self._stop_accepting(listener, self._thread)
+            elif not self._associations.is_mine():  # somebody else is at it
+                self._ended.wait()
+            self._associations.end(drain)
+        finally:  # Ctrl-C must not leave the next one waiting
+            self._ended.set()
+
+    @staticmethod
+    def _stop_accepting(listener: Listener, accepting: threading.Thread) -> None:
+        listener.stop()
+        try:
+            accepting.join()
+        finally:
             listener.close()
-        elif not self._associations.is_mine():  # somebody else is at it
-            self._ended.wait()
-        self._associations.end(drain)
-        self._ended.set()
 
     def hasten_shutdown(self) -> None:
         """While `shutdown` waits, from another thread or a signal handler: abort what is left at once.
@@ -204,9 +213,9 @@ def _security(node: Node) -> Security | None:
 
 
 class _Guest:
-    """One association that is served: its connection, and the thread that does it."""
+    """One association that is served: its connection, and what is done at its end."""
 
-    __slots__ = ("connection", "done", "peer", "thread", "verdict")
+    __slots__ = ("connection", "done", "peer", "verdict")
 
     def __init__(
         self, connection: socket.socket, peer: str, verdict: Verdict, done: Callable[[], None]
@@ -215,7 +224,10 @@ class _Guest:
         self.peer = peer
         self.verdict = verdict
         self.done = done
-        self.thread: threading.Thread | None = None
+
+
+_SERVED: ContextVar[_Guest | None] = ContextVar("_SERVED", default=None)
+"""Whom a thread serves, or is at work for beside the one that does."""
 
 
 class _Associations:
@@ -292,14 +304,12 @@ class _Associations:
         self._wake.set()
 
     def is_mine(self) -> bool:
-        """Whether this thread is one of them."""
-        current = threading.current_thread()
-        return any(guest.thread is current for guest in self.guests)
+        """Whether this thread serves one of them."""
+        return _SERVED.get() in self.guests
 
     def _others(self) -> list[_Guest]:
         """Those but for this thread's own: a handler may stop its own server."""
-        current = threading.current_thread()
-        return [guest for guest in self.guests if guest.thread is not current]
+        return [guest for guest in self.guests if guest is not _SERVED.get()]
 
     def _host(self, first: _Guest) -> None:
         """Serve one association after the other, until none has come for a while."""
@@ -323,12 +333,13 @@ class _Associations:
                         return None
 
     def _serve(self, guest: _Guest) -> None:
-        thread = guest.thread = threading.current_thread()
-        thread.name = f"dcmnet-{guest.peer}"
+        threading.current_thread().name = f"dcmnet-{guest.peer}"
+        _SERVED.set(guest)
         try:
             with guest.connection:
                 self._run(guest.connection, guest.verdict)
         finally:
+            _SERVED.set(None)
             self._forget(guest)
 
     def _run(self, connection: socket.socket, verdict: Verdict) -> None:
