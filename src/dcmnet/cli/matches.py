@@ -72,7 +72,7 @@ def outputs(session: Session, data_sets: list[Dataset]) -> list[Output]:
 def _is_shown(session: Session) -> bool:
     arguments = session.arguments
     if "--show-responses" in arguments or "--hide-responses" in arguments:
-        return bool(arguments.show_responses)
+        return "--show-responses" in arguments
     return not any(option in arguments for option in _ELSEWHERE)
 
 

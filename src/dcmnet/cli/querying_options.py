@@ -43,13 +43,15 @@ class QueryKey:
 
     def describe(self) -> str:
         """What it looks like."""
-        return "gggg,eeee=value, Keyword=value, Sequence[0].Keyword=value; without = the value is asked for"
+        return "gggg,eeee=value, Keyword=value, Sequence[0].Keyword=value; without a value it is asked for"
 
 
 def keys() -> Option:
     """`-k`; attribute `key`: a tuple of `Key`."""
     text = "put this key into the query, over what a query file has"
-    return Option("-k", "--key", ("key",), text, kind=(QueryKey(),), repeatable=True, default=())
+    return Option(
+        "-k", "--key", ("key",), text, kind=QueryKey(), repeatable=True, default=(), default_text=""
+    )
 
 
 def models(*names: str) -> tuple[Option, ...]:
