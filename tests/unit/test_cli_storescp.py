@@ -250,6 +250,16 @@ def test_time_names_are_used(serve: Callable[..., tuple[int, str, str]], tmp_pat
     assert name[17:] == ".CT"
 
 
+def test_a_signal_that_another_thread_takes(
+    serve: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system may choose any thread; Python's handlers run in the main one, which has to wake up."""
+    monkeypatch.setattr(os, "kill", lambda _, number: signal.pthread_kill(threading.get_ident(), number))
+    code, _, err = serve(lambda _: None, "-v")
+    assert code == 0
+    assert "SIGTERM: serving what is under way" in err
+
+
 def test_the_called_title_is_checked_when_asked_for(serve: Callable[..., tuple[int, str, str]]) -> None:
     def client(port: int) -> None:
         connect(HOST, port, called="ME").release()

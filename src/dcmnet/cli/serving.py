@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from logging import Logger
-from typing import Any
 
 from dcmnet._records import dataclass
 from dcmnet.acse import AcceptorPolicy, SupportedContext
@@ -20,6 +17,7 @@ from dcmnet.cli.faults import faults_asked_for
 from dcmnet.cli.options import Arguments
 from dcmnet.cli.receiving import Reporter, new_store
 from dcmnet.cli.running import EXIT_SUCCESS, EXIT_USAGE
+from dcmnet.cli.signals import FIRST_NOTE, Inbox
 from dcmnet.cli.tls_settings import tls_settings
 from dcmnet.errors import ProfileError
 from dcmnet.limits import MAX_ASSOCIATIONS_BY_PEER
@@ -34,8 +32,8 @@ DRAIN_SECONDS = 30.0
 ABORT_SECONDS = 1.0
 """For the A-ABORTs to go out after the second signal."""
 EXIT_LOST = 70
-_DRAINED = 0
-_LOST = -1
+_DRAINED = FIRST_NOTE
+_LOST = FIRST_NOTE + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +83,7 @@ def serve(arguments: Arguments, manner: Manner) -> int:
 
 def _serve_until_signal(arguments: Arguments, manner: Manner, server: Server, reporter: Reporter) -> int:
     log = reporter.log
-    stop: queue.SimpleQueue[int] = queue.SimpleQueue()  # may be used from a signal handler
-
-    with _signals(lambda number, _: stop.put(number)):
+    with Inbox(signal.SIGINT, signal.SIGTERM) as stop:
         try:
             _listen(server, arguments)
         except OSError as error:
@@ -194,13 +190,13 @@ def _announce(server: Server, arguments: Arguments, log: Logger, reporter: Repor
     reporter.event("listening", addresses=server.addresses, port=server.port)
 
 
-def _watch(server: Server, stop: queue.SimpleQueue[int]) -> None:
+def _watch(server: Server, stop: Inbox) -> None:
     """Tell when the processes that serve have ended, which they do by themselves only when killed."""
     server.wait()
     stop.put(_LOST)
 
 
-def _shut_down(server: Server, stop: queue.SimpleQueue[int]) -> None:
+def _shut_down(server: Server, stop: Inbox) -> None:
     """Let associations end, until they have or a second signal comes."""
 
     def drain() -> None:
@@ -209,20 +205,11 @@ def _shut_down(server: Server, stop: queue.SimpleQueue[int]) -> None:
 
     thread = threading.Thread(target=drain, daemon=True)
     thread.start()
-    if next(number for number in iter(stop.get, None) if number != _LOST) != _DRAINED:
+    while (number := stop.get()) == _LOST:
+        pass
+    if number != _DRAINED:
         server.hasten_shutdown()
         thread.join(ABORT_SECONDS)  # aborted at once, but a peer may take its time to close the connection
         if server.node.workers and thread.is_alive():
             server.hasten_shutdown()  # workers are processes, and would go on without this one
             thread.join(DRAIN_SECONDS)  # they are killed: it takes as long as the system takes for that
-
-
-@contextmanager
-def _signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """Have SIGINT and SIGTERM call `handler` meanwhile."""
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
