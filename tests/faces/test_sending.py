@@ -7,6 +7,7 @@ import io
 import os
 import shutil
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -161,8 +162,10 @@ def test_a_failure_status_is_a_result(face: Face, ct: Path) -> None:
 
 
 def test_send_to_nobody(face: Face, ct: Path) -> None:
-    with pytest.raises(dcmnet.TransportClosed):
-        face.send(1, ct)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody else gets the port, and nobody listens on it
+        with pytest.raises(dcmnet.TransportClosed):
+            face.send(taken.getsockname()[1], ct)
 
 
 # ---------------------------------------------------------------------- peers that fail in the middle

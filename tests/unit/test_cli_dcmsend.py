@@ -275,7 +275,9 @@ def test_uid_checks(capsys: Capture, archive: StorageSCP, tmp_path: Path) -> Non
     assert code == dcmsend.EXIT_INVALID_INPUT
     assert "is of the SOP class Verification SOP Class, which is no storage SOP class" in err
     assert run_cli(capsys, "dcmsend", HOST, archive.port, private)[0] == dcmsend.EXIT_NO_CONTEXT
-    assert run_cli(capsys, "dcmsend", "-nuc", HOST, archive.port, echo)[0] == 0
+    code, _, err = run_cli(capsys, "dcmsend", "-nuc", HOST, archive.port, echo)
+    assert code == dcmsend.EXIT_NOT_STORED  # it was sent: the peer is the one that refuses it
+    assert "0x0122" in err
 
 
 def test_an_association_that_is_lost(capsys: Capture) -> None:

@@ -277,6 +277,11 @@ class TestSopClasses:
             assert not sop_classes.is_storage(uid)
             assert sop_classes.prefix_of(uid) == sop_classes.UNKNOWN_PREFIX
 
+    def test_classes_that_nothing_can_be_stored_with(self) -> None:
+        assert sop_classes.is_another_service(sop_classes.VERIFICATION)
+        assert sop_classes.is_another_service(sop_classes.STUDY_ROOT_FIND)
+        assert not any(map(sop_classes.is_another_service, (CT, PRIVATE, "1.2.840.10008.5.1.4.1.1.999")))
+
     def test_constants_are_registered(self) -> None:
         for name, uid in constants(sop_classes).items():
             if isinstance(uid, str) and name != "UNKNOWN_PREFIX":

@@ -16,7 +16,9 @@ from dcmnet.dimse.messages import CStoreRQ
 from dcmnet.errors import AssociationAborted, DeadlineExceeded, InputFileError
 from dcmnet.limits import Limits, Timeouts
 from dcmnet.procedures.association import AssociationCore, new_core
+from dcmnet.registry.sop_classes import STUDY_ROOT_FIND, VERIFICATION
 from dcmnet.services.storage import Outcome
+from dcmnet.storage.conversion import Conversion
 from dcmnet.storage.files import Duplicates
 from dcmnet.storage.naming import default_name
 from dcmnet.storage.part10 import HEAD_LENGTH
@@ -220,6 +222,35 @@ def test_negotiated_uids_that_are_none(folder: Path, field: str) -> None:
 def test_the_class_must_be_that_of_the_context(folder: Path) -> None:
     status, _ = begin(FileStore(directory=folder), abstract_syntax=MR)
     assert status == 0x0122
+
+
+@pytest.mark.parametrize("uid", [VERIFICATION, STUDY_ROOT_FIND, EXPLICIT])
+@pytest.mark.parametrize("discard", [False, True])
+def test_what_is_known_not_to_be_stored(folder: Path, uid: str, discard: bool) -> None:
+    outcome = begin(FileStore(directory=folder, discard=discard), sop_class=uid)
+    assert outcome == (0x0122, "SOP class is no storage SOP class")
+
+
+@pytest.mark.parametrize("uid", ["1.2.840.113619.4.26", "1.2.840.10008.5.1.4.1.1.999"])
+def test_private_and_unknown_classes_are_stored(folder: Path, uid: str) -> None:
+    data = data_set("1.2.3", uid)
+    assert receive(FileStore(directory=folder), data, sop_class=uid) == (0, "")
+    assert len(visible(folder)) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "long"),
+    [
+        ({}, False),
+        ({"discard": True}, False),
+        ({"conversion": Conversion()}, True),
+        ({"fsync": True}, True),
+        ({"sorter": lambda _: ()}, True),
+        ({"handler": lambda _: None}, True),
+    ],
+)
+def test_what_may_take_long(folder: Path, options: dict[str, Any], long: bool) -> None:
+    assert FileStore(directory=folder, **options).may_take_long is long
 
 
 def test_default_name(folder: Path) -> None:

@@ -420,6 +420,11 @@ def is_storage(uid: str) -> bool:
     return uid in STORAGE
 
 
+def is_another_service(uid: str) -> bool:
+    """Whether the UID is one of the registry that nothing can be stored with, Verification for example."""
+    return uid in UIDS and uid not in STORAGE
+
+
 def prefix_of(uid: str) -> str:
     """The modality prefix of a storage SOP class, `UNKNOWN_PREFIX` for any other UID."""
     return _PREFIXES.get(uid, UNKNOWN_PREFIX)

@@ -15,6 +15,7 @@ from dcmnet.dimse.messages import CStoreRQ, StatusClass, status_class
 from dcmnet.errors import DcmnetError, InputFileError, ObjectRefused
 from dcmnet.limits import MAX_INFLATED_LENGTH, Tolerance
 from dcmnet.procedures.association import AssociationCore
+from dcmnet.registry.sop_classes import is_another_service
 from dcmnet.registry.statuses import (
     CANNOT_UNDERSTAND,
     DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
@@ -248,6 +249,8 @@ class FileStore:
             return INVALID_SOP_INSTANCE, "SOP Instance UID is not valid"
         if request.affected_sop_class_uid != context.abstract_syntax:
             return SOP_CLASS_NOT_SUPPORTED, "SOP class is not that of the presentation context"
+        if is_another_service(request.affected_sop_class_uid):
+            return SOP_CLASS_NOT_SUPPORTED, "SOP class is no storage SOP class"
         if self.discard:
             return _Discarded(self, self.new_request(core, context, request, None))
         try:
