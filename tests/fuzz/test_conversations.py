@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import socket
+import struct
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,7 +19,7 @@ import pytest
 import dcmnet
 from dcmnet.errors import DcmnetError
 from dcmnet.limits import Timeouts
-from dcmnet.procedures.effects import Call, Close, Effect, Receive, Send, Store
+from dcmnet.procedures.effects import Call, Close, Effect, Finished, Join, Receive, Send, Start, Store
 from dcmnet.procedures.scp import serve
 from dcmnet.storage.files import PARTIAL_PREFIX
 from dcmnet.storage.node import Node
@@ -30,9 +31,11 @@ from tests.faces.wire import (
     ECHO,
     ECHO_COMMAND,
     RELEASE_RQ,
+    USER_ITEMS,
     RawPeer,
     associate_rq,
     ct_data_set,
+    item,
     p_data,
     pieces,
     store,
@@ -54,11 +57,14 @@ PDUS = [
     ABORT,
 ]
 STEPS = 20_000
+WINDOWS = pytest.mark.parametrize("window", [1, 4])
 
 
-def conversation(chance: random.Random) -> bytes:
+def conversation(chance: random.Random, window: int) -> bytes:
     """A request for an association and what comes behind it, with faults here, there or in both."""
-    request, rest = associate_rq(), b"".join(PDUS[:3]) + RELEASE_RQ
+    asked = item(0x53, struct.pack(">HH", window, 1)) if window != 1 else b""
+    request = associate_rq(user_items=USER_ITEMS + asked)
+    rest = b"".join(PDUS[:3]) + store("1.2.5") * 3 + RELEASE_RQ
     match chance.randrange(4):
         case 0:
             return mutated(request, chance) + rest
@@ -73,8 +79,11 @@ def conversation(chance: random.Random) -> bytes:
 class Memory:
     """A driver without socket, thread or clock: the peer's bytes are given, the answers are collected."""
 
-    def __init__(self, node: Node, received: list[bytes]) -> None:
+    def __init__(self, node: Node, received: list[bytes], chance: random.Random) -> None:
         self.core = node.new_core()
+        self.core.calls_in_threads = True
+        self.started: list[Start] = []
+        self._chance = chance
         self.sent = bytearray()
         self.steps = 0
         self._received = iter(received)
@@ -84,6 +93,8 @@ class Memory:
             Receive: self._receive,
             Store: lambda effect: effect.sink.write(effect.views),
             Call: lambda effect: effect.handler(*effect.args),
+            Start: self.started.append,
+            Join: lambda _: self._end_one(),
             Close: lambda effect: self.core.upper_layer.transport_closed(self._now),
         }
         self.core.upper_layer.transport_connected(0.0)
@@ -107,9 +118,15 @@ class Memory:
             self.sent += memoryview(part)  # type: ignore[arg-type]  # responses hold no file ranges
         return True
 
+    def _end_one(self) -> Finished:
+        call = self.started.pop(self._chance.randrange(len(self.started)))
+        return Finished(call, call.handler(*call.args))
+
     def _receive(self, effect: Receive) -> Any:
+        if self.started and self._chance.random() < 0.2:
+            return self._end_one()
         upper_layer = self.core.upper_layer
-        event = upper_layer.next_event()
+        event = None if effect.looked else upper_layer.next_event()
         while event is None and not upper_layer.closing:
             piece = next(self._received, b"")
             self._now += 0.001
@@ -135,30 +152,34 @@ def whole_pdus(sent: bytes) -> list[int]:
     return kinds
 
 
+@WINDOWS
 @pytest.mark.parametrize("seed", range(2))
-def test_in_memory(tmp_path: Path, seed: int) -> None:
+def test_in_memory(tmp_path: Path, seed: int, window: int) -> None:
     node = Node(store=FileStore(directory=tmp_path), timeouts=Timeouts())
     acceptor = node.acceptor()
     for chance in rounds(500):
         chance = random.Random(f"{seed}-{chance.random()}")
-        stream = [part for piece in cut(conversation(chance), chance) for part in pieces(piece, 1024)]
-        memory = Memory(node, stream)
+        stream = [part for piece in cut(conversation(chance, window), chance) for part in pieces(piece, 1024)]
+        memory = Memory(node, stream, chance)
         with suppress(DcmnetError):
             memory.run(serve(memory.core, acceptor))
         kinds = whole_pdus(bytes(memory.sent))
         assert set(kinds) <= {2, 3, 4, 6, 7}
         assert all(kind == 4 for kind in kinds[1:-1])
         assert memory.core.upper_layer.closing
+        assert (memory.core.started, memory.started) == (0, [])
         assert not [path for path in tmp_path.iterdir() if path.name.startswith(PARTIAL_PREFIX)]
 
 
-def test_in_memory_nothing_grows(tmp_path: Path) -> None:
+@WINDOWS
+def test_in_memory_nothing_grows(tmp_path: Path, window: int) -> None:
     node = Node(store=FileStore(directory=tmp_path), timeouts=Timeouts())
     acceptor = node.acceptor()
 
     def some(count: int) -> None:
         for number in range(count):
-            memory = Memory(node, list(pieces(conversation(random.Random(number)), 1024)))
+            chance = random.Random(number)
+            memory = Memory(node, list(pieces(conversation(chance, window), 1024)), chance)
             with suppress(DcmnetError):
                 memory.run(serve(memory.core, acceptor))
 
@@ -182,15 +203,16 @@ def face(request: pytest.FixtureRequest) -> Iterator[Face]:
     face.close()
 
 
-def test_a_running_server(face: Face, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@WINDOWS
+def test_a_running_server(face: Face, tmp_path: Path, caplog: pytest.LogCaptureFixture, window: int) -> None:
     """A mutated conversation, then a good one; nothing is left behind in the end."""
     caplog.set_level(logging.CRITICAL, "dcmnet")
     timeouts = dcmnet.Timeouts(artim=1.0, dimse=1.0, network=1.0, write=1.0)
-    with running(face, face.new_storage_scp(tmp_path, timeouts=timeouts)) as server:
+    with running(face, face.new_storage_scp(tmp_path, timeouts=timeouts, fsync=window != 1)) as server:
         descriptors = len(os.listdir("/proc/self/fd"))
         for chance in rounds(250):
             with RawPeer.connected(server.port) as peer:
-                for piece in cut(conversation(chance), chance):
+                for piece in cut(conversation(chance, window), chance):
                     peer.send_as_far_as_it_goes(piece)
                 with suppress(OSError):
                     peer.sock.shutdown(socket.SHUT_WR)
