@@ -160,6 +160,8 @@ class Counted:
 
 def busy_waiter(sock: socket.socket, monkeypatch: pytest.MonkeyPatch, processors: int = 2) -> Any:
     monkeypatch.setattr(readiness, "_processors", lambda: processors)
+    monkeypatch.setattr(readiness, "_involuntary_switches", lambda: 0)
+    monkeypatch.setattr(readiness, "_BUSY", readiness._Busy())
     waiter: Any = Waiter(sock, busy_wait=0.05)
     if waiter._poll is None:  # `select` never looks without sleeping
         return None
@@ -198,7 +200,7 @@ def test_one_thread_looks_at_a_time(
     waiter._was_short = True
     assert readiness._BUSY.enter(time.monotonic())
     assert not any(waiter.wait(timeout=0.1))
-    readiness._BUSY.leave()
+    readiness._BUSY.leave(answered=False)
     assert waiter._poll.timeouts == [100]
 
 
@@ -206,10 +208,10 @@ def test_nobody_looks_for_a_while_where_two_would() -> None:
     busy = readiness._Busy()
     assert busy.enter(10.0)
     assert not busy.enter(10.1)
-    busy.leave()
+    busy.leave(answered=True)
     assert not busy.enter(10.1 + readiness.CONTENDED_SECONDS / 2)
     assert busy.enter(10.1 + readiness.CONTENDED_SECONDS)
-    busy.leave()
+    busy.leave(answered=True)
 
 
 def test_one_processor_is_left_to_the_peer(
@@ -228,3 +230,51 @@ def test_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     assert readiness._processors() >= 1
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert readiness._processors() == (os.cpu_count() or 1)
+
+
+class Clock:
+    """What the system tells of a process: how often a processor was taken from it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.switches = 1000
+        monkeypatch.setattr(readiness, "_involuntary_switches", lambda: self.switches)
+
+
+def rounds(busy: readiness._Busy, begun: float, answers: int) -> float:
+    """Wait without sleeping so often, in a tenth of a second; whether it may at the end."""
+    for number in range(answers):
+        if busy.enter(begun + number * 0.1 / answers):
+            busy.leave(answered=True)
+    return begun + 0.1
+
+
+def test_nobody_looks_on_a_machine_that_is_crowded(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    busy = readiness._Busy()
+    now = rounds(busy, 50.0, 500)
+    assert busy.enter(now)
+    busy.leave(answered=True)
+    clock.switches += 20  # in a tenth of a second
+    now = rounds(busy, now, 10)
+    assert not busy.enter(now)
+    assert not busy.enter(now + readiness.CROWDED_SECONDS / 2)
+    assert busy.enter(now + readiness.CROWDED_SECONDS + 1)
+    busy.leave(answered=False)
+
+
+@pytest.mark.parametrize(("switches", "answers"), [(4, 0), (20, 2000), (0, 500)])
+def test_who_saves_more_than_it_costs_goes_on_looking(
+    monkeypatch: pytest.MonkeyPatch, switches: int, answers: int
+) -> None:
+    clock = Clock(monkeypatch)
+    busy = readiness._Busy()
+    now = rounds(busy, rounds(busy, 50.0, 500), answers)
+    clock.switches += switches
+    assert busy.enter(now + 0.06)
+    busy.leave(answered=True)
+
+
+def test_switches_that_nobody_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert readiness._involuntary_switches() >= 0
+    monkeypatch.setattr(readiness, "resource", None)
+    assert readiness._involuntary_switches() == 0

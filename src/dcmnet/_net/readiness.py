@@ -10,6 +10,11 @@ import threading
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 
 class Ready(NamedTuple):
     """What a wait ended with; all False when the time was up."""
@@ -25,18 +30,24 @@ _READABLE = Ready(True, False, False)
 class _Busy:
     """Which one thread of this process waits without sleeping.
 
-    Where several could, none shall for a while: each of them takes the processor, and the interpreter, from
-    the others.
+    Nobody does for a while where several could, each of which would take the processor, and the interpreter,
+    from the others; nor where other programs want the processors, and the time for which the system takes
+    them from this one is more than not sleeping saves: who sleeps is served sooner then.
     """
 
-    __slots__ = ("_lock", "_until")
+    __slots__ = ("_answers", "_lock", "_sampled", "_switches", "_until")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._until = 0.0
+        self._sampled = 0.0
+        self._switches = 0
+        self._answers = 0
 
     def enter(self, now: float) -> bool:
         """Whether this thread may; it has to `leave` then."""
+        if now - self._sampled > SAMPLE_SECONDS:
+            self._sample(now)
         if now < self._until:
             return False
         if self._lock.acquire(blocking=False):
@@ -44,13 +55,44 @@ class _Busy:
         self._until = now + CONTENDED_SECONDS
         return False
 
-    def leave(self) -> None:
-        """It sleeps, or works, again."""
+    def leave(self, *, answered: bool) -> None:
+        """It sleeps, or works, again; whether it has waited for something."""
+        self._answers += answered
         self._lock.release()
+
+    def _sample(self, now: float) -> None:
+        """See what not sleeping has saved since the last time, and what it has cost."""
+        switches = _involuntary_switches()
+        more = switches - self._switches
+        seconds = now - self._sampled
+        is_crowded = more > MOST_SWITCHES * seconds and more * LOST_SECONDS > self._answers * SAVED_SECONDS
+        if is_crowded and seconds < CROWDED_SECONDS:
+            self._until = now + CROWDED_SECONDS
+        self._sampled, self._switches, self._answers = now, switches, 0
+
+
+def _involuntary_switches() -> int:
+    """How often a processor was taken from this process; 0 where the system does not tell."""
+    return 0 if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 CONTENDED_SECONDS = 0.05
 """How long nobody waits without sleeping once two threads wanted to."""
+
+CROWDED_SECONDS = 1.0
+"""How long nobody does once other programs wanted the processors."""
+
+SAMPLE_SECONDS = 0.05
+"""How often it is looked whether they do."""
+
+MOST_SWITCHES = 80
+"""How often a second a processor is taken from a process that has the machine for itself, at most."""
+
+SAVED_SECONDS = 40e-6
+"""What an answer comes sooner by than if it had to wake somebody."""
+
+LOST_SECONDS = 1e-3
+"""How long a processor is away that was taken from a process."""
 
 _BUSY = _Busy()
 
@@ -177,13 +219,14 @@ class Waiter:
         assert self._poll is not None
         if not _BUSY.enter(begun):
             return []
+        ready: list[tuple[int, int]] = []
         try:
             poll, end = self._poll.poll, begun + self._busy_wait
             while not (ready := poll(0)) and monotonic() < end:
                 pass
             return ready
         finally:
-            _BUSY.leave()
+            _BUSY.leave(answered=bool(ready))
 
     def _select(self, write: bool, read: bool, timeout: float | None) -> Ready:
         reading: list[Any] = [*([self._sock] if read else []), *self._wakes]
