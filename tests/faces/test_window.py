@@ -239,6 +239,44 @@ def test_numbers_that_cannot_be(face: Face, window: int, parallel: int) -> None:
         face.send(1, [], window=window, parallel=parallel)
 
 
+def test_no_more_threads_for_several_associations(
+    many: Path, received: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that have begun do not go on behind the back of who was told."""
+    start = threading.Thread.start
+    begun: list[threading.Thread] = []
+
+    def short(thread: threading.Thread) -> None:
+        if thread.name == "dcmnet-association":
+            if len(begun) == 2:
+                raise RuntimeError("can't start new thread")
+            begun.append(thread)
+        start(thread)
+
+    with dcmnet.StorageSCP(received).start(0) as server:
+        monkeypatch.setattr(threading.Thread, "start", short)
+        with pytest.raises(RuntimeError, match="new thread"):
+            dcmnet.send("127.0.0.1", server.port, many, parallel=4, on_result=lambda _: None)
+        assert [thread.is_alive() for thread in begun] == [False, False]
+
+
+def test_what_is_found_after_the_transfer_has_stopped(face: Face, tmp_path: Path, received: Path) -> None:
+    """The window has taken all that was found, and the last one of it cannot be opened."""
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    for number in range(1100):
+        write_file(folder / f"{number:04}.dcm", f"1.2.{number}")
+    with running(face, face.new_storage_scp(received, max_window=1000)) as started:
+        report = face.send(
+            started.port,
+            folder,
+            window=1000,
+            halt=True,
+            on_start=lambda found: Path(found[-1].name).unlink(),
+        )
+    assert (len(report.results), report.stored) == (1100, 999)
+
+
 def test_ctrl_c_with_several_associations(many: Path) -> None:
     """A hook that raises ends all of them."""
     with dcmnet.StorageSCP(many.parent, "ANY-SCP").start(0) as server:

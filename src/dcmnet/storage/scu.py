@@ -247,7 +247,7 @@ class _Sending:
     def _send(self, line: Line) -> Procedure[None]:
         """Send what waits, over further associations where one is lost."""
         backoff = Backoff(self._job.retries, self._job.retry_wait)
-        while line.waiting:
+        while line.waiting or (line.stopped and self._feed.more):
             self._consider(line)
             if line.stopped:
                 yield from self._give_up(line, DcmnetError(line.stopped))

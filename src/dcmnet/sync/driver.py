@@ -480,18 +480,23 @@ def run_together(runs: list[Callable[[], Any]], interrupts: list[Callable[[], No
             each()
 
     threads = [threading.Thread(target=run, args=(one,), name="dcmnet-association") for one in runs]
-    for thread in threads:
-        thread.start()
     try:
         for thread in threads:
-            thread.join()
-    except BaseException:
-        interrupt()
+            thread.start()
         for thread in threads:
             thread.join()
+    except BaseException:  # Ctrl-C, or there are no more threads to be had
+        interrupt()
+        _join_begun(threads)
         raise
     if errors:
         raise errors[0]
+
+
+def _join_begun(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        if thread.ident is not None:
+            thread.join()
 
 
 def _store(effect: Store) -> None:
