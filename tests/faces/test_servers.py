@@ -18,6 +18,7 @@ import pytest
 
 import dcmnet
 from dcmnet import aio
+from dcmnet._net.admission import Verdict
 from tests.faces.adapters import PATIENT, QUICK, Face, LoopThread, Server, running
 from tests.faces.wire import (
     CT,
@@ -404,6 +405,23 @@ def test_a_handler_that_never_returns_does_not_hold_the_end_of_the_program(recei
         [sys.executable, "-c", HANGING, received], timeout=3 * DEADLINE, check=True, capture_output=True
     )
     assert b"left behind" in run.stderr
+
+
+def test_a_connection_whose_task_is_cancelled_before_it_begins(received: Path) -> None:
+    ended: list[str] = []
+
+    async def cancel_at_once() -> int:
+        async with aio.StorageSCP(received) as server:
+            await server.start(0)
+            connection, peer = socket.socketpair()
+            with peer:
+                server._begin_task(connection, "peer", Verdict.SERVE, lambda: ended.append("counted"))
+                server.hasten_shutdown()
+                await server.shutdown(0.0)
+            return connection.fileno()
+
+    assert asyncio.run(cancel_at_once()) == -1
+    assert ended == ["counted"]
 
 
 def test_starting_twice(face: Face, received: Path) -> None:

@@ -238,18 +238,19 @@ class Server(Handlers):
     def _begin_task(
         self, connection: socket.socket, peer: str, verdict: Verdict, done: Callable[[], None]
     ) -> None:
-        task = asyncio.create_task(self._serve(connection, verdict, done), name=f"dcmnet-{peer}")
+        task = asyncio.create_task(self._serve(connection, verdict), name=f"dcmnet-{peer}")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._ended_with, connection, done))
 
-    async def _serve(self, connection: socket.socket, verdict: Verdict, done: Callable[[], None]) -> None:
-        try:
-            with connection:
-                await self._serve_one(connection, verdict)
-        finally:
-            done()
+    def _ended_with(
+        self, connection: socket.socket, done: Callable[[], None], task: asyncio.Task[None]
+    ) -> None:
+        """A task is over, be it that it was cancelled before its first step."""
+        connection.close()
+        self._tasks.discard(task)
+        done()
 
-    async def _serve_one(self, connection: socket.socket, verdict: Verdict) -> None:
+    async def _serve(self, connection: socket.socket, verdict: Verdict) -> None:
         core = self.node.new_core(log_trace())
         error: BaseException | None = None
         try:
