@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import select
+import signal
 import socket
 import struct
 import threading
+import time
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ from dcmnet.aio.driver import Driver as AioDriver
 from dcmnet.limits import REST_AFTER, Limits
 from dcmnet.procedures.association import new_core
 from dcmnet.procedures.effects import Close, Finished, Procedure, Receive, Start
+from dcmnet.sync.driver import Driver
 from tests.faces.adapters import PATIENT, Face, Server, running
 from tests.faces.test_sending import accepting, data_set_bytes, read_data_set, response
 from tests.faces.wire import (
@@ -237,6 +242,37 @@ def test_a_server_that_is_stopped_with_a_full_window(face: Face, many: Path) -> 
 def test_numbers_that_cannot_be(face: Face, window: int, parallel: int) -> None:
     with pytest.raises(ValueError, match="expected 1"):
         face.send(1, [], window=window, parallel=parallel)
+
+
+def test_ctrl_c_while_several_associations_connect(many: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A peer that does not even answer to that is not waited for."""
+    attempts = threading.Semaphore(0)
+    connect = Driver._connect_one
+
+    def connecting(*args: Any) -> None:
+        attempts.release()
+        connect(*args)
+
+    def press() -> None:
+        for _ in range(2):
+            assert attempts.acquire(timeout=DEADLINE)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Driver, "_connect_one", connecting)
+    with ExitStack() as sockets, socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):  # no more fit into its queue: the next ones hear nothing
+            sock = sockets.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.connect_ex(listener.getsockname())
+        pressing = threading.Thread(target=press)
+        pressing.start()
+        begun = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            dcmnet.send("127.0.0.1", listener.getsockname()[1], many, parallel=2)
+        pressing.join()
+    assert time.monotonic() - begun < 10
 
 
 def test_no_more_threads_for_several_associations(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import socket
 import threading
 import time
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK))
+"""What a connection that is being made says at first."""
+
 
 class Driver:
     """Carries out the effects of one association's procedures.
@@ -72,6 +77,7 @@ class Driver:
         self._family = family
         self._wake = wake
         self._sock: socket.socket | TLSSocket | None = None
+        self._connecting: socket.socket | None = None
         self._waiter: Waiter | None = None
         self._gatherer = Gatherer()
         self._send_error: OSError | None = None
@@ -130,13 +136,18 @@ class Driver:
     def interrupt(self) -> None:
         """From another thread: the procedure under way gets AssociationAborted where it sends or receives."""
         self._actions[Send] = self._actions[Receive] = self._interrupted
-        if (sock := self._sock) is not None:
-            with contextlib.suppress(OSError):  # closed already
-                sock.shutdown(socket.SHUT_RD)  # wakes who waits for the peer
+        for sock in (self._connecting, self._sock):
+            if sock is not None:
+                with contextlib.suppress(OSError):  # closed already
+                    sock.shutdown(socket.SHUT_RD)  # wakes who waits for the peer
 
     def _interrupted(self, _: Send | Receive | None = None) -> Any:
         self.resume()
         raise AssociationAborted(0, 0, locally=True)
+
+    def _check_interrupted(self) -> None:
+        if self._actions[Receive] != self._receive:  # `interrupt` has shut the connection down
+            self._interrupted()
 
     def resume(self) -> None:
         """Forget an interruption that nothing was under way for."""
@@ -262,12 +273,27 @@ class Driver:
         secure: Callable[[socket.socket], socket.socket | TLSSocket],
     ) -> None:
         try:
+            self._open(sock, address, seconds)
             sock.settimeout(seconds)
-            sock.connect(address)
             self._attach(secure(sock))
         except BaseException:
             sock.close()
+            self._check_interrupted()
             raise
+        finally:
+            self._connecting = None
+
+    def _open(self, sock: socket.socket, address: Any, seconds: float | None) -> None:
+        sock.setblocking(False)
+        failure = sock.connect_ex(address)
+        self._connecting = sock  # only now does a shutdown end the waiting
+        self._check_interrupted()
+        if failure in _UNDER_WAY:
+            if not Waiter(sock).wait(write=True, read=False, timeout=seconds).writable:
+                raise TimeoutError("timed out")
+            failure = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if failure:
+            raise OSError(failure, os.strerror(failure))
 
     def _close(self, _: Close) -> None:
         if self._beside is not None:
@@ -406,8 +432,7 @@ class Driver:
         return True
 
     def _lost(self, error: OSError | None = None) -> None:
-        if self._actions[Receive] != self._receive:  # `interrupt` has shut the connection down
-            self._interrupted()
+        self._check_interrupted()
         self._upper_layer.transport_lost(time.monotonic(), error)
 
     def _wait_to_receive(self, limit: float | None) -> None:
