@@ -119,8 +119,11 @@ SMALL_DATA_SET_LENGTH = 64 * 1024
 SCAN_FIRST = 1000
 """Files looked at before the first association is asked for, which is then asked for what they need."""
 
-SCAN_STEP = 8
+SCAN_STEP = 2
 """Files looked at while a response is due."""
+
+SCAN_MANY = 32
+"""Files looked at in one call, where that does not hold up the next object."""
 
 SEND_BATCH_LENGTH = 256 * 1024
 """Bytes of a data set handed to one system call."""

@@ -1014,6 +1014,7 @@ def few_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "SCAN_FIRST", 10)
     monkeypatch.setattr(feed, "SCAN_STEP", 3)
     monkeypatch.setattr(pipeline, "SCAN_STEP", 3)
+    monkeypatch.setattr(pipeline, "SCAN_MANY", 3)
 
 
 @pytest.mark.usefixtures("few_at_first")

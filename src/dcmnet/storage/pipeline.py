@@ -14,7 +14,7 @@ from dcmnet.acse import AcceptedContext
 from dcmnet.dimse.messages import CStoreRQ
 from dcmnet.dimse.stream import fragment_message
 from dcmnet.errors import DcmnetError, InputFileError
-from dcmnet.limits import MAX_WINDOW, SCAN_STEP, SEND_BATCH_LENGTH, SMALL_DATA_SET_LENGTH
+from dcmnet.limits import MAX_WINDOW, SCAN_MANY, SCAN_STEP, SEND_BATCH_LENGTH, SMALL_DATA_SET_LENGTH
 from dcmnet.payload import FileRange, Payload
 from dcmnet.procedures.association import HARMLESS, AssociationCore
 from dcmnet.procedures.effects import Call, Procedure, Send
@@ -125,6 +125,8 @@ class Pipeline:
         self._line = line
         self._number = number
         self._window = min(core.agreed.max_invoked or MAX_WINDOW, MAX_WINDOW)
+        # So few in lockstep that it takes no longer than a response; many where each call costs a turn.
+        self._scan_step = SCAN_STEP if self._window == 1 and not core.calls_in_threads else SCAN_MANY
         self._opener = DataSetOpener(job.proposal.encoding)
         self._ready: deque[Prepared | Unusable] = deque()
         self._outstanding: dict[int, tuple[Instance, AcceptedContext, int]] = {}
@@ -165,7 +167,7 @@ class Pipeline:
         """Open and read what comes next; False when there is nothing."""
         line = self._line
         while self._feed.more and line.wants_more:
-            found: list[Scanned] = yield Call(self._feed.scan, (SCAN_STEP,))
+            found: list[Scanned] = yield Call(self._feed.scan, (self._scan_step,))
             instances = yield from self._outcomes.scanned(found)
             for instance in instances:
                 line.add(instance)
