@@ -55,10 +55,13 @@ MAX_COMMAND_FRAGMENTS = 256
 """PDVs that one Command Set may be cut into: a peer that needs more is stalling."""
 
 MAX_IDENTIFIER_LENGTH = 4 << 20
-"""The data set of a query or of a match, the only ones held in memory: room for 60,000 UIDs."""
+"""The data set of a query, a match or a normalized service, the only ones held in memory: 60,000 UIDs."""
+
+MAX_KEPT_REPORTS = 16
+"""Event reports of one association that wait to be sent or taken, each as long as an identifier may be."""
 
 MAX_INFLATED_IDENTIFIER_LENGTH = 64 << 20
-"""The same, deflated, when it is inflated."""
+"""An identifier, deflated, when it is inflated."""
 
 MAX_KEY_DEPTH = 64
 """Attributes in the path of a matching key: sequences are hardly ever nested deeper than five."""

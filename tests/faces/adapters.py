@@ -67,6 +67,20 @@ class Association(Protocol):
 
     def move(self, *args: Any, **options: Any) -> Responses: ...
 
+    def n_get(self, *args: Any, **options: Any) -> Any: ...
+
+    def n_set(self, *args: Any, **options: Any) -> Any: ...
+
+    def n_action(self, *args: Any, **options: Any) -> Any: ...
+
+    def n_create(self, *args: Any, **options: Any) -> Any: ...
+
+    def n_delete(self, *args: Any, **options: Any) -> Any: ...
+
+    def n_event_report(self, *args: Any, **options: Any) -> Any: ...
+
+    def next_event(self, timeout: float | None = None) -> Any: ...
+
     def echo(self) -> CEchoRSP: ...
 
     def store(self, source: Any) -> CStoreRSP: ...
@@ -276,6 +290,27 @@ class AsyncioAssociation:
     def __init__(self, thread: LoopThread, association: aio.Association) -> None:
         self._thread = thread
         self.association = association
+
+    def n_get(self, *args: Any, **options: Any) -> Any:
+        return self._thread.call(self.association.n_get(*args, **options))
+
+    def n_set(self, *args: Any, **options: Any) -> Any:
+        return self._thread.call(self.association.n_set(*args, **options))
+
+    def n_action(self, *args: Any, **options: Any) -> Any:
+        return self._thread.call(self.association.n_action(*args, **options))
+
+    def n_create(self, *args: Any, **options: Any) -> Any:
+        return self._thread.call(self.association.n_create(*args, **options))
+
+    def n_delete(self, *args: Any, **options: Any) -> Any:
+        return self._thread.call(self.association.n_delete(*args, **options))
+
+    def n_event_report(self, *args: Any, **options: Any) -> Any:
+        return self._thread.call(self.association.n_event_report(*args, **options))
+
+    def next_event(self, timeout: float | None = None) -> Any:
+        return self._thread.call(self.association.next_event(timeout))
 
     def echo(self) -> CEchoRSP:
         return self._thread.call(self.association.echo())

@@ -16,7 +16,10 @@ from dcmnet.sync import storage as sync_storage
 
 CLASSES = ("Association", "Server", "StorageSCP", "StorageSCU")
 AWAITED = {
-    "Association": {"abort", "echo", "release", "store"},
+    "Association": {
+        *("abort", "echo", "release", "store", "next_event"),
+        *("n_action", "n_create", "n_delete", "n_event_report", "n_get", "n_set"),
+    },
     "Server": {"serve", "shutdown", "start", "wait"},
     "StorageSCP": {"serve", "shutdown", "start", "wait"},
     "StorageSCU": {"send"},

@@ -28,6 +28,7 @@ from dcmnet.ul.items import SOPClassExtendedNegotiation, UserIdentityRQ
 if TYPE_CHECKING:
     from dcmnet.aio.query_retrieve import Responses
     from dcmnet.dataset.identifiers import Identifier
+    from dcmnet.storage.invoking import Attribute, EventReport, OperationResult
     from dcmnet.storage.querying import Match, Progress, Store
 
 if TYPE_CHECKING:
@@ -227,6 +228,177 @@ class Association:
         return Responses(
             self, move_inquiry(self._core, identifier, destination, model, priority, cancel_after)
         )
+
+    async def n_get(
+        self,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        attributes: Sequence[Attribute] = (),
+        *,
+        negotiated_as: str = "",
+    ) -> OperationResult:
+        """N-GET (PS3.7 10.1.2): ask for the attributes of an instance.
+
+        Args:
+            sop_class_uid: Its SOP class.
+            sop_instance_uid: The instance.
+            attributes: Keywords or tags of what is wanted; everything when there are none.
+            negotiated_as: The class that was negotiated, where it is not `sop_class_uid`: a Meta SOP Class.
+
+        Returns:
+            What the peer answered, a failure too: see `status`, `raise_for_status()` and `data_set`.
+
+        Raises:
+            InputFileError: An attribute is unknown; nothing was sent.
+            NoPresentationContext: The class was not accepted; nothing was sent.
+            AssociationError: The association ended.
+            DeadlineExceeded: The peer did not answer in time.
+            RemoteProtocolError: What came is no answer, or longer than `Limits.max_identifier_length`.
+        """
+        from dcmnet.storage import invoking
+
+        return await self._run(
+            invoking.get(self._core, sop_class_uid, sop_instance_uid, attributes, negotiated_as)
+        )
+
+    async def n_set(
+        self, sop_class_uid: str, sop_instance_uid: str, data_set: Identifier, *, negotiated_as: str = ""
+    ) -> OperationResult:
+        """N-SET (PS3.7 10.1.3): change the attributes of an instance.
+
+        Args:
+            sop_class_uid: Its SOP class.
+            sop_instance_uid: The instance.
+            data_set: The new values: keywords and values, a pydicom data set, or bytes that are encoded as
+                the accepted context demands.
+            negotiated_as: The class that was negotiated, where it is not `sop_class_uid`.
+
+        Returns:
+            As for `n_get`. It raises the same; InputFileError where the data set cannot be encoded.
+        """
+        from dcmnet.storage import invoking
+
+        return await self._run(
+            invoking.set_(self._core, sop_class_uid, sop_instance_uid, data_set, negotiated_as)
+        )
+
+    async def n_action(
+        self,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        action_type_id: int,
+        data_set: Identifier | None = None,
+        *,
+        negotiated_as: str = "",
+    ) -> OperationResult:
+        """N-ACTION (PS3.7 10.1.4): have something done with an instance.
+
+        Args:
+            sop_class_uid: Its SOP class.
+            sop_instance_uid: The instance.
+            action_type_id: What, as the service class has it.
+            data_set: The Action Information, as for `n_set`.
+            negotiated_as: The class that was negotiated, where it is not `sop_class_uid`.
+
+        Returns:
+            As for `n_get`. It raises the same; InputFileError where the data set cannot be encoded.
+        """
+        from dcmnet.storage import invoking
+
+        arguments = (sop_class_uid, sop_instance_uid, action_type_id, data_set, negotiated_as)
+        return await self._run(invoking.action(self._core, *arguments))
+
+    async def n_create(
+        self,
+        sop_class_uid: str,
+        data_set: Identifier | None = None,
+        sop_instance_uid: str = "",
+        *,
+        negotiated_as: str = "",
+    ) -> OperationResult:
+        """N-CREATE (PS3.7 10.1.5): have an instance made.
+
+        Args:
+            sop_class_uid: Its SOP class.
+            data_set: Its attributes, as for `n_set`.
+            sop_instance_uid: The instance; the peer names it when this is empty, see the result.
+            negotiated_as: The class that was negotiated, where it is not `sop_class_uid`.
+
+        Returns:
+            As for `n_get`; `sop_instance_uid` is the new instance. It raises the same; InputFileError where
+            the data set cannot be encoded.
+        """
+        from dcmnet.storage import invoking
+
+        return await self._run(
+            invoking.create(self._core, sop_class_uid, data_set, sop_instance_uid, negotiated_as)
+        )
+
+    async def n_delete(
+        self, sop_class_uid: str, sop_instance_uid: str, *, negotiated_as: str = ""
+    ) -> OperationResult:
+        """N-DELETE (PS3.7 10.1.6): have an instance removed.
+
+        Args:
+            sop_class_uid: Its SOP class.
+            sop_instance_uid: The instance.
+            negotiated_as: The class that was negotiated, where it is not `sop_class_uid`.
+
+        Returns:
+            As for `n_get`, and it raises the same.
+        """
+        from dcmnet.storage import invoking
+
+        return await self._run(invoking.delete(self._core, sop_class_uid, sop_instance_uid, negotiated_as))
+
+    async def n_event_report(
+        self,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        event_type_id: int,
+        data_set: Identifier | None = None,
+        *,
+        negotiated_as: str = "",
+    ) -> OperationResult:
+        """N-EVENT-REPORT (PS3.7 10.1.1): tell the SCU of a class what has happened to an instance.
+
+        The association needs a context with the role of SCP: `ProposedContext(..., scp_role=True)`.
+
+        Args:
+            sop_class_uid: Its SOP class.
+            sop_instance_uid: The instance.
+            event_type_id: What, as the service class has it.
+            data_set: The Event Information, as for `n_set`.
+            negotiated_as: The class that was negotiated, where it is not `sop_class_uid`.
+
+        Returns:
+            As for `n_get`. It raises the same; InputFileError where the data set cannot be encoded.
+        """
+        from dcmnet.storage import invoking
+
+        arguments = (sop_class_uid, sop_instance_uid, event_type_id, data_set, negotiated_as)
+        return await self._run(invoking.event_report(self._core, *arguments))
+
+    async def next_event(self, timeout: float | None = None) -> EventReport | None:  # noqa: ASYNC109
+        """Wait for an N-EVENT-REPORT (PS3.7 10.1.1) of the peer on this association.
+
+        It is answered with success. Those that came while another normalized service was under way are kept
+        for this, up to `dcmnet.limits.MAX_KEPT_REPORTS` of them.
+
+        Args:
+            timeout: Seconds to wait for it; None for as long as it takes.
+
+        Returns:
+            What has happened; None when nothing did in time.
+
+        Raises:
+            AssociationReleased: The peer released the association.
+            AssociationError: The association ended.
+            RemoteProtocolError: What came is no request, or longer than `Limits.max_identifier_length`.
+        """
+        from dcmnet.storage import invoking
+
+        return await self._run(invoking.next_event(self._core, timeout))
 
     async def release(self) -> None:
         """Release the association in good order and close the connection; once is enough."""

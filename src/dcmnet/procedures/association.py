@@ -82,6 +82,7 @@ class AssociationCore:
         calls_in_threads: Whether the face carries out every `Call` in a thread.
         started: Calls that were begun with `Start` and have not ended.
         unsent: Responses that leave with the next ones, or when there is nothing else to be done.
+        reports: Event reports: those that wait to be sent, or that came while a response was due.
     """
 
     upper_layer: UpperLayer
@@ -97,6 +98,7 @@ class AssociationCore:
     calls_in_threads: bool = False
     started: int = 0
     unsent: list[Payload] = field(default_factory=list)
+    reports: list[Any] | None = None
     state: dict[str, Any] = field(default_factory=dict)
     assembler: Assembler = field(init=False)
     message_ids: MessageIDs = field(init=False)

@@ -80,6 +80,21 @@ def invoke(
         RemoteProtocolError: The response belongs to no request, or is of another kind.
     """
     busy = core.busy
+    yield from send_request(core, context, request, data_set)
+    response = yield from next_response(core)
+    assert isinstance(response, response_type)  # the message ids match requests to responses
+    core.busy = busy
+    return response
+
+
+def send_request(
+    core: AssociationCore, context: AcceptedContext, request: Request, data_set: Payload | None = None
+) -> Procedure[None]:
+    """Send a request and note it as outstanding.
+
+    Raises:
+        AssociationError: The association ended before it was out.
+    """
     core.message_ids.add(request)
     try:
         sent = yield from send_message(core, context.context_id, request, data_set)
@@ -88,10 +103,6 @@ def invoke(
         raise
     if not sent:
         yield from await_end(core)
-    response = yield from next_response(core)
-    assert isinstance(response, response_type)  # the message ids match requests to responses
-    core.busy = busy
-    return response
 
 
 def next_response(core: AssociationCore) -> Procedure[Response]:

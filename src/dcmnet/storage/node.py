@@ -24,6 +24,7 @@ from dcmnet.procedures.scp import Acceptor, AssociationRequest, Service
 from dcmnet.services.defaults import VERIFICATION_CONTEXT, storage_contexts
 from dcmnet.services.storage import storage
 from dcmnet.services.verification import verification
+from dcmnet.storage.operations import OperationHandlers, Operations
 from dcmnet.storage.queries import Queries, QueryHandlers
 from dcmnet.storage.scp import FileStore, StoreHandler
 from dcmnet.ul.provider import Trace
@@ -77,6 +78,7 @@ class Node:
         workers: How many processes serve; 0 for this one alone.
         store: Where received objects go; None accepts none.
         queries: What answers queries and retrievals.
+        operations: What performs the normalized services.
         hooks: What is called when.
         trace: Called for every PDU and transition.
     """
@@ -90,6 +92,7 @@ class Node:
     workers: int = 0
     store: FileStore | None = None
     queries: Queries = field(default_factory=Queries)
+    operations: Operations = field(default_factory=Operations)
     hooks: Hooks = field(default_factory=Hooks)
     trace: Trace | None = None
 
@@ -107,12 +110,12 @@ class Node:
             services[CStoreRQ] = storage(self.store)
         policy = self.policy
         if not policy.contexts:
-            policy = replace(
-                policy, contexts=(*contexts, *self._storage_contexts(), *self.queries.contexts())
-            )
+            more = (*self._storage_contexts(), *self.queries.contexts(), *self.operations.contexts())
+            policy = replace(policy, contexts=(*contexts, *more))
         if policy.extended_negotiation is None and self.queries.options:
             policy = replace(policy, extended_negotiation=self.queries.agree)
         services.update(self.queries.services(policy.ae_title, failed))
+        services.update(self.operations.services(failed))
         return Acceptor(
             policy=policy,
             services=services,
@@ -138,7 +141,7 @@ class Node:
         )
 
 
-class Handlers(QueryHandlers):
+class Handlers(QueryHandlers, OperationHandlers):
     """The decorators of both faces' `Server`, and the configuration they fill in.
 
     Args:
@@ -206,6 +209,7 @@ class Handlers(QueryHandlers):
             raise ValueError("a node has all the other arguments but spool: set them there")
         self.node = own if node is None else node
         self._queries = self.node.queries
+        self._operations = self.node.operations
         self._spool = spool
 
     def on_store(self, handler: H) -> H:
