@@ -14,6 +14,9 @@ from benchmarks.scratch import scratch
 
 ECHOES = 500
 
+SETTLING_SECONDS = 3.0
+"""Associations give their buffers back when nothing has come for two seconds; they are idle from then on."""
+
 
 @dataclass(slots=True)
 class Idle:
@@ -60,6 +63,7 @@ class Idle:
         before = programs.kilobytes(server, "VmRSS")
         for _ in range(self.count - 1):
             another()
+        time.sleep(SETTLING_SECONDS)
         after = programs.kilobytes(server, "VmRSS")
         busy = sum(programs.processor_seconds(server))
         time.sleep(self.seconds)

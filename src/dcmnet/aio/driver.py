@@ -102,29 +102,17 @@ class Driver:
         self._started: set[asyncio.Task[None]] = set()
         self._finished: list[Finished] = []  # a deque takes ten times as much, idle
         self._turn = turn
-        self._actions: dict[type, Callable[[Any], Awaitable[Any]]] = {
-            Connect: self._connect,
-            Send: self._send,
-            Receive: self._receive,
-            Look: self._look,
-            Store: self._store,
-            Call: self._call if turn is None else self._call_in_turn,
-            Start: self._start,
-            Join: self._join,
-            Next: self._next,
-            Spawn: self._spawn,
-            Wait: _wait,
-            Together: self._together,
-            Close: self._close,
-        }
+        self._usual = _ACTIONS  # one table for all associations, and another only for those that differ
+        if turn is not None:
+            self._usual = self._usual | {Call: Driver._call_in_turn}
         if pace is not None:
-            self._actions[Send] = self._send_paced
+            self._usual = self._usual | {Send: Driver._send_paced}
+        self._actions = self._usual
         if sock is not None:
             self._attach(sock)
 
     async def run(self, procedure: Procedure[T]) -> T:
         """Run a procedure to its end; what it returns or raises comes out."""
-        actions = self._actions
         advance = self._upper_layer.advance
         clock = self._loop.time
         advance(clock())
@@ -132,7 +120,7 @@ class Driver:
             effect: Effect = next(procedure)
             while True:
                 try:
-                    outcome = await actions[type(effect)](effect)
+                    outcome = await self._actions[type(effect)](self, effect)
                 except BaseException as error:
                     advance(clock())
                     effect = procedure.throw(error)
@@ -147,7 +135,7 @@ class Driver:
         """From another task: the procedure under way gets AssociationAborted where it sends or receives."""
         error = AssociationAborted(0, 0, locally=True)
         if self._waiter is None or not self._waiter.fail(error):
-            self._actions[Send] = self._actions[Receive] = self._interrupted
+            self._actions = self._usual | {Send: Driver._interrupted, Receive: Driver._interrupted}
 
     async def _interrupted(self, _: Send | Receive | None = None) -> Any:
         self.resume()
@@ -155,7 +143,7 @@ class Driver:
 
     def resume(self) -> None:
         """Forget an interruption that nothing was under way for."""
-        self._actions[Send], self._actions[Receive] = self._send, self._receive
+        self._actions = self._usual
 
     async def _spawn(self, effect: Spawn) -> Any:
         driver = self._spawned.pop(id(effect.core), None)
@@ -403,7 +391,7 @@ class Driver:
         if self._in_a_row >= TURN:
             self._in_a_row = 0
             await asyncio.sleep(0)
-            if self._actions[Receive] != self._receive:  # `interrupt` found nobody waiting
+            if self._actions[Receive] is not Driver._receive:  # `interrupt` found nobody waiting
                 await self._interrupted()
 
     async def _wait_to_receive(self, limit: float | None) -> None:
@@ -463,7 +451,7 @@ class Driver:
             raise
 
 
-async def _wait(effect: Wait) -> None:
+async def _wait(_: Driver, effect: Wait) -> None:
     await asyncio.sleep(effect.seconds)
 
 
@@ -472,3 +460,20 @@ def _called(function: Callable[..., Any], *args: Any) -> Any:
         return function(*args)
     except StopIteration as error:  # no future can hold it: whoever waits would wait for ever
         raise RuntimeError("a handler raised StopIteration") from error
+
+
+_ACTIONS: dict[type, Callable[[Driver, Any], Awaitable[Any]]] = {
+    Connect: Driver._connect,
+    Send: Driver._send,
+    Receive: Driver._receive,
+    Look: Driver._look,
+    Store: Driver._store,
+    Call: Driver._call,
+    Start: Driver._start,
+    Join: Driver._join,
+    Next: Driver._next,
+    Spawn: Driver._spawn,
+    Wait: _wait,
+    Together: Driver._together,
+    Close: Driver._close,
+}
