@@ -210,6 +210,19 @@ def test_what_there_is_no_handler_for(face: Face) -> None:
         assert association.is_established
 
 
+def test_a_decorator_without_its_class(face: Face) -> None:
+    server: Any = face.new_server()
+    with pytest.raises(TypeError, match=r"@server.on_n_event_report\("):
+        server.on_n_event_report(function)
+
+
+def test_an_event_amid_an_echo(face: Face) -> None:
+    with associated(face, committing(face), COMMITMENT, VERIFICATION) as association:
+        association.n_action(COMMITMENT, "1.2.3", 1, COMMITTED)
+        assert association.echo().status == 0
+        assert [association.next_event(DEADLINE).event_type_id for _ in range(2)] == [1, 2]
+
+
 def test_a_meta_class(face: Face) -> None:
     server = face.new_server()
     meta = BASIC_GRAYSCALE_PRINT_MANAGEMENT_META

@@ -13,6 +13,8 @@ from dcmnet.dimse.messages import (
     CCancelRQ,
     CEchoRQ,
     CEchoRSP,
+    CFindRQ,
+    CFindRSP,
     Message,
     NActionRQ,
     NActionRSP,
@@ -32,9 +34,12 @@ from dcmnet.errors import (
 )
 from dcmnet.limits import MAX_KEPT_REPORTS, Limits
 from dcmnet.procedures.association import AssociationCore, release
-from dcmnet.procedures.normalized import Reply, invoke, next_report
+from dcmnet.procedures.normalized import invoke, next_report
+from dcmnet.procedures.query_retrieve import Operation
+from dcmnet.procedures.reports import Reply
 from dcmnet.procedures.scu import echo
 from dcmnet.services.normalized import Performed, Report, event_responses, normalized
+from dcmnet.services.query_retrieve import Answers, query
 from dcmnet.services.storage import Outcome
 from dcmnet.services.verification import verification
 from dcmnet.ul.pdu import AAbort, AReleaseRP, AReleaseRQ
@@ -42,7 +47,9 @@ from tests.procedures.pairs import (
     CT,
     CT_ID,
     ECHO_ID,
+    FIND_ID,
     INSTANCE,
+    STUDY_ROOT_FIND,
     Pair,
     RawClient,
     RawServer,
@@ -239,6 +246,35 @@ def test_an_event_report_amid_another_operation_is_kept(peer: RawServer) -> None
     assert is_usable(peer)
 
 
+def test_an_event_report_amid_an_echo_is_kept(peer: RawServer) -> None:
+    peer.client.start(echo(peer.client.core))
+    answer = message(ECHO_ID, CEchoRSP(message_id_being_responded_to=1, status=0))
+    peer.send(reporting(b"early"), reporting(b"next"), answer)
+    assert peer.client.finish().status == 0
+    found = [peer.client.run(next_report(peer.client.core, 0)) for _ in range(2)]
+    assert [each.data for each in found] == [b"early", b"next"]
+
+
+def test_a_release_behind_an_event_report_amid_an_echo(peer: RawServer) -> None:
+    peer.client.start(echo(peer.client.core))
+    peer.send(reporting(), AReleaseRQ())
+    peer.close()
+    with pytest.raises(AssociationReleased):
+        peer.client.finish()
+
+
+def test_an_event_report_amid_a_query_is_kept(peer: RawServer) -> None:
+    core = peer.client.core
+    request = CFindRQ(message_id=core.message_ids.next(), affected_sop_class_uid=STUDY_ROOT_FIND)
+    query = Operation(core, core.context(FIND_ID), request)
+    peer.client.run(query.begin(b"what to look for"))
+    peer.client.start(query.advance())
+    final = CFindRSP(message_id_being_responded_to=1, status=0)
+    peer.send(reporting(b"early"), message(FIND_ID, final))
+    assert peer.client.finish() is None
+    assert peer.client.run(next_report(core, 0)).data == b"early"
+
+
 def test_more_event_reports_than_are_kept(peer: RawServer) -> None:
     begin(peer)
     peer.send(*[reporting(b"event")] * (MAX_KEPT_REPORTS + 1), done())
@@ -424,6 +460,26 @@ def test_an_answer_to_no_event_report() -> None:
     peer.close()
     with pytest.raises(RemoteProtocolError, match="Message ID 5, which is not outstanding"):
         peer.server.finish()
+
+
+class Finder(Handler):
+    """Answers a query with one match, once the test has had its turn."""
+
+    def begin(self, core: AssociationCore, context: AcceptedContext, request: Any, data: bytes) -> Any:
+        matches = iter([(0xFF00, b"match")])
+        return Answers(matches, lambda: None)
+
+
+def test_the_answer_to_an_event_report_comes_amid_a_query() -> None:
+    handler = Handler(reports(1))
+    more = {CFindRQ: query(Finder())}
+    peer = RawClient(services={**services(handler), **more}).associate()
+    peer.send(message(CT_ID, action()))
+    _, reported = responses(peer)
+    request = CFindRQ(message_id=2, affected_sop_class_uid=STUDY_ROOT_FIND)
+    peer.send(message(FIND_ID, request, b"what to look for") + answered(reported, data=b"thanks"))
+    assert [each.status for each in responses(peer)] == [0xFF00, 0]
+    assert handler.reported_statuses == [0]
 
 
 def test_an_abort_while_a_request_comes() -> None:

@@ -12,6 +12,7 @@ from dcmnet.dimse.messages import (
     CGetRQ,
     CMoveRQ,
     CStoreRQ,
+    NEventReportRQ,
     Response,
     StatusClass,
 )
@@ -136,6 +137,11 @@ class Operation:
             message, context = start.message, core.context(start.context_id)
             if isinstance(message, Response):
                 return (yield from self._answered(context, message))
+            if isinstance(message, NEventReportRQ):
+                from dcmnet.procedures.reports import take_request  # which is built on this module
+
+                yield from take_request(core, context, message)
+                continue
             if not isinstance(message, CStoreRQ) or self._store is None:
                 kind = f"{message.NAME} came where a response was due"
                 raise RemoteProtocolError(kind, source=ABORT_SOURCE_USER, reason=0)

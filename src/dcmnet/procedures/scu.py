@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TypeVar
 
 from dcmnet.acse import AcceptedContext
-from dcmnet.dimse.messages import CEchoRQ, CEchoRSP, CStoreRQ, CStoreRSP, Priority, Request, Response
+from dcmnet.dimse.messages import (
+    CEchoRQ,
+    CEchoRSP,
+    CStoreRQ,
+    CStoreRSP,
+    NEventReportRQ,
+    Priority,
+    Request,
+    Response,
+)
 from dcmnet.errors import ABORT_SOURCE_USER, RemoteProtocolError
 from dcmnet.payload import Payload
 from dcmnet.procedures.association import (
@@ -113,6 +122,11 @@ def next_response(core: AssociationCore) -> Procedure[Response]:
         RemoteProtocolError: What came is no response, or answers no request.
     """
     start = yield from next_message(core, core.wait_dimse)
+    while not isinstance(start, AReleaseRQ) and isinstance(start.message, NEventReportRQ):
+        from dcmnet.procedures.reports import take_request  # few associations have any
+
+        yield from take_request(core, core.context(start.context_id), start.message)
+        start = yield from next_message(core, core.wait_dimse)
     if isinstance(start, AReleaseRQ):
         raise (yield from released_instead(core))
     response = start.message

@@ -16,6 +16,7 @@ from dcmnet.dimse.messages import (
     CFindRQ,
     CGetRQ,
     CMoveRQ,
+    NEventReportRSP,
     Request,
     Response,
     response_to,
@@ -109,6 +110,8 @@ class Watch:
         if isinstance(message, CCancelRQ):
             # PS3.7 9.3.2.3: one for another operation comes too late, and is passed over.
             self.cancelled = self.cancelled or message.message_id_being_responded_to == self.message_id
+        elif isinstance(message, NEventReportRSP) and not self.refuse_others:
+            self.core.set_aside = start  # the answer to what an earlier request led to
         elif not isinstance(message, Request):
             why = f"{message.NAME} came, but nothing was asked"
             raise RemoteProtocolError(why, source=ABORT_SOURCE_USER, reason=0)

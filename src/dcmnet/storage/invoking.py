@@ -19,7 +19,7 @@ from dcmnet.dimse.messages import (
 from dcmnet.procedures import normalized
 from dcmnet.procedures.association import AssociationCore, settle
 from dcmnet.procedures.effects import Call, Procedure
-from dcmnet.procedures.normalized import Reply
+from dcmnet.procedures.reports import Reply
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

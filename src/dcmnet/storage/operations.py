@@ -90,7 +90,7 @@ class OperationHandlers:
 
     Contexts for the class are accepted in the uncompressed transfer syntaxes, unless the server was given its
     own. `negotiated_as` names the class or classes that are negotiated in the place of this one: a Meta SOP
-    Class (PS3.4 H.3), or UPS Watch for UPS Push (PS3.4 CC.2).
+    Class (PS3.4 H.3), or UPS Watch for UPS Push (PS3.4 CC.2). A TypeError says that the class was left out.
     """
 
     _operations: Operations
@@ -144,6 +144,9 @@ class OperationHandlers:
     def _performing(
         self, kind: type[Request], sop_class_uid: str, negotiated_as: str | Iterable[str]
     ) -> Callable[[H], H]:
+        if callable(sop_class_uid):  # the parentheses were forgotten
+            name = kind.NAME.removesuffix("-RQ").replace("-", "_").lower()
+            raise TypeError(f'name the SOP class that the handler is for: @server.on_{name}("1.2.840....")')
         others = (negotiated_as,) if isinstance(negotiated_as, str) else tuple(negotiated_as)
 
         def register(handler: H) -> H:

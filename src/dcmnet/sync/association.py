@@ -379,8 +379,8 @@ class Association:
     def next_event(self, timeout: float | None = None) -> EventReport | None:
         """Wait for an N-EVENT-REPORT (PS3.7 10.1.1) of the peer on this association.
 
-        It is answered with success. Those that came while another normalized service was under way are kept
-        for this, up to `dcmnet.limits.MAX_KEPT_REPORTS` of them.
+        It is answered with success. Those that came while another operation was under way are kept for this,
+        up to `dcmnet.limits.MAX_KEPT_REPORTS` of them.
 
         Args:
             timeout: Seconds to wait for it; None for as long as it takes.
