@@ -161,8 +161,10 @@ def test_create_set_and_delete(face: Face) -> None:
         (ZeroDivisionError(), "ZeroDivisionError"),
         ([1], "returned a list"),
         ({"NoKeyword": ""}, "no attribute is called"),
+        (0x99999, "status (0000,0900) cannot be"),
+        ((0, {"PrinterName": "A"}, 1), "too many values"),
     ],
-    ids=["raises", "a list", "no data set"],
+    ids=["raises", "a list", "no data set", "no status", "three things"],
 )
 def test_a_handler_that_fails(face: Face, caplog: pytest.LogCaptureFixture, outcome: Any, why: str) -> None:
     server = face.new_server()
@@ -178,6 +180,26 @@ def test_a_handler_that_fails(face: Face, caplog: pytest.LogCaptureFixture, outc
         assert association.is_established
     assert (result.status, result.response.error_comment) == (0x0110, "the handler failed")
     assert "the handler of a normalized service failed" in caplog.text and why in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("act", "why"),
+    [
+        (lambda request: setattr(request, "sop_instance_uid", "no UID"), "'no UID'"),
+        (lambda request: request.report_event(0x10000), "event_type_id"),
+        (lambda request: request.report_event(1, sop_instance_uid="no UID"), "'no UID'"),
+    ],
+    ids=["instance", "event type", "instance of an event"],
+)
+def test_what_cannot_be_sent_is_the_handlers_mistake(
+    face: Face, caplog: pytest.LogCaptureFixture, act: Callable[[OperationRequest], None], why: str
+) -> None:
+    server = face.new_server()
+    server.on_n_create(MPPS)(act)
+    with caplog.at_level(logging.ERROR, "dcmnet"), associated(face, server, MPPS) as association:
+        assert association.n_create(MPPS).status == 0x0110
+        assert association.is_established
+    assert why in caplog.text
 
 
 def test_a_delete_is_answered_without_a_data_set(face: Face, caplog: pytest.LogCaptureFixture) -> None:

@@ -21,6 +21,7 @@ from dcmnet.dimse.messages import (
     NSetRQ,
     Request,
     StatusClass,
+    response_to,
 )
 from dcmnet.errors import InputFileError, LocalProtocolError, StatusError
 from dcmnet.procedures.association import AssociationCore
@@ -129,12 +130,18 @@ class OperationRequest:
 
         Raises:
             InputFileError: The data set cannot be encoded.
-            LocalProtocolError: This side is not the SCP of the class.
+            LocalProtocolError: This side is not the SCP of the class, or a value cannot be sent.
         """
         if not self.context.scp_role:
             raise LocalProtocolError("events are reported by the SCP, whose role this side does not have")
         encoded = None if data_set is None else _encoded(data_set, self.context)
         uid = sop_instance_uid or self.sop_instance_uid
+        NEventReportRQ(
+            message_id=1,
+            affected_sop_class_uid=self.sop_class_uid,
+            affected_sop_instance_uid=uid,
+            event_type_id=event_type_id,
+        ).encode()  # what cannot be sent is told to whoever asked for it
         self._reports.append(Report(self.sop_class_uid, uid, event_type_id, encoded))
 
 
@@ -226,9 +233,12 @@ def _performed(outcome: Any, asked: OperationRequest) -> Performed:
     Raises:
         TypeError: It is nothing that a handler may return.
         ValueError: There is a data set, and the response has none.
+        LocalProtocolError: The status or the instance cannot be sent.
         InputFileError: The data set cannot be encoded.
     """
     status, data_set = _status_and_data_set(outcome)
+    # Found out now, it is the handler's mistake and is answered; when it is sent it would be too late.
+    response_to(asked.message, status, affected_sop_instance_uid=asked.sop_instance_uid).encode()
     data: bytes | None = None
     if data_set is not None:
         response = RESPONSE_TO[type(asked.message)]
