@@ -23,6 +23,11 @@ def _log(what: str, subject: Any) -> None:
         logger.debug(
             "%s in %s: %s, now %s", event.name, before.name, transition.action, transition.next_state.name
         )
+    elif what.startswith("message"):
+        from dcmnet._net.message_dumps import message_lines  # only where somebody looks for a fault
+
+        for line in message_lines(*subject, sent=what == "message sent"):
+            logger.debug("%s", line)
     else:
         logger.debug("%s %s", what, describe(subject))
         if isinstance(subject, AAssociateRQ | AAssociateAC):

@@ -6,8 +6,8 @@ import errno
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from logging import DEBUG, INFO, Logger
+from collections.abc import Callable
+from logging import INFO, Logger
 from typing import Any, NamedTuple
 
 from dcmnet.acse import AcceptedContext
@@ -238,10 +238,6 @@ class Session:
         prefix = prefix_of(instance.sop_class_uid)
         prefix = "OT" if prefix == UNKNOWN_PREFIX else prefix
         self._log.info("Sending %s Request (MsgID %d, %s)", self._wording.message, message_id, prefix)
-        if self._log.isEnabledFor(DEBUG):
-            from dcmnet.cli.dumps import store_request_lines  # only where somebody looks for a fault
-
-            self._dump(store_request_lines(instance, context, message_id))
 
     def _result(self, result: StoreResult) -> None:
         self._bar.advance(objects=int(result.ok), length=result.size)
@@ -253,10 +249,6 @@ class Session:
         text = "" if result.status is None else text_of(result.status, "storage")
         if text:
             self._log.info("Received %s Response (%s)", self._wording.message, text)
-            if self._log.isEnabledFor(DEBUG):
-                from dcmnet.cli.dumps import store_response_lines  # as above
-
-                self._dump(store_response_lines(result))
         if not result.ok:
             self._failed += 1
             self._tell(result)
@@ -273,10 +265,6 @@ class Session:
             text=result.describe() if result.error is not None else text,
             comment=result.comment,
         )
-
-    def _dump(self, lines: Iterator[str]) -> None:
-        for line in lines:
-            self._log.debug("%s", line)
 
     def _tell(self, result: StoreResult) -> None:
         """Log a failure: once for all objects that fail for the same reason."""

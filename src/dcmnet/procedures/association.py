@@ -352,6 +352,7 @@ def send_message(
         True when all went out; False when the association ended meanwhile (see `Send`).
     """
     core.upper_layer.data_request()
+    core.upper_layer.trace_message("message sent", context_id, message)
     for parts in fragment_message(context_id, message, payload, core.agreed.max_pdu_length_to_send):
         if not (yield Send(parts)):
             return False
@@ -362,6 +363,7 @@ def send_message(
 def message_parts(core: AssociationCore, context_id: int, message: Message) -> list[Payload]:
     """A message without a data set, to be sent together with others."""
     core.upper_layer.data_request()
+    core.upper_layer.trace_message("message sent", context_id, message)
     return next(fragment_message(context_id, message, None, core.agreed.max_pdu_length_to_send))
 
 
@@ -396,6 +398,7 @@ def next_message(core: AssociationCore, wait: Receive) -> Procedure[MessageStart
                 upper_layer.message_started()
             item = core.assembler.feed(event)
             if isinstance(item, MessageStart):
+                upper_layer.trace_message("message received", item.context_id, item.message)
                 core.context(item.context_id)
                 if not item.message.has_data_set:
                     upper_layer.message_ended()

@@ -245,6 +245,7 @@ class Pipeline:
         instance, context, request, payload, _ = prepared
         if self._job.on_request is not None:
             yield Call(self._job.on_request, (instance, context, request.message_id))
+        self._core.upper_layer.trace_message("message sent", context.context_id, request)
         self._core.message_ids.add(request)
         self._outstanding[request.message_id] = (instance, context, len(payload))
 

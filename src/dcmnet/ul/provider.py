@@ -39,7 +39,8 @@ Event: TypeAlias = "AAssociateRQ | AAssociateAC | AAssociateRJ | AReleaseRQ | AR
 """An indication or confirmation: the PDU that carried it, or a part of a P-DATA-TF's data."""
 
 Trace: TypeAlias = Callable[[str, object], None]
-"""Called with what happened (`sent`, `received`, `state`, ...) and its subject; never with payload bytes."""
+"""Called with what happened and its subject, never with payload bytes: `sent` and `received` with a PDU,
+`state` with event, state and transition, `message sent` and `message received` with context and message."""
 
 _RECEIVED: dict[type, Evt] = {
     AAssociateAC: Evt.EVT3,
@@ -216,6 +217,11 @@ class UpperLayer:
     def abort_ahead(self) -> bool:
         """True when an A-ABORT has arrived behind what has not been read yet."""
         return self._reader.abort_ahead()
+
+    def trace_message(self, what: str, context_id: int, message: object) -> None:
+        """Tell who traces of a DIMSE message, whose payload never comes in here."""
+        if self._trace is not None:
+            self._trace(what, (context_id, message))
 
     def message_started(self) -> None:
         """A message has begun to arrive; from here on the minimum rate holds."""
