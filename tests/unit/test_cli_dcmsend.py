@@ -12,7 +12,7 @@ from dcmnet.cli import dcmsend, sending, storing
 from dcmnet.cli.parser import parse
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.registry.transfer_syntaxes import UNCOMPRESSED
-from tests.unit.cli_runs import CT, HOST, JPEG, MR, SAMPLE, json_lines, run_cli
+from tests.unit.cli_runs import CT, HOST, JPEG, MR, SAMPLE, answering, json_lines, received, run_cli
 from tests.unit.cli_tools import logs_put_back
 from tests.unit.objects import write_file
 from tests.unit.test_dicomdir import write_dicomdir
@@ -41,22 +41,6 @@ def plain(tmp_path: Path) -> Iterator[Server]:
     with Server(node=node) as server:
         server.on_store(lambda request: 0)
         yield server.start(0)
-
-
-def refusing(*statuses: int) -> Server:
-    answers = iter(statuses)
-    server = Server("REFUSER")
-
-    @server.on_store
-    def store(request: StoreRequest) -> int:
-        return next(answers)
-
-    return server
-
-
-def received(archive: StorageSCP) -> list[str]:
-    assert archive.node.store is not None
-    return sorted(path.name.partition(".")[0] for path in archive.node.store.directory.iterdir())
 
 
 def test_what_is_said(capsys: Capture, archive: StorageSCP) -> None:
@@ -237,7 +221,7 @@ def test_a_dicomdir(capsys: Capture, archive: StorageSCP, tmp_path: Path) -> Non
     ("statuses", "code"), [((0, 0), 0), ((0xB000, 0), 0), ((0xA700, 0), 70), ((0, 0xC000), 70)]
 )
 def test_statuses(capsys: Capture, statuses: tuple[int, ...], code: int) -> None:
-    with refusing(*statuses).start(0) as server:
+    with answering(*statuses).start(0) as server:
         found, out, _ = run_cli(capsys, "dcmsend", "--json", HOST, server.port, CT, MR)
     assert found == code
     assert json_lines(out)[-1]["objects"] == 2

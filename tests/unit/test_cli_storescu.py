@@ -18,7 +18,6 @@ from dcmnet import (
     Node,
     Server,
     StorageSCP,
-    StoreRequest,
     StoreResult,
     storage_contexts,
 )
@@ -36,7 +35,7 @@ from dcmnet.registry.transfer_syntaxes import (
 from dcmnet.storage.part10 import read_file_meta
 from dcmnet.storage.report import Report
 from dcmnet.ul.items import UserIdentityRQ
-from tests.unit.cli_runs import CT, HOST, JPEG, MR, SAMPLE, json_lines, run_cli
+from tests.unit.cli_runs import CT, HOST, JPEG, MR, SAMPLE, answering, json_lines, received, run_cli
 from tests.unit.cli_tools import logs_put_back
 
 Capture = pytest.CaptureFixture[str]
@@ -54,23 +53,6 @@ def archive(tmp_path: Path) -> Iterator[StorageSCP]:
     directory.mkdir()
     with StorageSCP(directory, "ARCHIVE").start(0) as server:
         yield server
-
-
-def answering(*statuses: int) -> Server:
-    """A server that answers C-STORE with these statuses, one after the other, and has not started."""
-    answers = iter(statuses)
-    server = Server("REFUSER")
-
-    @server.on_store
-    def store(request: StoreRequest) -> int:
-        return next(answers)
-
-    return server
-
-
-def received(archive: StorageSCP) -> list[str]:
-    assert archive.node.store is not None
-    return sorted(path.name.partition(".")[0] for path in archive.node.store.directory.iterdir())
 
 
 def test_files_are_sent_as_they_are(capsys: Capture, archive: StorageSCP) -> None:

@@ -143,7 +143,8 @@ class Driver:
 
     def resume(self) -> None:
         """Forget an interruption that nothing was under way for."""
-        self._actions = self._usual
+        # What follows is an abort, which waits for no rate.
+        self._actions = self._usual if self._pace is None else self._usual | {Send: Driver._send}
 
     async def _spawn(self, effect: Spawn) -> Any:
         driver = self._spawned.pop(id(effect.core), None)

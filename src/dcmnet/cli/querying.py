@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from dcmnet._records import dataclass
 from dcmnet.acse import ProposedContext
 from dcmnet.cli import logs, networking
+from dcmnet.cli.associating import request_association
 from dcmnet.cli.json_output import JsonLines
 from dcmnet.cli.options import Arguments, UsageError
 from dcmnet.cli.running import EXIT_SUCCESS
@@ -32,7 +33,7 @@ from dcmnet.registry.query_models import (
 )
 from dcmnet.registry.statuses import CANCEL, PENDING, PENDING_OPTIONAL_KEYS_NOT_SUPPORTED, SUCCESS, text_of
 from dcmnet.registry.transfer_syntaxes import EXPLICIT_VR_LITTLE_ENDIAN
-from dcmnet.sync.association import Association, connect
+from dcmnet.sync.association import Association
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -227,17 +228,7 @@ def associate(
     arguments, log, manner = session.arguments, session.log, session.manner
     log.info("Requesting Association")
     try:
-        association = connect(
-            arguments.peer,
-            arguments.port,
-            called=arguments.called_ae_title,
-            calling=arguments.ae_title,
-            contexts=contexts,
-            max_pdu_length=arguments.max_pdu,
-            timeouts=networking.timeouts(arguments),
-            family=networking.address_family(arguments, arguments.peer),
-            tls=session.tls,
-        )
+        association = request_association(arguments, contexts, session.tls)
     except networking.FAILURES as error:
         networking.log_no_association(log, arguments, error)
         session.fail(manner.no_association, str(error))

@@ -6,6 +6,7 @@ from logging import Logger
 
 from dcmnet.acse import ProposedContext
 from dcmnet.cli import logs, networking
+from dcmnet.cli.associating import request_association
 from dcmnet.cli.json_output import JsonLines
 from dcmnet.cli.options import Arguments
 from dcmnet.cli.running import EXIT_SUCCESS
@@ -18,7 +19,7 @@ from dcmnet.registry.transfer_syntaxes import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
 )
-from dcmnet.sync.association import Association, connect
+from dcmnet.sync.association import Association
 
 _SECONDS = 30.0
 _SYNTAXES = (IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN)
@@ -39,16 +40,11 @@ def terminate(arguments: Arguments) -> int:
 def _ask(arguments: Arguments, log: Logger) -> tuple[bool, str]:
     log.info("Requesting Association")
     try:
-        association = connect(
-            arguments.peer,
-            arguments.port,
-            called=arguments.called_ae_title,
-            calling=arguments.ae_title,
-            contexts=(ProposedContext(abstract_syntax=SHUTDOWN, transfer_syntaxes=_SYNTAXES),),
-            max_pdu_length=arguments.max_pdu,
-            timeouts=Timeouts(connect=_SECONDS, acse=_SECONDS, artim=_SECONDS),
-            family=networking.address_family(arguments, arguments.peer),
-            tls=tls_settings(arguments),
+        association = request_association(
+            arguments,
+            (ProposedContext(abstract_syntax=SHUTDOWN, transfer_syntaxes=_SYNTAXES),),
+            tls_settings(arguments),
+            Timeouts(connect=_SECONDS, acse=_SECONDS, artim=_SECONDS),
         )
     except AssociationRejected as error:
         if (error.result, error.source, error.reason) == _SHUTS_DOWN:

@@ -7,6 +7,7 @@ from logging import Logger
 
 from dcmnet.acse import ProposedContext
 from dcmnet.cli import logs, networking
+from dcmnet.cli.associating import request_association
 from dcmnet.cli.echoscu import (
     EXIT_BAD_STATUS,
     EXIT_ENDED_EARLY,
@@ -29,7 +30,7 @@ from dcmnet.registry.transfer_syntaxes import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
 )
-from dcmnet.sync.association import Association, connect
+from dcmnet.sync.association import Association
 
 
 def _in_numerical_order(uid: str) -> tuple[int, ...]:
@@ -114,16 +115,8 @@ def _associate(arguments: Arguments, session: Session) -> int:
     )
     log.info("Requesting Association")
     try:
-        association = connect(
-            arguments.peer,
-            arguments.port,
-            called=arguments.called_ae_title,
-            calling=arguments.ae_title,
-            contexts=(context,) * arguments.propose_pc,
-            max_pdu_length=arguments.max_pdu,
-            timeouts=networking.timeouts(arguments),
-            family=networking.address_family(arguments, arguments.peer),
-            tls=tls_settings(arguments),
+        association = request_association(
+            arguments, (context,) * arguments.propose_pc, tls_settings(arguments)
         )
     except networking.FAILURES as error:
         networking.log_no_association(log, arguments, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -96,7 +97,7 @@ class QueryRequest:
 
 
 @dataclass(slots=True)
-class Handling:
+class Handling(ABC):
     """Calls the handlers of one kind of request; what `FindHandling` and `RetrieveHandling` share.
 
     Attributes:
@@ -130,9 +131,9 @@ class Handling:
     async def _begin_later(self, outcome: Any, context: AcceptedContext) -> Answers:
         return self.answers(await outcome, context)
 
+    @abstractmethod
     def answers(self, outcome: Any, context: AcceptedContext) -> Answers:
         """What a handler has returned, item by item."""
-        raise NotImplementedError
 
     def failed(self, error: BaseException) -> Outcome:
         """The outcome for what a handler raised: a StatusError chooses it."""

@@ -151,6 +151,7 @@ class Driver:
 
     def resume(self) -> None:
         """Forget an interruption that nothing was under way for."""
+        # What follows is an abort, which waits for no rate.
         self._actions[Send], self._actions[Receive] = self._send, self._receive
 
     def _abandon(self, procedure: Procedure[Any]) -> None:
