@@ -104,6 +104,10 @@ BUSY_WAIT = 0.0005
 """Seconds that the blocking face looks for an answer before it sleeps: to be woken takes 30 to 50
 microseconds at each end, where many an answer takes less than a hundred."""
 
+HELD_UP_SECONDS = 0.005
+"""After so long with one association another thread of the blocking server goes on with the others: so long
+Python lets a thread calculate before another one gets its turn."""
+
 RECEIVE_BUFFER_LENGTH = 256 * 1024
 """The fixed receive buffer of an association that transfers data sets."""
 

@@ -327,7 +327,7 @@ def test_shutdown_does_not_wait_for_a_peer_that_hangs(face: Face, received: Path
 def test_shutdown_leaves_a_handler_behind_that_never_returns(
     face: Face, received: Path, ct: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dcmnet.sync.server.ABORT_SECONDS", 0.1)
+    monkeypatch.setattr("dcmnet.sync.guests.ABORT_SECONDS", 0.1)
     monkeypatch.setattr("dcmnet.aio.server.ABORT_SECONDS", 0.1)
     node = face.new_server(spool=received)
     entered, leave, ended = threading.Event(), threading.Event(), threading.Event()
@@ -379,11 +379,11 @@ def test_a_shutdown_that_was_interrupted(received: Path, monkeypatch: pytest.Mon
 
 
 HANGING = """
-import sys, threading, dcmnet, dcmnet.sync.server
+import sys, threading, dcmnet, dcmnet.sync.guests
 from tests.faces.test_window import ask_for
 from tests.faces.wire import RawPeer, store
 
-dcmnet.sync.server.ABORT_SECONDS = 0.1
+dcmnet.sync.guests.ABORT_SECONDS = 0.1
 entered = threading.Event()
 server = dcmnet.Server(spool=sys.argv[1])
 

@@ -429,7 +429,7 @@ def test_shutdown_is_hastened(face: Face, node: Handlers, crew: Crew) -> None:
 def test_a_handler_that_never_returns_ends_with_its_worker(
     face: Face, received: Path, crew: Crew, monkeypatch: pytest.MonkeyPatch, log: Path
 ) -> None:
-    monkeypatch.setattr("dcmnet.sync.server.ABORT_SECONDS", 0.1)
+    monkeypatch.setattr("dcmnet.sync.guests.ABORT_SECONDS", 0.1)
     monkeypatch.setattr("dcmnet.aio.server.ABORT_SECONDS", 0.1)
     node = crew.watch(face.new_server(workers=1, spool=received))
 

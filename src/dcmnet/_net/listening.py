@@ -1,14 +1,11 @@
-"""Listening sockets, and accepting from them until told to stop."""
+"""Listening sockets, and accepting from them."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import selectors
 import socket
-from collections.abc import Iterator
+import threading
 
-from dcmnet._net.readiness import Waiter
 from dcmnet._net.trace import logger
 from dcmnet._net.transfer import address_text
 
@@ -76,61 +73,47 @@ def _listener(family: int, address: tuple[object, ...]) -> socket.socket:
 
 
 class Listener:
-    """Accepts connections on every address of a host.
+    """Listens on every address of a host.
 
     Args:
         host: Name or address; "" for all.
         port: TCP port; 0 for a free one.
         family: Address family.
+
+    Attributes:
+        sockets: Non-blocking, one an address.
     """
 
     def __init__(self, host: str, port: int, family: int = socket.AF_UNSPEC) -> None:
-        self._sockets = open_listeners(host, port, family)
-        self._stop, self._stopper = socket.socketpair()
-        self._stopped = False
+        self.sockets = open_listeners(host, port, family)
+        self._stopped = threading.Event()
 
     @property
     def port(self) -> int:
         """The port, the same on every address."""
-        port: int = self._sockets[0].getsockname()[1]
+        port: int = self.sockets[0].getsockname()[1]
         return port
 
     @property
     def addresses(self) -> list[str]:
         """Every address, `host:port` each."""
-        return [address_text(sock.getsockname()) for sock in self._sockets]
+        return [address_text(sock.getsockname()) for sock in self.sockets]
 
-    def accept(self) -> Iterator[socket.socket]:
-        """Connections as they come, until `stop` is called."""
-        with selectors.DefaultSelector() as selector:
-            for sock in (*self._sockets, self._stop):
-                selector.register(sock, selectors.EVENT_READ)
-            while not self._stopped:
-                for key, _ in selector.select():
-                    if key.fileobj is self._stop:
-                        break
-                    connection = self._accepted(key.fileobj)  # type: ignore[arg-type]  # a socket
-                    if connection is not None:
-                        yield connection
-
-    def _accepted(self, listener: socket.socket) -> socket.socket | None:
+    def accept(self, listener: socket.socket) -> tuple[socket.socket, str] | None:
+        """The next connection to one of the sockets and the peer's address; None where there is none now."""
         try:
-            return listener.accept()[0]
+            connection, address = listener.accept()
         except OSError as error:
             if (
                 error.errno in OUT_OF_RESOURCES
             ):  # the connection goes on waiting; without a pause we would spin
                 logger.warning("cannot accept a connection: %s", error)
-                Waiter(self._stop).wait(timeout=PAUSE)
+                self._stopped.wait(PAUSE)
             return None  # or it is gone again
-
-    def stop(self) -> None:
-        """Make `accept` end, from any thread."""
-        self._stopped = True
-        with contextlib.suppress(OSError):
-            self._stopper.send(b"\0")
+        return connection, address_text(address)
 
     def close(self) -> None:
-        """Close the listening sockets, after `accept` has ended."""
-        for sock in (*self._sockets, self._stop, self._stopper):
+        """Close the listening sockets."""
+        self._stopped.set()
+        for sock in self.sockets:
             sock.close()

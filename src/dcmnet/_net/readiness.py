@@ -7,6 +7,7 @@ import os
 import select
 import socket
 import threading
+from collections.abc import Callable
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
@@ -104,6 +105,25 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
+def may_look() -> bool:
+    """Whether there is a processor for the peer beside that of who looks without sleeping."""
+    return _processors() > 1
+
+
+def look(poll: Callable[[int], list[Any]], begun: float, seconds: float) -> list[Any]:
+    """Look again and again, for so many seconds, without sleeping; what `poll` has found, if anything."""
+    if not _BUSY.enter(begun):
+        return []
+    ready: list[Any] = []
+    try:
+        end = begun + seconds
+        while not (ready := poll(0)) and monotonic() < end:
+            pass
+        return ready
+    finally:
+        _BUSY.leave(answered=bool(ready))
+
+
 class Wake:
     """Tells many threads at once to stop, whether they wait or not.
 
@@ -168,7 +188,7 @@ class Waiter:
         self._poll = select.poll() if hasattr(select, "poll") else None
         self._readable = [(self._fd, select.POLLIN)] if self._poll is not None else []
         self._registered = 0
-        self._busy_wait = busy_wait if _processors() > 1 else 0.0
+        self._busy_wait = busy_wait if busy_wait and may_look() else 0.0
         self._was_short = False
         if wake is not None:
             self.heed(wake)
@@ -196,9 +216,9 @@ class Waiter:
         found = 0
         woken = False
         begun = monotonic()
-        ready = (
-            self._look(begun) if self._was_short and (timeout is None or timeout > self._busy_wait) else []
-        )
+        ready: list[tuple[int, int]] = []
+        if self._was_short and (timeout is None or timeout > self._busy_wait):
+            ready = look(self._poll.poll, begun, self._busy_wait)
         if not ready:
             ready = self._poll.poll(None if timeout is None else max(0.0, timeout) * 1000)
         self._was_short = monotonic() - begun < self._busy_wait
@@ -213,20 +233,6 @@ class Waiter:
         return Ready(
             bool(found & select.POLLIN) or (read and ended), bool(found & select.POLLOUT) or ended, woken
         )
-
-    def _look(self, begun: float) -> list[tuple[int, int]]:
-        """Look again and again, for a short time, without sleeping."""
-        assert self._poll is not None
-        if not _BUSY.enter(begun):
-            return []
-        ready: list[tuple[int, int]] = []
-        try:
-            poll, end = self._poll.poll, begun + self._busy_wait
-            while not (ready := poll(0)) and monotonic() < end:
-                pass
-            return ready
-        finally:
-            _BUSY.leave(answered=bool(ready))
 
     def _select(self, write: bool, read: bool, timeout: float | None) -> Ready:
         reading: list[Any] = [*([self._sock] if read else []), *self._wakes]

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+STILL_TO_COME = object()
+"""The outcome of an effect that is carried out later: by a driver that leaves the waiting to others."""
+
 _UNDER_WAY = (errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", errno.EWOULDBLOCK))
 """What a connection that is being made says at first."""
 
@@ -109,23 +112,36 @@ class Driver:
 
     def run(self, procedure: Procedure[T]) -> T:
         """Run a procedure to its end; what it returns or raises comes out."""
-        actions = self._actions
-        upper_layer = self._upper_layer
-        upper_layer.advance(time.monotonic())
+        self._upper_layer.advance(time.monotonic())
         try:
-            effect: Effect = next(procedure)
+            self._carry_out(procedure, next(procedure))
+        except StopIteration as stop:
+            value: T = stop.value
+            return value
+        raise AssertionError("this driver waits where it has to")
+
+    def _carry_out(self, procedure: Procedure[Any], effect: Effect) -> Effect:
+        """Carry out this effect and those that follow; returns one whose outcome is still to come.
+
+        Raises:
+            StopIteration: The procedure has ended.
+        """
+        actions = self._actions
+        advance = self._upper_layer.advance
+        try:
             while True:
                 try:
                     outcome = actions[type(effect)](effect)
                 except BaseException as error:
-                    upper_layer.advance(time.monotonic())
+                    advance(time.monotonic())
                     effect = procedure.throw(error)
                 else:
-                    upper_layer.advance(time.monotonic())
+                    if outcome is STILL_TO_COME:
+                        return effect
+                    advance(time.monotonic())
                     effect = procedure.send(outcome)
-        except StopIteration as stop:
-            value: T = stop.value
-            return value
+        except StopIteration:
+            raise
         except BaseException:
             import inspect  # slow to load, and most associations end well
 
@@ -209,9 +225,8 @@ class Driver:
 
     def _start(self, effect: Start) -> None:
         if self._beside is None:
-            assert self._waiter is not None
             self._beside = Beside(self._core.serves, call)
-            self._waiter.heed(self._beside.wake)
+            self._waiting.heed(self._beside.wake)
         self._beside.start(effect)
 
     def _join(self, _: Join) -> Finished:
@@ -224,13 +239,26 @@ class Driver:
         self._sock = sock
         if isinstance(sock, socket.socket):
             prepare(sock)
-            self._core.peer = address_text(sock.getpeername())
-            self._waiter = Waiter(sock, self._wake, busy_wait=self._core.timeouts.busy_wait)
+            self._core.peer = self._core.peer or address_text(sock.getpeername())
         else:
             from dcmnet.sync import tls
 
-            self._waiter = tls.attach(self._core, sock, self._wake)
+            tls.attach(self._core, sock)
         self._upper_layer.transport_connected(time.monotonic())
+
+    @property
+    def _waiting(self) -> Waiter:
+        """Waits for the connection."""
+        if self._waiter is None:
+            assert self._sock is not None
+            busy_wait = self._core.timeouts.busy_wait
+            if isinstance(self._sock, socket.socket):
+                self._waiter = Waiter(self._sock, self._wake, busy_wait=busy_wait)
+            else:
+                from dcmnet._net import tls
+
+                self._waiter = tls.Waiter(self._sock, self._wake, busy_wait=busy_wait)
+        return self._waiter
 
     def _connect(self, effect: Connect) -> None:
         deadline = None if effect.timeout is None else time.monotonic() + effect.timeout
@@ -336,11 +364,10 @@ class Driver:
 
     def _wait_to_send(self, deadline: float | None) -> bool:
         """Wait for room, reading what the peer says meanwhile; False when the association has ended."""
-        assert self._waiter is not None
         if self._upper_layer.abort_ahead():  # it came together with what is being answered
             return False
         room = self._upper_layer.get_buffer()
-        ready = self._waiter.wait(write=True, read=len(room) > 0, timeout=_until(deadline))
+        ready = self._waiting.wait(write=True, read=len(room) > 0, timeout=_until(deadline))
         if ready.readable:
             self._fill(room)
             if self._upper_layer.closing or self._upper_layer.abort_ahead():
@@ -368,11 +395,10 @@ class Driver:
 
     def _pause(self, seconds: float) -> bool:
         """Let time pass, reading what the peer says meanwhile; False when the association has ended."""
-        assert self._waiter is not None
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             room = self._upper_layer.get_buffer()
-            ready = self._waiter.wait(read=len(room) > 0, timeout=left)
+            ready = self._waiting.wait(read=len(room) > 0, timeout=left)
             if ready.readable:
                 self._fill(room)
             if ready.woken:
@@ -437,16 +463,16 @@ class Driver:
         self._upper_layer.transport_lost(time.monotonic(), error)
 
     def _wait_to_receive(self, limit: float | None) -> None:
-        assert self._waiter is not None
-        deadline = _earliest(limit, self._upper_layer.deadline)
+        waiter = self._waiting
+        deadline = earliest(limit, self._upper_layer.deadline)
         if deadline is None or deadline - time.monotonic() > REST_AFTER:
-            ready = self._waiter.wait(timeout=REST_AFTER)
+            ready = waiter.wait(timeout=REST_AFTER)
             if not any(ready):
                 self._upper_layer.rest()
                 self._gatherer.rest()
-                ready = self._waiter.wait(timeout=_until(deadline))
+                ready = waiter.wait(timeout=_until(deadline))
         else:
-            ready = self._waiter.wait(timeout=_until(deadline))
+            ready = waiter.wait(timeout=_until(deadline))
         if ready.woken:
             self._woken()
 
@@ -480,8 +506,8 @@ class Driver:
             self._beside.wake.clear()
 
     def _stopped(self) -> None:
-        assert self._waiter is not None and self._wake is not None
-        self._waiter.ignore(self._wake)
+        if self._waiter is not None and self._wake is not None:
+            self._waiter.ignore(self._wake)
         self._wake = None  # said once: the abort that follows may take its time
         raise AssociationAborted(0, 0, locally=True)
 
@@ -550,7 +576,8 @@ def _wait(effect: Wait) -> None:
     time.sleep(effect.seconds)
 
 
-def _earliest(first: float | None, second: float | None) -> float | None:
+def earliest(first: float | None, second: float | None) -> float | None:
+    """The earlier of two deadlines; None is never."""
     if first is None or second is None:
         return first if second is None else second
     return min(first, second)

@@ -15,12 +15,11 @@ from dcmnet.procedures.association import AssociationCore
 __all__ = ["attach", "cipher_suites", "secure"]
 
 
-def attach(core: AssociationCore, sock: TLSSocket, wake: Wake | None) -> Waiter:
-    """Tell the association about its TLS connection; returns what waits for it."""
+def attach(core: AssociationCore, sock: TLSSocket) -> None:
+    """Tell the association about its TLS connection."""
     core.peer = sock.peer
     core.tls = sock.session()
     logger.debug("%s: %s", sock.peer, core.tls)
-    return Waiter(sock, wake, busy_wait=core.timeouts.busy_wait)
 
 
 def secure(
