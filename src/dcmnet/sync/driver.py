@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from dcmnet._net.pacing import Pace
 from dcmnet._net.readiness import Waiter, Wake
@@ -37,6 +37,7 @@ from dcmnet.procedures.effects import (
     Wait,
 )
 from dcmnet.sync.beside import Beside
+from dcmnet.sync.together import run_together
 
 if TYPE_CHECKING:
     import asyncio
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from dcmnet._net.tls import TLSSocket
 
 T = TypeVar("T")
+
+Actions: TypeAlias = "dict[type, Callable[[Any, Any], Any]]"
 
 STILL_TO_COME = object()
 """The outcome of an effect that is carried out later: by a driver that leaves the waiting to others."""
@@ -90,25 +93,20 @@ class Driver:
         self._turn = turn
         self._spawned: dict[int, Driver] = {}
         self._runner: asyncio.Runner | None = None
-        self._actions: dict[type, Callable[[Any], Any]] = {
-            Connect: self._connect,
-            Send: self._send,
-            Receive: self._receive,
-            Look: self._look,
-            Store: _store,
-            Call: self._call if turn is None else self._call_in_turn,
-            Start: self._start,
-            Join: self._join,
-            Next: self._next,
-            Spawn: self._spawn,
-            Wait: _wait,
-            Together: self._together,
-            Close: self._close,
-        }
-        if pace is not None:
-            self._actions[Send] = self._send_paced
+        self._usual = self._table(pace is not None, turn is not None)
+        self._actions = self._usual
         if sock is not None:
             self._attach(sock)
+
+    @staticmethod
+    def _table(is_paced: bool, takes_turns: bool) -> Actions:
+        """What carries out each effect; one table for all drivers of a kind."""
+        actions = _ACTIONS
+        if is_paced:
+            actions = actions | {Send: Driver._send_paced}
+        if takes_turns:
+            actions = actions | {Call: Driver._call_in_turn}
+        return actions
 
     def run(self, procedure: Procedure[T]) -> T:
         """Run a procedure to its end; what it returns or raises comes out."""
@@ -126,12 +124,11 @@ class Driver:
         Raises:
             StopIteration: The procedure has ended.
         """
-        actions = self._actions
         advance = self._upper_layer.advance
         try:
             while True:
                 try:
-                    outcome = actions[type(effect)](effect)
+                    outcome = self._actions[type(effect)](self, effect)
                 except BaseException as error:
                     advance(time.monotonic())
                     effect = procedure.throw(error)
@@ -151,7 +148,7 @@ class Driver:
 
     def interrupt(self) -> None:
         """From another thread: the procedure under way gets AssociationAborted where it sends or receives."""
-        self._actions[Send] = self._actions[Receive] = self._interrupted
+        self._actions = self._usual | {Send: Driver._interrupted, Receive: Driver._interrupted}
         for sock in (self._connecting, self._sock):
             if sock is not None:
                 with contextlib.suppress(OSError):  # closed already
@@ -162,13 +159,13 @@ class Driver:
         raise AssociationAborted(0, 0, locally=True)
 
     def _check_interrupted(self) -> None:
-        if self._actions[Receive] != self._receive:  # `interrupt` has shut the connection down
+        if self._actions[Receive] is Driver._interrupted:  # `interrupt` has shut the connection down
             self._interrupted()
 
     def resume(self) -> None:
         """Forget an interruption that nothing was under way for."""
         # What follows is an abort, which waits for no rate.
-        self._actions[Send], self._actions[Receive] = self._send, self._receive
+        self._actions = self._usual if self._pace is None else self._usual | {Send: Driver._send}
 
     def _abandon(self, procedure: Procedure[Any]) -> None:
         """Give up where no effect can be thrown into: the peer sees the connection close."""
@@ -198,7 +195,13 @@ class Driver:
             [each.interrupt for each in drivers],
         )
 
+    def _pass_time(self, effect: Wait) -> None:
+        time.sleep(effect.seconds)
+
     # ------------------------------------------------------------------ calls
+
+    def _store(self, effect: Store) -> None:
+        effect.sink.write(effect.views)
 
     def _call(self, effect: Call) -> Any:
         outcome = effect.handler(*effect.args)
@@ -516,45 +519,6 @@ def _secured(sock: socket.socket) -> socket.socket:
     return sock  # plain TCP was asked for
 
 
-def run_together(runs: list[Callable[[], Any]], interrupts: list[Callable[[], None]]) -> None:
-    """Run each in a thread of its own; when one raises, or Ctrl-C comes, interrupt the others, then raise."""
-    errors: list[BaseException] = []
-
-    def run(one: Callable[[], Any]) -> None:
-        try:
-            one()
-        except BaseException as error:
-            errors.append(error)
-            interrupt()
-
-    def interrupt() -> None:
-        for each in interrupts:
-            each()
-
-    threads = [threading.Thread(target=run, args=(one,), name="dcmnet-association") for one in runs]
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    except BaseException:  # Ctrl-C, or there are no more threads to be had
-        interrupt()
-        _join_begun(threads)
-        raise
-    if errors:
-        raise errors[0]
-
-
-def _join_begun(threads: list[threading.Thread]) -> None:
-    for thread in threads:
-        if thread.ident is not None:
-            thread.join()
-
-
-def _store(effect: Store) -> None:
-    effect.sink.write(effect.views)
-
-
 def call(handler: Callable[..., Any], *args: Any) -> Any:
     """Call a handler, and wait for what it returns when that is awaitable."""
     outcome = handler(*args)
@@ -570,10 +534,6 @@ def _awaited(outcome: Awaitable[T]) -> T:
 
 async def _waiting(outcome: Awaitable[T]) -> T:
     return await outcome
-
-
-def _wait(effect: Wait) -> None:
-    time.sleep(effect.seconds)
 
 
 def earliest(first: float | None, second: float | None) -> float | None:
@@ -595,3 +555,20 @@ def _share(deadline: float | None, addresses: int) -> float | None:
     if left <= 0:
         raise TimeoutError("no time is left")
     return left / addresses
+
+
+_ACTIONS: Actions = {
+    Connect: Driver._connect,
+    Send: Driver._send,
+    Receive: Driver._receive,
+    Look: Driver._look,
+    Store: Driver._store,
+    Call: Driver._call,
+    Start: Driver._start,
+    Join: Driver._join,
+    Next: Driver._next,
+    Spawn: Driver._spawn,
+    Wait: Driver._pass_time,
+    Together: Driver._together,
+    Close: Driver._close,
+}

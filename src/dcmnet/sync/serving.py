@@ -12,7 +12,7 @@ from dcmnet._net.readiness import Wake
 from dcmnet.limits import REST_AFTER
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.effects import Close, Effect, Procedure, Receive
-from dcmnet.sync.driver import STILL_TO_COME, Driver, earliest
+from dcmnet.sync.driver import STILL_TO_COME, Actions, Driver, earliest
 
 if TYPE_CHECKING:
     from dcmnet._net.tls import TLSSocket
@@ -52,6 +52,10 @@ class ServingDriver(Driver):
         self._on_close = on_close
         super().__init__(core, sock, wake=wake)
         self._is_plain = isinstance(sock, socket.socket)
+
+    @staticmethod
+    def _table(is_paced: bool, takes_turns: bool) -> Actions:
+        return _ACTIONS
 
     def go_on(self) -> bool:
         """Go on with the procedure, when something has come or the time is up; False at its end.
@@ -118,3 +122,6 @@ class ServingDriver(Driver):
         if self._sock is not None:
             self._on_close()
         super()._close(effect)
+
+
+_ACTIONS = Driver._table(False, False) | {Receive: ServingDriver._receive, Close: ServingDriver._close}
