@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import selectors
 import socket
 import threading
 from typing import Any
@@ -131,58 +130,30 @@ def test_where_reusing_an_address_would_share_the_port(monkeypatch: pytest.Monke
 # ---------------------------------------------------------------------- accepting
 
 
-def test_accepting_until_stopped() -> None:
+def test_accepting() -> None:
     listener = Listener("127.0.0.1", 0)
     assert listener.addresses == [f"127.0.0.1:{listener.port}"]
-    clients = [socket.create_connection(("127.0.0.1", listener.port)) for _ in range(3)]
-    accepted = []
-    for connection in listener.accept():
-        accepted.append(connection)
-        if len(accepted) == 3:
-            listener.stop()
-    assert {each.getpeername() for each in accepted} == {each.getsockname() for each in clients}
-    close(clients + accepted)
+    (sock,) = listener.sockets
+    assert listener.accept(sock) is None  # nobody has come
+    with socket.create_connection(("127.0.0.1", listener.port)) as client:
+        found = listener.accept(sock)
+        assert found is not None
+        connection, address = found
+        with connection:
+            assert connection.getpeername() == client.getsockname()
+            assert address == f"127.0.0.1:{client.getsockname()[1]}"
     listener.close()
-
-
-def test_stopped_while_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    listener = Listener("127.0.0.1", 0)
-
-    class Stopping(selectors.DefaultSelector):
-        def select(self, timeout: float | None = None) -> Any:
-            listener.stop()
-            return super().select(timeout)
-
-    monkeypatch.setattr(selectors, "DefaultSelector", Stopping)
-    assert list(listener.accept()) == []
+    assert listener.accept(sock) is None
     listener.close()
-
-
-def test_stopped_from_another_thread() -> None:
-    listener = Listener("127.0.0.1", 0)
-    accepted: list[socket.socket] = []
-    thread = threading.Thread(target=lambda: accepted.extend(listener.accept()))
-    thread.start()
-    listener.stop()
-    thread.join(timeout=30)
-    assert not thread.is_alive()
-    assert list(listener.accept()) == []
-    listener.close()
-    listener.stop()
 
 
 class Refusing:
-    """A listening socket whose `accept` fails the first time."""
+    """A listening socket whose `accept` fails."""
 
-    def __init__(self, listener: Listener, number: int) -> None:
-        self._listener = listener
+    def __init__(self, number: int) -> None:
         self._number = number
-        self.calls = 0
 
     def accept(self) -> Any:
-        self.calls += 1
-        if self.calls > 1:
-            self._listener.stop()
         raise OSError(self._number, "on purpose")
 
 
@@ -195,24 +166,16 @@ def test_a_connection_that_cannot_be_accepted(
     monkeypatch.setattr(listening, "PAUSE", 0.0)
     caplog.set_level(logging.WARNING, "dcmnet")
     listener = Listener("127.0.0.1", 0)
-    refusing = Refusing(listener, number)
-    assert listener._accepted(refusing) is None  # type: ignore[arg-type]
+    assert listener.accept(Refusing(number)) is None  # type: ignore[arg-type]
     assert len(caplog.records) == told
     listener.close()
 
 
-def test_accepting_goes_on_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pause_ends_when_it_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "PAUSE", 3600.0)
     listener = Listener("127.0.0.1", 0)
-    accept = listener._accepted
-    failures = [None]
-
-    def fail_once(sock: socket.socket) -> socket.socket | None:
-        return failures.pop() if failures else accept(sock)
-
-    monkeypatch.setattr(listener, "_accepted", fail_once)
-    with socket.create_connection(("127.0.0.1", listener.port)) as client:
-        for connection in listener.accept():
-            assert connection.getpeername() == client.getsockname()
-            connection.close()
-            listener.stop()
+    waiting = threading.Thread(target=listener.accept, args=(Refusing(errno.EMFILE),))
+    waiting.start()
     listener.close()
+    waiting.join(timeout=30)
+    assert not waiting.is_alive()
