@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from dcmnet._records import dataclass
 from dcmnet._version import __version__
@@ -25,7 +25,12 @@ from dcmnet.acse_contexts import (
     unique_contexts,
 )
 from dcmnet.errors import LocalProtocolError
-from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, DEFAULT_WINDOW_SERVED, MAX_PRESENTATION_CONTEXTS
+from dcmnet.limits import (
+    DEFAULT_MAX_PDU_LENGTH,
+    DEFAULT_WINDOW_SERVED,
+    MAX_PRESENTATION_CONTEXTS,
+    MAX_RECENT,
+)
 from dcmnet.registry.transfer_syntaxes import IMPLICIT_VR_LITTLE_ENDIAN
 from dcmnet.ul.items import (
     AsynchronousOperationsWindow,
@@ -40,6 +45,7 @@ from dcmnet.ul.items import (
     UserInformation,
 )
 from dcmnet.ul.pdu import APPLICATION_CONTEXT_NAME, AAssociateAC, AAssociateRJ, AAssociateRQ
+from dcmnet.ul.recent import Recent
 
 __all__ = [
     # Proposing and accepting
@@ -48,6 +54,7 @@ __all__ = [
     "ProposedContext",
     "RequestorPolicy",
     "SupportedContext",
+    "answer_to",
     "build_request",
     "negotiate",
     # The outcome
@@ -280,6 +287,36 @@ def negotiate(
         # PS3.8 Table 9-17: the reserved bytes are those of the RQ as well.
         reserved=rq.reserved,
     )
+
+
+def answer_to(
+    rq: AAssociateRQ, policy: AcceptorPolicy, *, identity_response: UserIdentityAC | None = None
+) -> tuple[AAssociateAC | AAssociateRJ, Negotiated | None]:
+    """The acceptor's answer, as `negotiate` gives it, and what was agreed on where it accepts.
+
+    An answer is remembered for the same request under the same policy, unless it depends on who asks.
+    """
+    key = id(rq), id(policy)
+    known = _ANSWERED.get(key)
+    if known is not None and known.request is rq and known.policy is policy and identity_response is None:
+        return known.answer, known.agreed
+    made = negotiate(rq, policy, identity_response=identity_response)
+    agreed = acceptor_contexts(rq, made) if isinstance(made, AAssociateAC) else None
+    if policy.extended_negotiation is None and rq.user_information.user_identity is None:
+        _ANSWERED.keep(key, _Answered(rq, policy, made, agreed))
+    return made, agreed
+
+
+class _Answered(NamedTuple):
+    """An answer, and what it was made from: nothing else has their identities as long as it is kept."""
+
+    request: AAssociateRQ
+    policy: AcceptorPolicy
+    answer: AAssociateAC | AAssociateRJ
+    agreed: Negotiated | None
+
+
+_ANSWERED: Recent[tuple[int, int], _Answered] = Recent(MAX_RECENT)
 
 
 def _check_proposals(contexts: tuple[ProposedContext, ...]) -> None:

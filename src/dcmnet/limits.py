@@ -21,6 +21,12 @@ SMALLEST_MAX_PDU_LENGTH = 8
 LARGEST_PDU_SENT = 131072
 """What we send at most, whatever a peer allows: peers that announce 0 (no limit) still buffer whole PDUs."""
 
+MAX_RECENT = 64
+"""Requests for associations that are remembered with their answers: few servers have more kinds of peers."""
+
+RECENT_PDU_LENGTH = 4096
+"""The longest A-ASSOCIATE PDU that is remembered: most are shorter, and 64 of them take little memory."""
+
 MAX_PRESENTATION_CONTEXTS = 128
 """PS3.8 9.3.2.2: odd ids 1 to 255."""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dcmnet._records import dataclass, field
-from dcmnet.acse import AcceptedContext, AcceptorPolicy, acceptor_contexts, negotiate
+from dcmnet.acse import AcceptedContext, AcceptorPolicy, answer_to
 from dcmnet.dimse.messages import (
     CCancelRQ,
     Message,
@@ -131,12 +131,11 @@ def _serve(core: AssociationCore, acceptor: Acceptor) -> Procedure[bool]:
     core.busy = True  # every failure from here on ends the association
     request = yield Receive()
     assert isinstance(request, AAssociateRQ)  # Sta2 has no other indication
-    answer = yield from _decide(core, acceptor, request)
+    answer, core.negotiated = yield from _decide(core, acceptor, request)
     if isinstance(answer, AAssociateRJ):
         core.upper_layer.associate_reject(answer)
         yield from finish(core)
         return False
-    core.negotiated = acceptor_contexts(request, answer)
     core.upper_layer.associate_accept(answer)
     yield from flush(core)
     if acceptor.on_accepted is not None:
@@ -153,10 +152,10 @@ def _decide(core: AssociationCore, acceptor: Acceptor, request: AAssociateRQ) ->
         try:
             answer = yield Call(acceptor.on_request, (AssociationRequest(core.peer, request, core.tls),))
         except AssociationRejected as refusal:
-            return AAssociateRJ(refusal.result, refusal.source, refusal.reason)
+            return AAssociateRJ(refusal.result, refusal.source, refusal.reason), None
         if isinstance(answer, bytes):
             response = UserIdentityAC(answer)
-    return negotiate(request, acceptor.policy, identity_response=response)
+    return answer_to(request, acceptor.policy, identity_response=response)
 
 
 def _serve_messages(core: AssociationCore, acceptor: Acceptor) -> Procedure[None]:

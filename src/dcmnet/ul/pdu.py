@@ -13,7 +13,14 @@ from typing import ClassVar, Self, TypeAlias, TypeVar
 
 from dcmnet._records import dataclass, field
 from dcmnet.errors import LocalProtocolError, RemoteProtocolError
-from dcmnet.limits import MAX_ASSOCIATE_PDU_LENGTH, MAX_PRESENTATION_CONTEXTS, Limits, Tolerance
+from dcmnet.limits import (
+    MAX_ASSOCIATE_PDU_LENGTH,
+    MAX_PRESENTATION_CONTEXTS,
+    MAX_RECENT,
+    RECENT_PDU_LENGTH,
+    Limits,
+    Tolerance,
+)
 from dcmnet.payload import FileRange, Payload
 from dcmnet.ul.items import (
     APPLICATION_CONTEXT,
@@ -25,6 +32,7 @@ from dcmnet.ul.items import (
     encode_uid,
     iterate_items,
 )
+from dcmnet.ul.recent import Recent
 
 APPLICATION_CONTEXT_NAME = "1.2.840.10008.3.1.1.1"
 """PS3.7 A.2.1: the DICOM application context."""
@@ -132,6 +140,19 @@ class AAssociateRQ:
             RemoteProtocolError: A length does not fit, a title, UID or id is not valid, there are no
                 presentation contexts or too many, or the implementation class UID is missing.
         """
+        if len(view) > RECENT_PDU_LENGTH:
+            return cls._decode(view, limits)
+        key = bytes(view), limits
+        known = _REQUESTS.get(key)
+        if isinstance(known, cls):
+            return known
+        request = cls._decode(view, limits)
+        if request.user_information.user_identity is None:  # a password, or the like, is not kept
+            _REQUESTS.keep(key, request)
+        return request
+
+    @classmethod
+    def _decode(cls, view: memoryview, limits: Limits) -> Self:
         version, called, calling, reserved = _decode_fixed(view, "A-ASSOCIATE-RQ")
         called_ae_title = _decode_ae_title(called, "called")
         calling_ae_title = _decode_ae_title(calling, "calling")
@@ -177,10 +198,16 @@ class AAssociateAC:
             LocalProtocolError: A UID or number is not valid, there are more than 128 presentation contexts,
                 or the PDU would be longer than `MAX_ASSOCIATE_PDU_LENGTH`.
         """
+        known = _ANSWERS.get(self)
+        if known is not None:
+            return known
         # PS3.8 9.3.3: these fields are sent as they came in the A-ASSOCIATE-RQ.
-        return _encode_associate(
+        encoded = _encode_associate(
             self, _echo_ae_title(self.called_ae_title), _echo_ae_title(self.calling_ae_title)
         )
+        if len(encoded) > RECENT_PDU_LENGTH or self.user_information.user_identity is not None:
+            return encoded
+        return _ANSWERS.keep(self, encoded)
 
     @classmethod
     def decode(cls, view: memoryview, limits: Limits) -> Self:
@@ -197,6 +224,10 @@ class AAssociateAC:
         # PS3.8 9.3.3: the title fields are not tested when received.
         titles = [raw.decode("latin-1").strip(" ") for raw in (called, calling)]
         return cls(titles[0], titles[1], contexts, user, name, version, reserved)
+
+
+_REQUESTS: Recent[tuple[bytes, Limits], AAssociateRQ] = Recent(MAX_RECENT)
+_ANSWERS: Recent[AAssociateAC, bytes] = Recent(MAX_RECENT)
 
 
 def _encode_associate(pdu: AAssociateRQ | AAssociateAC, called: bytes, calling: bytes) -> bytes:
