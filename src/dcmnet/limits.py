@@ -76,7 +76,7 @@ MAX_KEY_ITEMS = 1000
 """Items that a matching key may ask for in one sequence: those before the one it names are made as well."""
 
 MAX_ASSOCIATIONS = 2000
-"""Associations that a server holds at once: each costs a thread and about 40 kB in the blocking face."""
+"""Associations that a server holds at once: one that is busy may cost a thread and 300 kB."""
 
 MAX_ASSOCIATIONS_BY_PEER = 1000
 """Associations from one address: half of them all, so that one peer never locks the others out."""
