@@ -138,6 +138,7 @@ class Supervisor:
         self._waiting: deque[_Connection] = deque()  # taken back from a worker that has died
         self._number = 0
         self._listening = False
+        self._some_have_ended = False
         self._accept_again = 0.0
         self._kill_at: float | None = None  # set when the server is to stop
         self._hastened = False
@@ -147,20 +148,28 @@ class Supervisor:
         child_ended, wakeup = self._wakeup
         wakeup.setblocking(False)
         self._signals(wakeup)
-        self._selector.register(child_ended, selectors.EVENT_READ, lambda: _empty(child_ended))
+        self._selector.register(child_ended, selectors.EVENT_READ, lambda: self._child_has_ended(child_ended))
         self._selector.register(self._control, selectors.EVENT_READ, self._ordered)
         self._hire()
         while self._kill_at is None or any(self._workers()):
             self._listen()
             ready = [key.data for key, _ in self._selector.select(self._timeout())]
-            for act in sorted(ready, key=_is_accept):  # first what has ended, then what is new
+            for act in (
+                sorted(ready, key=_is_accept) if len(ready) > 1 else ready
+            ):  # what has ended comes first
                 act()
-            self._turn()
+            self._turn(look_up=not ready)
 
-    def _turn(self) -> None:
+    def _child_has_ended(self, sock: socket.socket) -> None:
+        _empty(sock)
+        self._some_have_ended = True
+
+    def _turn(self, *, look_up: bool) -> None:
         if os.getppid() != self._parent and self._kill_at is None:
             self._stop(0.0)
-        self._bury()
+        if look_up or self._some_have_ended or self._kill_at is not None:
+            self._some_have_ended = False
+            self._bury()
         if self._kill_at is None:
             self._hire()
         elif time.monotonic() >= self._kill_at:
