@@ -119,10 +119,22 @@ READ_AHEAD_LENGTH = 1 << 20
 SMALL_DATA_SET_LENGTH = 64 * 1024
 """Up to this length data sets are read into memory of their own, and leave together where a window allows."""
 
+KEPT_FILE_LENGTH = 64 * 1024
+"""Up to this length a file is read whole when it is looked at, so that it need not be opened again."""
+
+KEPT_LENGTH = 4 << 20
+"""Bytes of such files that one transfer holds until they are sent: `LOOK_AHEAD` of the longest."""
+
+MAX_LAYOUTS = 8
+"""Kinds of File Meta Information that are compared with that of the next file; a series has one or two."""
+
 SCAN_FIRST = 1000
 """Files looked at before the first association is asked for, which is then asked for what they need."""
 
-SCAN_STEP = 2
+LOOK_AHEAD = 64
+"""Objects that wait while nothing more is looked for: so few that what was read of them can be kept."""
+
+SCAN_STEP = 4
 """Files looked at while a response is due."""
 
 SCAN_MANY = 32

@@ -32,18 +32,19 @@ from dcmnet.errors import (
     NoPresentationContext,
     TransportClosed,
 )
+from dcmnet.payload import Payload
 from dcmnet.procedures.association import AssociationCore, closing, establish
 from dcmnet.procedures.effects import Call, Procedure, Receive, Send
 from dcmnet.procedures.scp import Acceptor, serve
 from dcmnet.services.storage import Outcome, storage
-from dcmnet.storage import feed, pipeline, sources
+from dcmnet.storage import feed, looking, pipeline, sources
 from dcmnet.storage import scu as scu_module
 from dcmnet.storage.feed import Feed, Line
 from dcmnet.storage.pipeline import Outcomes, Pipeline
 from dcmnet.storage.planning import Plan, Proposal
 from dcmnet.storage.report import Report, StoreResult
 from dcmnet.storage.scu import Transfer, store_source, transfer
-from dcmnet.storage.sources import ForeignFile, Instance
+from dcmnet.storage.sources import DataSetOpener, ForeignFile, Instance
 from tests.procedures.memory import End, Network, Pipe
 from tests.procedures.pairs import MAX_PDU_LENGTH, REQUEST, TIMEOUTS, MemoryStore
 from tests.unit.objects import (
@@ -308,12 +309,13 @@ class Watch:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[tuple[str, str]] = []
         self._before = open_descriptors()
-        self._open = sources.open_data_set
-        monkeypatch.setattr(sources, "open_data_set", self._opened)
+        opened = DataSetOpener.open
 
-    def _opened(self, instance: Instance, *how: Any) -> sources.OpenDataSet:
-        self.calls.append(("open", os.path.basename(instance.name)))
-        return self._open(instance, *how)
+        def note_and_open(opener: DataSetOpener, instance: Instance, transfer_syntax: str) -> Payload:
+            self.calls.append(("open", os.path.basename(instance.name)))
+            return opened(opener, instance, transfer_syntax)
+
+        monkeypatch.setattr(DataSetOpener, "open", note_and_open)
 
     def note(self, what: str) -> Callable[..., None]:
         return lambda instance, *_: self.calls.append((what, os.path.basename(instance.name)))
@@ -431,6 +433,7 @@ def test_halt_with_one_prepared(sender: Sender, folder: Path, watch: Watch, hook
 def nothing_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """As for data sets that are too long to be read before they may leave."""
     monkeypatch.setattr(sources, "READ_AHEAD_LENGTH", -1)
+    monkeypatch.setattr(looking, "KEPT_FILE_LENGTH", -1)
 
 
 def test_what_was_read_ahead_is_sent(sender: Sender, folder: Path, watch: Watch) -> None:
@@ -459,6 +462,7 @@ def test_what_cannot_be_read_ahead_is_read_when_it_leaves(
             raise OSError(5, "Input/output error")
         return real(fd, 1, offset)
 
+    monkeypatch.setattr(looking, "KEPT_FILE_LENGTH", -1)
     real = os.pread
     failed: list[int] = []
     monkeypatch.setattr(os, "pread", pread)
@@ -1013,6 +1017,7 @@ def few_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (feed, scu_module):
         monkeypatch.setattr(module, "SCAN_FIRST", 10)
     monkeypatch.setattr(feed, "SCAN_STEP", 3)
+    monkeypatch.setattr(feed, "LOOK_AHEAD", 7)
     monkeypatch.setattr(pipeline, "SCAN_STEP", 3)
     monkeypatch.setattr(pipeline, "SCAN_MANY", 3)
 

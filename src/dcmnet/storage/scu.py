@@ -215,7 +215,9 @@ class _Sending:
         while found:
             later: list[Instance] = []
             for step in self._plan(found):
-                line = Line(step, self._job.repeat, self._job.invented)
+                line = Line(
+                    step, self._job.repeat, None if self._job.inventor is None else self._job.invented
+                )
                 yield from self._send(line)
                 later += line.later
             found = later
@@ -230,7 +232,7 @@ class _Sending:
         return instances
 
     def _scan(self) -> Procedure[list[Instance]]:
-        found: list[Scanned] = yield Call(self._feed.scan, (SCAN_FIRST,))
+        found: list[Instance | Scanned] = yield Call(self._feed.scan, (SCAN_FIRST,))
         return (yield from self._outcomes.scanned(found))
 
     def _plan(self, found: list[Instance]) -> list[Plan]:
@@ -298,8 +300,7 @@ class _Sending:
     def _give_up(self, line: Line, error: DcmnetError) -> Procedure[None]:
         """Nothing of what waits is sent, nor of what has not been looked for yet and would wait here."""
         while self._feed.more:
-            for instance in (yield from self._scan()):
-                line.add(instance)
+            line.add((yield from self._scan()))
         yield from self._outcomes.failed(line.take_all(), error)
 
     # ------------------------------------------------------------------ one association
