@@ -143,6 +143,9 @@ SCAN_MANY = 32
 SEND_BATCH_LENGTH = 256 * 1024
 """Bytes of a data set handed to one system call."""
 
+SEND_READ_LENGTH = 2 * READ_AHEAD_LENGTH
+"""Bytes of a message whose data set is in memory, handed to one system call: all of them."""
+
 MAX_INFLATED_LENGTH = 1 << 30
 """A deflated data set, inflated: all of it is in memory then, and 1 MB of deflated bytes may become 1 GB."""
 

@@ -193,6 +193,8 @@ class Session:
         self._log.info("Requesting Association")
 
     def _found(self, instances: list[Instance]) -> None:
+        if self._silent:
+            return
         self._reporter.found(instances)
         repeat = getattr(self._arguments, "repeat", 1)
         length = sum(instance.size for instance in instances) * repeat

@@ -78,9 +78,11 @@ class Looker:
 
     def look(self, source: Source) -> Instance:
         """What a source is; errors as for `describe`."""
-        if not isinstance(source, str | os.PathLike):
-            return describe(source, meta=self._meta, bare=self._bare, uid_checks=self._uid_checks)
-        return look_into(os.fspath(source), self._look_at)
+        if type(source) is str:  # as what is found in folders
+            return look_into(source, self._look_at)
+        if isinstance(source, os.PathLike):
+            return look_into(os.fspath(source), self._look_at)
+        return describe(source, meta=self._meta, bare=self._bare, uid_checks=self._uid_checks)
 
     def _look_at(self, fd: int, path: str, status: os.stat_result) -> Instance:
         size = status.st_size

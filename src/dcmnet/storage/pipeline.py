@@ -14,7 +14,14 @@ from dcmnet.acse import AcceptedContext
 from dcmnet.dimse.messages import CStoreRQ
 from dcmnet.dimse.stream import fragment_message
 from dcmnet.errors import DcmnetError, InputFileError
-from dcmnet.limits import MAX_WINDOW, SCAN_MANY, SCAN_STEP, SEND_BATCH_LENGTH, SMALL_DATA_SET_LENGTH
+from dcmnet.limits import (
+    MAX_WINDOW,
+    SCAN_MANY,
+    SCAN_STEP,
+    SEND_BATCH_LENGTH,
+    SEND_READ_LENGTH,
+    SMALL_DATA_SET_LENGTH,
+)
 from dcmnet.payload import FileRange, Payload
 from dcmnet.procedures.association import HARMLESS, AssociationCore
 from dcmnet.procedures.effects import Call, Procedure, Send
@@ -144,6 +151,8 @@ class Pipeline:
         # So few in lockstep that it takes no longer than a response; many where each call costs a turn.
         self._scan_step = SCAN_STEP if self._window == 1 and not core.calls_in_threads else SCAN_MANY
         feed.contents.era += 1
+        # What is in memory leaves in one call, unless somebody wants to see how it proceeds.
+        self._read_length = SEND_READ_LENGTH if job.on_progress is None else SEND_BATCH_LENGTH
         self._opener = DataSetOpener(job.proposal.encoding, feed.contents)
         self._contexts: dict[tuple[str, str], AcceptedContext] = {}
         self._ready: deque[Prepared | Unusable] = deque()
@@ -227,8 +236,11 @@ class Pipeline:
             priority=self._job.priority,
         )
         longest = self._agreed.max_pdu_length_to_send
+        length = SEND_BATCH_LENGTH if isinstance(payload, FileRange) else self._read_length
         try:
-            batches: Iterable[list[Payload]] = fragment_message(context.context_id, request, payload, longest)
+            batches: Iterable[list[Payload]] = fragment_message(
+                context.context_id, request, payload, longest, length
+            )
         except HARMLESS as error:
             return Unusable(instance, error)
         if not isinstance(payload, FileRange):
@@ -239,9 +251,9 @@ class Pipeline:
 
     def _send_ready(self) -> Procedure[None]:
         """Send what is ready, as far as the window goes; small objects leave together."""
-        job, ready, outstanding, line = self._job, self._ready, self._outstanding, self._line
+        core, job, ready, outstanding = self._core, self._job, self._ready, self._outstanding
         parts: list[Payload] = []
-        while ready and len(outstanding) < self._window and not line.stopped:
+        while ready and len(outstanding) < self._window and not self._line.stopped:
             prepared = ready.popleft()
             if job.on_sending is not None and not (yield from self._is_wanted(prepared)):
                 continue
@@ -251,8 +263,8 @@ class Pipeline:
             instance, context, request, payload, batches = prepared
             if job.on_request is not None:
                 yield Call(job.on_request, (instance, context, request.message_id))
-            self._core.upper_layer.trace_message("message sent", context.context_id, request)
-            self._core.message_ids.add(request)
+            core.upper_layer.trace_message("message sent", context.context_id, request)
+            core.message_ids.add(request)
             outstanding[request.message_id] = instance, context, len(payload)
             if _is_small(payload):
                 for batch in batches:
@@ -261,7 +273,10 @@ class Pipeline:
                 yield from self._send(parts)
                 parts = []
                 yield from self._send_alone(prepared)
-        yield from self._send(parts)
+        if parts and not self._ended:  # as `_send`, for each object in lockstep
+            core.upper_layer.data_request()
+            core.busy = True
+            self._ended = not (yield Send(parts))
 
     def _is_wanted(self, prepared: Prepared | Unusable) -> Procedure[bool]:
         """Ask whether to send an object."""
