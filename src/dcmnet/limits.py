@@ -123,7 +123,7 @@ KEPT_FILE_LENGTH = 64 * 1024
 """Up to this length a file is read whole when it is looked at, so that it need not be opened again."""
 
 KEPT_LENGTH = 4 << 20
-"""Bytes of such files that one transfer holds until they are sent: `LOOK_AHEAD` of the longest."""
+"""Memory for such files that one transfer holds until they are sent: nearly `LOOK_AHEAD` of the longest."""
 
 MAX_LAYOUTS = 8
 """Kinds of File Meta Information that are compared with that of the next file; a series has one or two."""
@@ -134,7 +134,7 @@ SCAN_FIRST = 1000
 LOOK_AHEAD = 64
 """Objects that wait while nothing more is looked for: so few that what was read of them can be kept."""
 
-SCAN_STEP = 4
+SCAN_STEP = 2
 """Files looked at while a response is due."""
 
 SCAN_MANY = 32

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from dcmnet.errors import InputFileError
 from dcmnet.limits import KEPT_FILE_LENGTH, KEPT_LENGTH, LOOK_AHEAD, MAX_LAYOUTS
 from dcmnet.payload import FileRange
-from dcmnet.storage.contents import Contents
+from dcmnet.storage.contents import ENTRY_LENGTH, Contents
 from dcmnet.storage.looking import Looker
 from dcmnet.storage.part10 import sop_instance_uid_span
 from dcmnet.storage.sources import FIRST_READ, DataSetOpener, Instance, describe
@@ -164,8 +164,8 @@ def test_where_the_uid_is() -> None:
 def test_what_is_small_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     contents = Contents()
     looker, opener = Looker(contents=contents), DataSetOpener(contents=contents)
-    instance = looker.look(write_file(tmp_path / "a.dcm"))
-    assert contents.room == KEPT_LENGTH - instance.size
+    instance = looker.look(path := write_file(tmp_path / "a.dcm"))
+    assert contents.room == KEPT_LENGTH - os.path.getsize(path) - ENTRY_LENGTH
     opened: list[Any] = []
     monkeypatch.setattr(os, "open", lambda *how: opened.append(how))
     assert opener.open(instance, EXPLICIT) == data_set()
@@ -242,14 +242,13 @@ def test_a_file_that_changes_while_it_is_looked_at(
 
 def test_what_is_kept_is_bounded(tmp_path: Path) -> None:
     """However many files are looked at; the others are opened again."""
-    contents = Contents(1000)
+    contents = Contents(5000)
     looker, opener = Looker(contents=contents), DataSetOpener(contents=contents)
     instances = [looker.look(write_file(tmp_path / f"{number}", f"1.2.{number}")) for number in range(50)]
-    kept = [each for each in instances if id(each) in contents._kept]
-    assert 0 < sum(each.size for each in kept) <= 1000
-    assert contents.room == 1000 - sum(each.size for each in kept)
+    assert 0 < sum(len(each.data_set) + each.instance.offset for each in contents._kept.values()) < 5000
+    assert 0 <= contents.room < 1000
     assert [opener.open(each, EXPLICIT) for each in instances] == [data_set(f"1.2.{n}") for n in range(50)]
-    assert contents.room == 1000
+    assert contents.room == 5000
 
 
 def test_large_files_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,5 +266,16 @@ def test_large_files_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert counts == [FIRST_READ]
 
 
+def test_what_is_not_to_be_sent_soon_is_not_kept(tmp_path: Path) -> None:
+    contents = Contents()
+    looker = Looker(contents=contents)
+    instances = [looker.look(write_file(tmp_path / f"{number}")) for number in range(3)]
+    contents.drop(instances[1:])
+    assert [contents.take(each) is None for each in instances] == [False, True, True]
+    assert contents.room == KEPT_LENGTH
+    contents.drop(instances)
+    assert contents.room == KEPT_LENGTH
+
+
 def test_there_is_room_for_what_is_looked_for_ahead() -> None:
-    assert LOOK_AHEAD * KEPT_FILE_LENGTH <= KEPT_LENGTH
+    assert (LOOK_AHEAD - 1) * (KEPT_FILE_LENGTH + ENTRY_LENGTH) <= KEPT_LENGTH

@@ -95,7 +95,7 @@ class Looker:
             instance = checked(found, meta=self._meta, uid_checks=self._uid_checks)
             self._learn(head, instance)
         if whole and len(head) == size:
-            self._contents.keep(instance, memoryview(head)[instance.offset :])
+            self._contents.keep(instance, head)
         return instance
 
     def _recognised(self, head: bytes, path: str, status: os.stat_result) -> Instance | None:

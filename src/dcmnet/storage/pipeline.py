@@ -208,8 +208,9 @@ class Pipeline:
     def _look_for_more(self) -> Procedure[None]:
         found: list[Instance | Scanned] = yield Call(self._feed.scan, (self._scan_step,))
         instances = yield from self._outcomes.scanned(found)
-        for instance in self._line.add(instances):
-            self._feed.contents.take(instance)  # it would be in the way for long
+        later = self._line.add(instances)
+        if later:  # what was read of them would be in the way for long
+            yield Call(self._feed.contents.drop, (later,))
         if instances and self._job.on_found is not None:
             yield Call(self._job.on_found, (instances,))
 
