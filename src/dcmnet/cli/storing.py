@@ -87,13 +87,14 @@ class Session:
         """What a `Transfer` calls; for each object only what will be shown."""
         hooks: dict[str, Callable[..., Any]] = {
             "on_start": self._start,
-            "on_found": self._found,
             "on_skipped": self._skipped,
             "on_association": self._associated,
             "on_result": self._result,
             "on_end": self._end,
             "on_retry": self._retry,
         }
+        if is_wanted(self._arguments) or self._reporter.is_wanted:
+            hooks["on_found"] = self._found
         if self._log.isEnabledFor(INFO):
             hooks |= {"on_sending": self._sending, "on_request": self._request}
         return hooks
@@ -193,8 +194,6 @@ class Session:
         self._log.info("Requesting Association")
 
     def _found(self, instances: list[Instance]) -> None:
-        if self._silent:
-            return
         self._reporter.found(instances)
         repeat = getattr(self._arguments, "repeat", 1)
         length = sum(instance.size for instance in instances) * repeat

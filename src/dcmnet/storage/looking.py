@@ -100,7 +100,7 @@ class Looker:
 
     def _recognised(self, head: bytes, path: str, status: os.stat_result) -> Instance | None:
         """What a file is whose start is that of another one; None where that takes a closer look."""
-        for index, layout in enumerate(self._layouts):
+        for layout in self._layouts:
             before, behind, start, end, offset, sop_class_uid, transfer_syntax = layout
             if not (head.startswith(before) and head.startswith(behind, end)):
                 continue
@@ -110,8 +110,9 @@ class Looker:
             uid = str(head[start:end], "ascii", "replace").strip("\0 ")
             if not is_valid_uid(uid, _TOLERATED):
                 return None
-            if index:  # the next file most probably has a UID of the same length
-                self._layouts.insert(0, self._layouts.pop(index))
+            if layout is not self._layouts[0]:  # the next file most probably has a UID of the same length
+                self._layouts.remove(layout)
+                self._layouts.insert(0, layout)
             return Instance(
                 path, sop_class_uid, uid, transfer_syntax, path, offset, size - offset, status.st_mtime_ns
             )

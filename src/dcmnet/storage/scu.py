@@ -21,13 +21,15 @@ from dcmnet.payload import Payload
 from dcmnet.procedures import association, scu
 from dcmnet.procedures.association import AssociationCore, closing, new_core
 from dcmnet.procedures.effects import Call, Procedure, Spawn, Together, Wait
+from dcmnet.storage.contents import Contents
 from dcmnet.storage.feed import Feed, Line, Scanned
 from dcmnet.storage.inventing import Inventor
+from dcmnet.storage.looking import Looker
 from dcmnet.storage.pipeline import Outcomes, Pipeline, closing_files, named_error
 from dcmnet.storage.planning import Plan, Proposal, choose_context, plan
 from dcmnet.storage.report import Report, StoreResult
 from dcmnet.storage.retrying import Backoff
-from dcmnet.storage.sources import DataSetOpener, Instance, Source, describe
+from dcmnet.storage.sources import DataSetOpener, Instance, Source
 from dcmnet.ul.items import UserIdentityRQ
 from dcmnet.ul.provider import Trace
 
@@ -370,14 +372,15 @@ def store_source(
         InputFileError: The source cannot be sent.
         NoPresentationContext: No accepted presentation context fits it.
     """
-    opener = DataSetOpener()
-    return (yield from closing_files(opener, _store_source(core, opener, source, priority)))
+    contents = Contents()
+    opener, looker = DataSetOpener(contents=contents), Looker(contents=contents)
+    return (yield from closing_files(opener, _store_source(core, opener, looker, source, priority)))
 
 
 def _store_source(
-    core: AssociationCore, opener: DataSetOpener, source: Source, priority: Priority
+    core: AssociationCore, opener: DataSetOpener, looker: Looker, source: Source, priority: Priority
 ) -> Procedure[CStoreRSP]:
-    instance, context, payload = yield Call(_look_and_open, (core.agreed, opener, source))
+    instance, context, payload = yield Call(_look_and_open, (core.agreed, opener, looker, source))
     uid = instance.sop_instance_uid
     try:
         return (yield from scu.store(core, context, uid, payload, priority=priority))
@@ -386,8 +389,8 @@ def _store_source(
 
 
 def _look_and_open(
-    agreed: Negotiated, opener: DataSetOpener, source: Source
+    agreed: Negotiated, opener: DataSetOpener, looker: Looker, source: Source
 ) -> tuple[Instance, AcceptedContext, Payload]:
-    instance = describe(source)
+    instance = looker.look(source)
     context = choose_context(agreed, instance)
     return instance, context, opener.open(instance, context.transfer_syntax)
