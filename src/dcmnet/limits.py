@@ -129,8 +129,20 @@ READ_AHEAD_LENGTH = 1 << 20
 SMALL_DATA_SET_LENGTH = 64 * 1024
 """Up to this length data sets are read into memory of their own, and leave together where a window allows."""
 
+KEPT_FILE_LENGTH = 64 * 1024
+"""Up to this length a file is read whole when it is looked at, so that it need not be opened again."""
+
+KEPT_LENGTH = 4 << 20
+"""Memory for such files that one transfer holds until they are sent: nearly `LOOK_AHEAD` of the longest."""
+
+MAX_LAYOUTS = 8
+"""Kinds of File Meta Information that are compared with that of the next file; a series has one or two."""
+
 SCAN_FIRST = 1000
 """Files looked at before the first association is asked for, which is then asked for what they need."""
+
+LOOK_AHEAD = 64
+"""Objects that wait while nothing more is looked for: so few that what was read of them can be kept."""
 
 SCAN_STEP = 2
 """Files looked at while a response is due."""
@@ -140,6 +152,9 @@ SCAN_MANY = 32
 
 SEND_BATCH_LENGTH = 256 * 1024
 """Bytes of a data set handed to one system call."""
+
+SEND_READ_LENGTH = 2 * READ_AHEAD_LENGTH
+"""Bytes of a message whose data set is in memory, handed to one system call: all of them."""
 
 MAX_INFLATED_LENGTH = 1 << 30
 """A deflated data set, inflated: all of it is in memory then, and 1 MB of deflated bytes may become 1 GB."""

@@ -32,18 +32,20 @@ from dcmnet.errors import (
     NoPresentationContext,
     TransportClosed,
 )
+from dcmnet.payload import Payload
 from dcmnet.procedures.association import AssociationCore, closing, establish
 from dcmnet.procedures.effects import Call, Procedure, Receive, Send
 from dcmnet.procedures.scp import Acceptor, serve
 from dcmnet.services.storage import Outcome, storage
-from dcmnet.storage import feed, pipeline, sources
+from dcmnet.storage import feed, looking, pipeline, sources
 from dcmnet.storage import scu as scu_module
+from dcmnet.storage.contents import Contents
 from dcmnet.storage.feed import Feed, Line
 from dcmnet.storage.pipeline import Outcomes, Pipeline
 from dcmnet.storage.planning import Plan, Proposal
 from dcmnet.storage.report import Report, StoreResult
 from dcmnet.storage.scu import Transfer, store_source, transfer
-from dcmnet.storage.sources import ForeignFile, Instance
+from dcmnet.storage.sources import DataSetOpener, ForeignFile, Instance
 from tests.procedures.memory import End, Network, Pipe
 from tests.procedures.pairs import MAX_PDU_LENGTH, REQUEST, TIMEOUTS, MemoryStore
 from tests.unit.objects import (
@@ -308,12 +310,13 @@ class Watch:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[tuple[str, str]] = []
         self._before = open_descriptors()
-        self._open = sources.open_data_set
-        monkeypatch.setattr(sources, "open_data_set", self._opened)
+        opened = DataSetOpener.open
 
-    def _opened(self, instance: Instance, *how: Any) -> sources.OpenDataSet:
-        self.calls.append(("open", os.path.basename(instance.name)))
-        return self._open(instance, *how)
+        def note_and_open(opener: DataSetOpener, instance: Instance, transfer_syntax: str) -> Payload:
+            self.calls.append(("open", os.path.basename(instance.name)))
+            return opened(opener, instance, transfer_syntax)
+
+        monkeypatch.setattr(DataSetOpener, "open", note_and_open)
 
     def note(self, what: str) -> Callable[..., None]:
         return lambda instance, *_: self.calls.append((what, os.path.basename(instance.name)))
@@ -431,6 +434,7 @@ def test_halt_with_one_prepared(sender: Sender, folder: Path, watch: Watch, hook
 def nothing_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     """As for data sets that are too long to be read before they may leave."""
     monkeypatch.setattr(sources, "READ_AHEAD_LENGTH", -1)
+    monkeypatch.setattr(looking, "KEPT_FILE_LENGTH", -1)
 
 
 def test_what_was_read_ahead_is_sent(sender: Sender, folder: Path, watch: Watch) -> None:
@@ -459,6 +463,7 @@ def test_what_cannot_be_read_ahead_is_read_when_it_leaves(
             raise OSError(5, "Input/output error")
         return real(fd, 1, offset)
 
+    monkeypatch.setattr(looking, "KEPT_FILE_LENGTH", -1)
     real = os.pread
     failed: list[int] = []
     monkeypatch.setattr(os, "pread", pread)
@@ -1013,6 +1018,7 @@ def few_at_first(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (feed, scu_module):
         monkeypatch.setattr(module, "SCAN_FIRST", 10)
     monkeypatch.setattr(feed, "SCAN_STEP", 3)
+    monkeypatch.setattr(feed, "LOOK_AHEAD", 7)
     monkeypatch.setattr(pipeline, "SCAN_STEP", 3)
     monkeypatch.setattr(pipeline, "SCAN_MANY", 3)
 
@@ -1063,3 +1069,82 @@ def test_a_folder_that_begins_with_what_is_no_dicom(sender: Sender, folder: Path
     report = sender.run(folder)
     assert report.ok
     assert (report.stored, len(report.skipped)) == (5, 25)
+
+
+@pytest.mark.usefixtures("few_at_first")
+@pytest.mark.parametrize("window", [1, 8])
+def test_a_small_file_is_opened_once(
+    sender: Sender, many: Path, window: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: Counter[str] = Counter()
+    real = os.open
+
+    def counted(path: Any, flags: int, *how: Any, **more: Any) -> int:
+        opened[os.path.basename(path)] += 1
+        return real(path, flags, *how, **more)
+
+    monkeypatch.setattr(os, "open", counted)
+    assert sender.run(many, window=window).ok
+    large = {"07.dcm", "08.dcm", "20.dcm"}
+    assert opened == {each: 2 if each in large else 1 for each in os.listdir(many)}
+
+
+@pytest.mark.usefixtures("few_at_first")
+@pytest.mark.parametrize("repeat", [1, 2])
+@pytest.mark.parametrize("room", [0, 3000, 1 << 20])
+def test_what_is_kept_while_sending(
+    sender: Sender, many: Path, repeat: int, room: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never more than there is room for, and nothing in the end; what arrives is the same."""
+    monkeypatch.setattr(feed, "KEPT_LENGTH", room)
+    write_file(many / "25.dcm", "1.2.25", "1.2.7")  # needs another context, and waits for long
+    kept: list[Contents] = []
+    lengths: list[int] = []
+    init = Contents.__init__
+
+    def noted(contents: Contents, room: int = 0) -> None:
+        init(contents, room)
+        kept.append(contents)
+
+    monkeypatch.setattr(Contents, "__init__", noted)
+    report = sender.run(many, repeat=repeat, on_result=lambda _: lengths.append(room - kept[0].room))
+    assert report.ok
+    assert len(report.results) == 40 * repeat
+    assert max(lengths) <= room
+    assert kept[0].room == room
+    sent = {each.sop_instance_uid: each.name for each in report.results}
+    for request, data in zip(sender.store.requests, sender.store.kept, strict=True):
+        assert Path(sent[request.affected_sop_instance_uid]).read_bytes().endswith(data)
+
+
+def test_a_file_that_was_kept_while_the_transfer_waited(sender: Sender, folder: Path) -> None:
+    """It is another file by the time of the next association, and goes out as it is then."""
+    sender.store.aborting = {"1.2.0"}
+    other = data_set("1.2.4", extra=element(0x0020, 0x0010, "SH", b"OTHER")), data_set("1.2.4")
+
+    def wait(error: DcmnetError, seconds: float) -> None:
+        content = (folder / "4.dcm").read_bytes()
+        (folder / "4.dcm").write_bytes(content.replace(b"TEST^OBJECT", b"NEXT^OBJECT"))
+        write_file(folder / "3.dcm", "1.2.3", data=other[0])
+
+    report = sender.run(folder, retries=1, retry_wait=0, on_retry=wait)
+    assert [kind for _, kind in outcomes(report)] == [0, 0, 0, InputFileError, 0]
+    assert sender.store.kept[-1] == other[1].replace(b"TEST^OBJECT", b"NEXT^OBJECT")
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_what_was_read_leaves_in_one_call(folder: Path, watched: bool) -> None:
+    """Unless somebody wants to see how it proceeds."""
+    path = write_file(folder / "0.dcm", "1.2.0", data=data_set("1.2.0") + bytes(900_000))
+    progress: list[int] = []
+    job = Transfer(
+        host="peer",
+        port=104,
+        timeouts=TIMEOUTS,
+        on_progress=(lambda _, sent: progress.append(sent)) if watched else None,
+    )
+    core = established(Sender())
+    line = Line(Plan(instances=[sources.describe(path)]), 1)
+    effects = _prepared(Pipeline(core, job, Outcomes(job, Report()), Feed(job), line, 1))
+    sends = [each for each in effects if isinstance(each, Send)]
+    assert (len(sends), len(progress)) == ((4, 4) if watched else (1, 0))

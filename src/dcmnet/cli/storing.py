@@ -78,6 +78,7 @@ class Session:
         self._renaming = Renaming(log, arguments) if getattr(arguments, "rename", False) else None
         self._json = JsonLines() if arguments.json else None
         self._bar: Progressing = NoBar()
+        self._silent = False
         self._associations = 0
         self._failed = 0
         self._told: DcmnetError | None = None
@@ -86,13 +87,14 @@ class Session:
         """What a `Transfer` calls; for each object only what will be shown."""
         hooks: dict[str, Callable[..., Any]] = {
             "on_start": self._start,
-            "on_found": self._found,
             "on_skipped": self._skipped,
             "on_association": self._associated,
             "on_result": self._result,
             "on_end": self._end,
             "on_retry": self._retry,
         }
+        if is_wanted(self._arguments) or self._reporter.is_wanted:
+            hooks["on_found"] = self._found
         if self._log.isEnabledFor(INFO):
             hooks |= {"on_sending": self._sending, "on_request": self._request}
         return hooks
@@ -181,6 +183,8 @@ class Session:
         length = sum(instance.size for instance in instances) * repeat
         self._bar = progress(self._arguments, objects=len(instances) * repeat, length=length)
         self._bar.__enter__()
+        shows = self._json is not None or self._log.isEnabledFor(INFO) or not isinstance(self._bar, NoBar)
+        self._silent = not (shows or self._reporter.is_wanted or self._renaming is not None)
         self.started = time.monotonic()
         self._requesting()
 
@@ -240,6 +244,8 @@ class Session:
         self._log.info("Sending %s Request (MsgID %d, %s)", self._wording.message, message_id, prefix)
 
     def _result(self, result: StoreResult) -> None:
+        if self._silent and result.status == SUCCESS:
+            return  # as most are, one for each object
         self._bar.advance(objects=int(result.ok), length=result.size)
         self._reporter.told(result)
         if self._renaming is not None:

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dcmnet.errors import InputFileError
-from dcmnet.limits import SCAN_FIRST, SCAN_STEP, SMALL_DATA_SET_LENGTH
+from dcmnet.limits import KEPT_LENGTH, LOOK_AHEAD, SCAN_FIRST, SCAN_STEP, SMALL_DATA_SET_LENGTH
+from dcmnet.storage.contents import Contents
+from dcmnet.storage.looking import Looker
 from dcmnet.storage.planning import Plan
 from dcmnet.storage.report import StoreResult
-from dcmnet.storage.sources import ForeignFile, Instance, describe, find_files
+from dcmnet.storage.sources import ForeignFile, Instance, find_files
 
 if TYPE_CHECKING:
     from dcmnet.storage.scu import Transfer
 
 
 class Scanned(NamedTuple):
-    """One file that was looked at.
+    """One file that was looked at and is not sent.
 
     Attributes:
-        instance: What it is; None where it cannot be sent.
-        former: What a former transfer has done with it; None where it is to be sent.
+        former: What a former transfer has done with it.
         error: Why it cannot be sent.
         skipped: It was found in a folder, and nobody expects that it can be sent.
     """
 
-    instance: Instance | None = None
     former: StoreResult | None = None
     error: InputFileError | None = None
     skipped: bool = False
@@ -40,32 +41,37 @@ class Feed:
 
     Attributes:
         more: Whether there may be more to find.
+        contents: What was read of small files on the way.
     """
 
     def __init__(self, job: Transfer) -> None:
         self._job = job
         self._found = _found(job)
+        # What goes out otherwise than it is has to be read from the file once more.
+        as_it_is = job.inventor is None and job.proposal.encoding.new_vr
+        self.contents = Contents(KEPT_LENGTH if as_it_is else 0)
+        looker = Looker(meta=job.meta, bare=job.bare, uid_checks=job.uid_checks, contents=self.contents)
+        self._look_at = looker.look
         self.more = True
 
-    def scan(self, count: int) -> list[Scanned]:
+    def scan(self, count: int) -> list[Instance | Scanned]:
         """Look at the next `count` files; fewer only when there are no more."""
-        scanned: list[Scanned] = []
-        for source, in_folder in self._found:
-            scanned.append(self._look(source, in_folder))
-            if len(scanned) == count:
-                return scanned
-        self.more = False
+        look = self._look
+        scanned = [look(source, in_folder) for source, in_folder in islice(self._found, count)]
+        self.more = len(scanned) == count
         return scanned
 
-    def _look(self, source: Any, in_folder: bool) -> Scanned:
-        job = self._job
+    def _look(self, source: Any, in_folder: bool) -> Instance | Scanned:
         if isinstance(source, InputFileError):
             return Scanned(error=source)
         try:
-            instance = describe(source, meta=job.meta, bare=job.bare, uid_checks=job.uid_checks)
+            instance = self._look_at(source)
         except InputFileError as error:
             return Scanned(error=error, skipped=in_folder and isinstance(error, ForeignFile))
-        return Scanned(instance, None if job.former is None else job.former(instance))
+        if self._job.former is None or (former := self._job.former(instance)) is None:
+            return instance
+        self.contents.take(instance)
+        return Scanned(former)
 
 
 def _found(job: Transfer) -> Iterator[tuple[Any, bool]]:
@@ -101,22 +107,30 @@ class Line:
         self._repeat = repeat
         self._change = change
         self._kinds = {_kind(instance) for instance in plan.instances}
-        for instance in plan.instances:
-            self.add(instance)
+        self.add(plan.instances)
 
-    def add(self, instance: Instance) -> None:
-        """An object that was found; it waits here if its kind is among those of the plan."""
-        if _kind(instance) not in self._kinds:
-            self.later.append(instance)
-            return
-        for _ in range(self._repeat):
-            self.waiting.append(instance if self._change is None else self._change(instance))
+    def add(self, instances: Iterable[Instance]) -> list[Instance]:
+        """Objects that were found; they wait here if their kind is among those of the plan.
+
+        Returns:
+            The others, which wait for another association.
+        """
+        kinds, change, wait = self._kinds, self._change, self.waiting.append
+        later: list[Instance] = []
+        for instance in instances:
+            if (instance.sop_class_uid, instance.transfer_syntax) not in kinds:
+                later.append(instance)
+                continue
+            for _ in range(self._repeat):
+                wait(instance if change is None else change(instance))
+        self.later += later
+        return later
 
     @property
     def wants_more(self) -> bool:
         """Whether it is time to look for more."""
-        room = SCAN_FIRST - SCAN_STEP
-        return len(self.waiting) <= room and len(self.later) <= room and not self.stopped
+        later = SCAN_FIRST - SCAN_STEP
+        return len(self.waiting) <= LOOK_AHEAD and len(self.later) <= later and not self.stopped
 
     def take(self, count: int, length: int) -> list[Instance]:
         """The next objects, at most `count` and about `length` bytes; one that is not small is the last."""

@@ -267,6 +267,27 @@ def _read_short(view: memoryview, offset: int, values: dict[int, str]) -> int:
     return offset
 
 
+def sop_instance_uid_span(head: Buffer, offset: int) -> tuple[int, int] | None:
+    """Where the value of the Media Storage SOP Instance UID starts and ends.
+
+    Args:
+        head: A file's first bytes, which `read_file_meta` has read.
+        offset: Where its data set begins, as that has said.
+
+    Returns:
+        None where there is no File Meta Information.
+    """
+    view = memoryview(head)
+    span = None
+    end = PREAMBLE_LENGTH + 4
+    while end < offset:
+        element = _element_at(view, end, _EXPLICIT_LITTLE)
+        end = _end_of(view, element, _EXPLICIT_LITTLE)
+        if element.tag == _MEDIA_STORAGE_SOP_INSTANCE_UID and element.vr in _SHORT_VRS:
+            span = element.start, end
+    return span
+
+
 def _is_file_meta_at(view: memoryview, offset: int) -> bool:
     """Whether an element of group 0002 starts here, or is cut off here.
 

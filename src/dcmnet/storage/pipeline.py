@@ -8,17 +8,25 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from dcmnet.acse import AcceptedContext
 from dcmnet.dimse.messages import CStoreRQ
 from dcmnet.dimse.stream import fragment_message
 from dcmnet.errors import DcmnetError, InputFileError
-from dcmnet.limits import MAX_WINDOW, SCAN_MANY, SCAN_STEP, SEND_BATCH_LENGTH, SMALL_DATA_SET_LENGTH
+from dcmnet.limits import (
+    MAX_WINDOW,
+    SCAN_MANY,
+    SCAN_STEP,
+    SEND_BATCH_LENGTH,
+    SEND_READ_LENGTH,
+    SMALL_DATA_SET_LENGTH,
+)
 from dcmnet.payload import FileRange, Payload
 from dcmnet.procedures.association import HARMLESS, AssociationCore
 from dcmnet.procedures.effects import Call, Procedure, Send
 from dcmnet.procedures.scu import next_response
+from dcmnet.registry.statuses import SUCCESS
 from dcmnet.storage.feed import Feed, Line, Scanned
 from dcmnet.storage.planning import choose_context
 from dcmnet.storage.report import Report, StoreResult
@@ -64,16 +72,16 @@ class Outcomes:
         self._job = job
         self._report = report
 
-    def scanned(self, found: Iterable[Scanned]) -> Procedure[list[Instance]]:
+    def scanned(self, found: Iterable[Instance | Scanned]) -> Procedure[list[Instance]]:
         """Tell what will not be sent of what was found; returns the rest."""
         instances = []
-        for instance, former, error, skipped in found:
-            if error is not None:
-                yield from self._unusable(error, skipped)
-            elif former is not None:
-                self._report.former.append(former)
-            elif instance is not None:
-                instances.append(instance)
+        for each in found:
+            if isinstance(each, Instance):
+                instances.append(each)
+            elif each.error is not None:
+                yield from self._unusable(each.error, each.skipped)
+            elif each.former is not None:
+                self._report.former.append(each.former)
         return instances
 
     def _unusable(self, error: InputFileError, skipped: bool) -> Procedure[None]:
@@ -94,13 +102,27 @@ class Outcomes:
         """None of these was answered."""
         for instance in instances:
             why = named_error(error, instance.name)
-            yield from self.record(result_of(instance, association=association, error=why))
+            result = StoreResult(
+                name=instance.name,
+                sop_class_uid=instance.sop_class_uid,
+                sop_instance_uid=instance.sop_instance_uid,
+                original_transfer_syntax=instance.transfer_syntax,
+                file_length=instance.offset + instance.size,
+                file_modified=instance.modified,
+                association=association,
+                error=why,
+            )
+            yield from self.record(result)
 
     def record(self, result: StoreResult) -> Procedure[None]:
         """One object is done with."""
+        if (call := self.note(result)) is not None:
+            yield call
+
+    def note(self, result: StoreResult) -> Call | None:
+        """Put a result into the report; what is left to be done is to carry out the call, if any."""
         self._report.results.append(result)
-        if self._job.on_result is not None:
-            yield Call(self._job.on_result, (result,))
+        return None if self._job.on_result is None else Call(self._job.on_result, (result,))
 
 
 class Pipeline:
@@ -119,15 +141,20 @@ class Pipeline:
         self, core: AssociationCore, job: Transfer, outcomes: Outcomes, feed: Feed, line: Line, number: int
     ) -> None:
         self._core = core
+        self._agreed = core.agreed
         self._job = job
         self._outcomes = outcomes
         self._feed = feed
         self._line = line
         self._number = number
-        self._window = min(core.agreed.max_invoked or MAX_WINDOW, MAX_WINDOW)
+        self._window = min(self._agreed.max_invoked or MAX_WINDOW, MAX_WINDOW)
         # So few in lockstep that it takes no longer than a response; many where each call costs a turn.
         self._scan_step = SCAN_STEP if self._window == 1 and not core.calls_in_threads else SCAN_MANY
-        self._opener = DataSetOpener(job.proposal.encoding)
+        feed.contents.era += 1
+        # What is in memory leaves in one call, unless somebody wants to see how it proceeds.
+        self._read_length = SEND_READ_LENGTH if job.on_progress is None else SEND_BATCH_LENGTH
+        self._opener = DataSetOpener(job.proposal.encoding, feed.contents)
+        self._contexts: dict[tuple[str, str], AcceptedContext] = {}
         self._ready: deque[Prepared | Unusable] = deque()
         self._outstanding: dict[int, tuple[Instance, AcceptedContext, int]] = {}
         self._ended = False
@@ -157,8 +184,11 @@ class Pipeline:
                 yield from self._send_ready()
             if not self._outstanding:
                 return
-            if not (self._ready or self._ended):
-                yield from self._prepare()  # while the answers are due
+            if not self._ended:  # while the answers are due
+                if not self._ready:
+                    yield from self._prepare()
+                if self._feed.more and self._line.wants_more:
+                    yield from self._look_for_more()
             yield from self._take_answers()
 
     # ------------------------------------------------------------------ getting ready
@@ -166,41 +196,52 @@ class Pipeline:
     def _prepare(self) -> Procedure[bool]:
         """Open and read what comes next; False when there is nothing."""
         line = self._line
-        while self._feed.more and line.wants_more:
-            found: list[Scanned] = yield Call(self._feed.scan, (self._scan_step,))
-            instances = yield from self._outcomes.scanned(found)
-            for instance in instances:
-                line.add(instance)
-            if instances and self._job.on_found is not None:
-                yield Call(self._job.on_found, (instances,))
+        while not line.waiting and self._feed.more and line.wants_more:
+            yield from self._look_for_more()
         taken = [] if line.stopped else line.take(self._window, SEND_BATCH_LENGTH)
-        if taken:
-            opened: list[_Opened | Unusable] = yield Call(self._open_all, (taken,))
-            self._ready.extend([self._encoded(*each) if len(each) == 3 else each for each in opened])
-        return bool(taken)
+        if not taken:
+            return False
+        opened: list[_Opened | Unusable] = yield Call(self._open_all, (taken,))
+        self._ready.extend([self._encoded(*each) if len(each) == 3 else each for each in opened])
+        return True
+
+    def _look_for_more(self) -> Procedure[None]:
+        found: list[Instance | Scanned] = yield Call(self._feed.scan, (self._scan_step,))
+        instances = yield from self._outcomes.scanned(found)
+        later = self._line.add(instances)
+        if later:  # what was read of them would be in the way for long
+            yield Call(self._feed.contents.drop, (later,))
+        if instances and self._job.on_found is not None:
+            yield Call(self._job.on_found, (instances,))
 
     def _open_all(self, instances: list[Instance]) -> list[_Opened | Unusable]:
         return [self._open(instance) for instance in instances]
 
     def _open(self, instance: Instance) -> _Opened | Unusable:
+        kind = instance.sop_class_uid, instance.transfer_syntax
         try:
-            context = choose_context(self._core.agreed, instance, self._job.proposal.decompress)
+            context = self._contexts.get(kind)
+            if context is None:
+                context = choose_context(self._agreed, instance, self._job.proposal.decompress)
+                self._contexts[kind] = context
             return instance, context, self._opener.open(instance, context.transfer_syntax)
         except HARMLESS as error:
             return Unusable(instance, error)
 
     def _encoded(self, instance: Instance, context: AcceptedContext, payload: Payload) -> Prepared | Unusable:
         """The whole message, ready to leave; that of a file which is not read yet is cut while it leaves."""
-        core = self._core
         request = CStoreRQ(
-            message_id=core.message_ids.next(),
+            message_id=self._core.message_ids.next(),
             affected_sop_class_uid=context.abstract_syntax,
             affected_sop_instance_uid=instance.sop_instance_uid,
             priority=self._job.priority,
         )
-        longest = core.agreed.max_pdu_length_to_send
+        longest = self._agreed.max_pdu_length_to_send
+        length = SEND_BATCH_LENGTH if isinstance(payload, FileRange) else self._read_length
         try:
-            batches: Iterable[list[Payload]] = fragment_message(context.context_id, request, payload, longest)
+            batches: Iterable[list[Payload]] = fragment_message(
+                context.context_id, request, payload, longest, length
+            )
         except HARMLESS as error:
             return Unusable(instance, error)
         if not isinstance(payload, FileRange):
@@ -211,23 +252,32 @@ class Pipeline:
 
     def _send_ready(self) -> Procedure[None]:
         """Send what is ready, as far as the window goes; small objects leave together."""
+        core, job, ready, outstanding = self._core, self._job, self._ready, self._outstanding
         parts: list[Payload] = []
-        while self._ready and len(self._outstanding) < self._window and not self._line.stopped:
-            prepared = self._ready.popleft()
-            if self._job.on_sending is not None and not (yield from self._is_wanted(prepared)):
+        while ready and len(outstanding) < self._window and not self._line.stopped:
+            prepared = ready.popleft()
+            if job.on_sending is not None and not (yield from self._is_wanted(prepared)):
                 continue
             if isinstance(prepared, Unusable):
                 yield from self._fail(prepared.instance, prepared.error)
                 continue
-            yield from self._begin(prepared)
-            if _is_small(prepared.payload):
-                for batch in prepared.batches:
+            instance, context, request, payload, batches = prepared
+            if job.on_request is not None:
+                yield Call(job.on_request, (instance, context, request.message_id))
+            core.upper_layer.trace_message("message sent", context.context_id, request)
+            core.message_ids.add(request)
+            outstanding[request.message_id] = instance, context, len(payload)
+            if _is_small(payload):
+                for batch in batches:
                     parts += batch
             else:
                 yield from self._send(parts)
                 parts = []
                 yield from self._send_alone(prepared)
-        yield from self._send(parts)
+        if parts and not self._ended:  # as `_send`, for each object in lockstep
+            core.upper_layer.data_request()
+            core.busy = True
+            self._ended = not (yield Send(parts))
 
     def _is_wanted(self, prepared: Prepared | Unusable) -> Procedure[bool]:
         """Ask whether to send an object."""
@@ -239,15 +289,6 @@ class Pipeline:
             yield Call(self._opener.close)
         yield from self._outcomes.skip(instance.name, "left out by on_sending")
         return False
-
-    def _begin(self, prepared: Prepared) -> Procedure[None]:
-        """From here on it is under way."""
-        instance, context, request, payload, _ = prepared
-        if self._job.on_request is not None:
-            yield Call(self._job.on_request, (instance, context, request.message_id))
-        self._core.upper_layer.trace_message("message sent", context.context_id, request)
-        self._core.message_ids.add(request)
-        self._outstanding[request.message_id] = (instance, context, len(payload))
 
     def _send(self, parts: list[Payload]) -> Procedure[None]:
         if parts and not self._ended:
@@ -288,24 +329,30 @@ class Pipeline:
 
     def _take_answers(self) -> Procedure[None]:
         """Wait for an answer; take those that have come with it."""
-        core = self._core
+        core, outstanding = self._core, self._outstanding
         while True:
             response = yield from next_response(core)
-            instance, context, size = self._outstanding.pop(response.message_id_being_responded_to)
-            core.busy = bool(self._outstanding)
-            result = result_of(
-                instance,
-                association=self._number,
-                context_id=context.context_id,
+            instance, context, size = outstanding.pop(response.message_id_being_responded_to)
+            core.busy = bool(outstanding)
+            result = StoreResult(
+                name=instance.name,
+                sop_class_uid=instance.sop_class_uid,
+                sop_instance_uid=instance.sop_instance_uid,
                 transfer_syntax=context.transfer_syntax,
                 size=size,
+                original_transfer_syntax=instance.transfer_syntax,
+                file_length=instance.offset + instance.size,
+                file_modified=instance.modified,
+                association=self._number,
+                context_id=context.context_id,
                 status=response.status,
                 comment=response.error_comment,
             )
-            yield from self._outcomes.record(result)
-            if not result.ok:
+            if (call := self._outcomes.note(result)) is not None:
+                yield call
+            if response.status != SUCCESS and not result.ok:
                 self._judge(instance)
-            if not (self._outstanding and core.upper_layer.has_input):
+            if not (outstanding and core.upper_layer.has_input):
                 return
 
     def _fail(self, instance: Instance, error: DcmnetError) -> Procedure[None]:
@@ -320,19 +367,6 @@ class Pipeline:
 
 def _is_small(payload: Payload) -> bool:
     return not isinstance(payload, FileRange) and len(payload) <= SMALL_DATA_SET_LENGTH
-
-
-def result_of(instance: Instance, **outcome: Any) -> StoreResult:
-    """What came of an instance."""
-    return StoreResult(
-        name=instance.name,
-        sop_class_uid=instance.sop_class_uid,
-        sop_instance_uid=instance.sop_instance_uid,
-        original_transfer_syntax=instance.transfer_syntax,
-        file_length=instance.offset + instance.size,
-        file_modified=instance.modified,
-        **outcome,
-    )
 
 
 def named_error(error: DcmnetError, name: str) -> DcmnetError:

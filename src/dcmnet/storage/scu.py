@@ -21,13 +21,15 @@ from dcmnet.payload import Payload
 from dcmnet.procedures import association, scu
 from dcmnet.procedures.association import AssociationCore, closing, new_core
 from dcmnet.procedures.effects import Call, Procedure, Spawn, Together, Wait
+from dcmnet.storage.contents import Contents
 from dcmnet.storage.feed import Feed, Line, Scanned
 from dcmnet.storage.inventing import Inventor
+from dcmnet.storage.looking import Looker
 from dcmnet.storage.pipeline import Outcomes, Pipeline, closing_files, named_error
 from dcmnet.storage.planning import Plan, Proposal, choose_context, plan
 from dcmnet.storage.report import Report, StoreResult
 from dcmnet.storage.retrying import Backoff
-from dcmnet.storage.sources import DataSetOpener, Instance, Source, describe
+from dcmnet.storage.sources import DataSetOpener, Instance, Source
 from dcmnet.ul.items import UserIdentityRQ
 from dcmnet.ul.provider import Trace
 
@@ -215,7 +217,9 @@ class _Sending:
         while found:
             later: list[Instance] = []
             for step in self._plan(found):
-                line = Line(step, self._job.repeat, self._job.invented)
+                line = Line(
+                    step, self._job.repeat, None if self._job.inventor is None else self._job.invented
+                )
                 yield from self._send(line)
                 later += line.later
             found = later
@@ -230,7 +234,7 @@ class _Sending:
         return instances
 
     def _scan(self) -> Procedure[list[Instance]]:
-        found: list[Scanned] = yield Call(self._feed.scan, (SCAN_FIRST,))
+        found: list[Instance | Scanned] = yield Call(self._feed.scan, (SCAN_FIRST,))
         return (yield from self._outcomes.scanned(found))
 
     def _plan(self, found: list[Instance]) -> list[Plan]:
@@ -298,8 +302,7 @@ class _Sending:
     def _give_up(self, line: Line, error: DcmnetError) -> Procedure[None]:
         """Nothing of what waits is sent, nor of what has not been looked for yet and would wait here."""
         while self._feed.more:
-            for instance in (yield from self._scan()):
-                line.add(instance)
+            line.add((yield from self._scan()))
         yield from self._outcomes.failed(line.take_all(), error)
 
     # ------------------------------------------------------------------ one association
@@ -369,14 +372,15 @@ def store_source(
         InputFileError: The source cannot be sent.
         NoPresentationContext: No accepted presentation context fits it.
     """
-    opener = DataSetOpener()
-    return (yield from closing_files(opener, _store_source(core, opener, source, priority)))
+    contents = Contents()
+    opener, looker = DataSetOpener(contents=contents), Looker(contents=contents)
+    return (yield from closing_files(opener, _store_source(core, opener, looker, source, priority)))
 
 
 def _store_source(
-    core: AssociationCore, opener: DataSetOpener, source: Source, priority: Priority
+    core: AssociationCore, opener: DataSetOpener, looker: Looker, source: Source, priority: Priority
 ) -> Procedure[CStoreRSP]:
-    instance, context, payload = yield Call(_look_and_open, (core.agreed, opener, source))
+    instance, context, payload = yield Call(_look_and_open, (core.agreed, opener, looker, source))
     uid = instance.sop_instance_uid
     try:
         return (yield from scu.store(core, context, uid, payload, priority=priority))
@@ -385,8 +389,8 @@ def _store_source(
 
 
 def _look_and_open(
-    agreed: Negotiated, opener: DataSetOpener, source: Source
+    agreed: Negotiated, opener: DataSetOpener, looker: Looker, source: Source
 ) -> tuple[Instance, AcceptedContext, Payload]:
-    instance = describe(source)
+    instance = looker.look(source)
     context = choose_context(agreed, instance)
     return instance, context, opener.open(instance, context.transfer_syntax)

@@ -11,7 +11,7 @@ import fnmatch
 import io
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, TypeAlias
 
 from dcmnet import dataset
@@ -23,13 +23,16 @@ from dcmnet.payload import FileRange, Payload
 from dcmnet.registry.sop_classes import is_storage
 from dcmnet.registry.transfer_syntaxes import is_implicit, is_transfer_syntax
 from dcmnet.registry.uids import is_valid_uid, name_of
+from dcmnet.storage.contents import Contents
 from dcmnet.storage.files import PARTIAL_PREFIX, PARTIAL_SUFFIX
 from dcmnet.storage.part10 import HEAD_LENGTH, guess_transfer_syntax, read_file_meta, scan_identifiers
 
 Source: TypeAlias = "str | os.PathLike[str] | BinaryIO | Any"
 """A path, a binary file object, or a pydicom data set."""
 
-_FIRST_READ = 4096
+FIRST_READ = 4096
+"""Bytes of a file in which its File Meta Information most probably ends."""
+
 _TOLERATED = Tolerance.NONCONFORMING_UID
 _MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 _PREFIX = slice(128, 132)
@@ -103,12 +106,14 @@ class DataSetOpener:
 
     Args:
         encoding: How data sets are encoded that do not go out as they are.
+        contents: What is there of some of them already.
     """
 
-    __slots__ = ("_buffer", "_encoding", "_opened")
+    __slots__ = ("_buffer", "_contents", "_encoding", "_opened")
 
-    def __init__(self, encoding: Encoding = dataset.AS_USUAL) -> None:
+    def __init__(self, encoding: Encoding = dataset.AS_USUAL, contents: Contents | None = None) -> None:
         self._encoding = encoding
+        self._contents = Contents(0) if contents is None else contents
         self._opened: OpenDataSet | None = None
         self._buffer = bytearray()
 
@@ -118,7 +123,15 @@ class DataSetOpener:
         Returns:
             The encoded data set. One that was read and is no small one is valid until the next such one.
         """
-        self.close()
+        if self._opened is not None:
+            self.close()
+        content = self._contents.take(instance)
+        if (
+            content is not None
+            and transfer_syntax == instance.transfer_syntax
+            and (content.era == self._contents.era or _is_unchanged(instance))
+        ):
+            return content.data_set
         opened = open_data_set(instance, transfer_syntax, self._encoding)
         payload = opened.payload
         if not isinstance(payload, FileRange):
@@ -167,16 +180,13 @@ def describe(source: Source, *, meta: bool = True, bare: bool = True, uid_checks
         InputFileError: It cannot be sent; the message says why.
     """
     if dataset.is_data_set(source):
-        return _checked(_describe_data_set(source), uid_checks)
-    instance = _checked(_describe_file(source, bare), uid_checks)
-    if instance.offset and not meta:
-        raise ForeignFile(instance.name, "is a DICOM file, and not a data set without File Meta Information")
-    return instance
+        return checked(_describe_data_set(source), meta=True, uid_checks=uid_checks)
+    return checked(_describe_file(source, bare), meta=meta, uid_checks=uid_checks)
 
 
 def _describe_file(source: Any, bare: bool) -> Instance:
     if isinstance(source, str | os.PathLike):
-        return _describe_path(os.fspath(source), bare)
+        return look_into(os.fspath(source), lambda fd, path, status: _describe_open(fd, path, status, bare))
     name = str(getattr(source, "name", "file object"))
     if isinstance(source, io.TextIOBase):
         raise InputFileError(name, "is a text file object: open it in binary mode")
@@ -237,6 +247,16 @@ def _opened(instance: Instance) -> OpenDataSet | None:
     return opened if os.fstat(fd).st_size == length else None
 
 
+def _is_unchanged(instance: Instance) -> bool:
+    """Whether a file is the one that was looked at; who opens it again will say what is wrong with it."""
+    try:
+        status = os.stat(instance.source)  # type: ignore[arg-type]  # a path, as what was kept is that of one
+    except OSError:
+        return False
+    length = instance.offset + instance.size
+    return status.st_mtime_ns == instance.modified and status.st_size == length
+
+
 def find_files(
     sources: Iterable[Source], *, recurse: bool = True, pattern: str = ""
 ) -> Iterator[tuple[Source, bool]]:
@@ -266,9 +286,11 @@ def _walk(folder: str, recurse: bool, pattern: str) -> Iterator[tuple[str, bool]
         folders.sort()
         if not recurse:
             folders.clear()
-        for name in sorted(files):
+        files.sort()
+        prefix = os.path.join(parent, "")
+        for name in files:
             if not _is_partial(name) and (not pattern or fnmatch.fnmatch(name, pattern)):
-                yield os.path.join(parent, name), True
+                yield prefix + name, True
     for error in unreadable:
         yield str(error.filename), False
 
@@ -281,28 +303,42 @@ def _is_partial(name: str) -> bool:
     return name.startswith(PARTIAL_PREFIX) and name.endswith(PARTIAL_SUFFIX)
 
 
-def _describe_path(path: str, bare: bool) -> Instance:
+def look_into(path: str, look: Callable[[int, str, os.stat_result], Instance]) -> Instance:
+    """Open a file that can be sent by its kind, and close it when it has been looked at.
+
+    Args:
+        path: Its name.
+        look: Called with the descriptor, the name and the file's status.
+
+    Raises:
+        ForeignFile: It is no regular file.
+        InputFileError: It cannot be read.
+    """
     try:
         fd = os.open(path, _READ_FLAGS)
     except (OSError, ValueError) as error:  # ValueError: the name has a NUL in it
         raise InputFileError(path, f"cannot be read: {_reason(error)}") from error
     try:
-        return _describe_open(fd, path, bare)
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise ForeignFile(path, "is no regular file")
+        return look(fd, path, status)
     except OSError as error:
         raise InputFileError(path, f"cannot be read: {_reason(error)}") from error
     finally:
         os.close(fd)
 
 
-def _describe_open(fd: int, path: str, bare: bool) -> Instance:
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):
-        raise ForeignFile(path, "is no regular file")
-    head = os.read(fd, _FIRST_READ)
+def _describe_open(fd: int, path: str, status: os.stat_result, bare: bool) -> Instance:
+    return describe_start(fd, os.read(fd, FIRST_READ), path, status, bare)
+
+
+def describe_start(fd: int, head: bytes, path: str, status: os.stat_result, bare: bool) -> Instance:
+    """Find out what a file is from its first bytes; more are read from `fd` where these do not do."""
     try:
         instance = _describe_head(head, status.st_size, path, path, False)
     except InputFileError:  # the File Meta Information is longer, or there is none
-        head += os.read(fd, HEAD_LENGTH - len(head))
+        head += os.read(fd, max(0, HEAD_LENGTH - len(head)))
         instance = _describe_head(head, status.st_size, path, path, bare)
     return replace(instance, modified=status.st_mtime_ns)
 
@@ -355,7 +391,8 @@ def _describe_data_set(source: Any) -> Instance:
     return Instance(name, class_uid, instance_uid, dataset.transfer_syntax_of(source), source)
 
 
-def _checked(instance: Instance, uid_checks: bool) -> Instance:
+def checked(instance: Instance, *, meta: bool, uid_checks: bool) -> Instance:
+    """An instance that can be sent; arguments and errors as for `describe`."""
     if instance.sop_class_uid == _MEDIA_STORAGE_DIRECTORY:
         raise ForeignFile(instance.name, "is a DICOMDIR, which is not stored but read")
     if uid_checks:
@@ -363,6 +400,8 @@ def _checked(instance: Instance, uid_checks: bool) -> Instance:
     known = is_transfer_syntax(instance.transfer_syntax)
     if not known and not is_valid_uid(instance.transfer_syntax, _TOLERATED):
         raise InputFileError(instance.name, f"{instance.transfer_syntax!r} is no transfer syntax UID")
+    if instance.offset and not meta:
+        raise ForeignFile(instance.name, "is a DICOM file, and not a data set without File Meta Information")
     return instance
 
 
