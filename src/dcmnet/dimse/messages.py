@@ -8,19 +8,23 @@ Command Data Set Type (0000,0800). Optional fields are None, "" or () when they 
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
 
 from dcmnet._records import MISSING, dataclass, fields
+from dcmnet.dimse.codes import Priority as Priority
+from dcmnet.dimse.codes import StatusClass as StatusClass
+from dcmnet.dimse.codes import status_class as status_class
 from dcmnet.dimse.command import (
     ELEMENTS,
+    Patterns,
     Value,
     clean_error_comment,
     command_error,
     decode_command,
     encode_command,
+    likely_command_field,
 )
 from dcmnet.errors import LocalProtocolError, StatusError
 from dcmnet.limits import Limits
@@ -35,25 +39,6 @@ _DATA_SET = 0x0001
 
 _COMMAND_FIELD = 0x0100
 _COMMAND_DATA_SET_TYPE = 0x0800
-
-
-class Priority(enum.IntEnum):
-    """Priority (0000,0700), PS3.7 9.3.1.1."""
-
-    MEDIUM = 0
-    HIGH = 1
-    LOW = 2
-
-
-class StatusClass(enum.Enum):
-    """What a status says, PS3.7 Annex C."""
-
-    SUCCESS = "success"
-    WARNING = "warning"
-    FAILURE = "failure"
-    CANCEL = "cancel"
-    PENDING = "pending"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +66,13 @@ class Message:
             LocalProtocolError: A required field is empty, a value does not fit its element, or `has_data_set`
                 is not what PS3.7 has for this message.
         """
+        quick = _QUICK.get(self.COMMAND_FIELD)
+        if quick is None or not quick.is_plain(self):
+            return self._encode()
+        values = quick.varying(self)
+        return quick.patterns.encode(*values) or quick.patterns.learn_to_encode(self._encode(), *values[:2])
+
+    def _encode(self) -> bytes:
         layout = _LAYOUTS[self.COMMAND_FIELD]
         _check_data_set(self.NAME, self.DATA_SET, self.has_data_set, LocalProtocolError)
         elements: dict[int, Value] = {
@@ -448,6 +440,9 @@ def decode_message(view: Buffer, limits: Limits) -> Message:
         RemoteProtocolError: The bytes are no Command Set; the Command Field is unknown; a required element is
             missing or empty; a request has a data set that PS3.7 forbids, or lacks one that it requires.
     """
+    quick = _QUICK.get(likely_command_field(view))
+    if quick is not None and (known := quick.patterns.decode(view, limits)) is not None:
+        return quick.made_of(*known)
     elements = decode_command(view, limits)
     command_field = elements.get(_COMMAND_FIELD)
     layout = _LAYOUTS.get(command_field)
@@ -463,7 +458,43 @@ def decode_message(view: Buffer, limits: Limits) -> Message:
     has_data_set = elements[_COMMAND_DATA_SET_TYPE] != _NO_DATA_SET
     if message.IS_REQUEST:
         _check_data_set(message.NAME, message.DATA_SET, has_data_set, command_error)
-    return message(has_data_set=has_data_set, **values)
+    made = message(has_data_set=has_data_set, **values)
+    quick = _QUICK.get(command_field)
+    if quick is not None and quick.is_plain(made):
+        quick.patterns.learn_to_decode(view)
+    return made
+
+
+class _Quick(NamedTuple):
+    """How the plain form of a message is encoded and decoded fast."""
+
+    patterns: Patterns
+    others: Callable[[Any], tuple[Any, ...]]  # the fields that have their defaults in the plain form
+    plain: tuple[Any, ...]
+    varying: Callable[[Any], tuple[Any, ...]]
+    made_of: Callable[[str, int, int, str], Message]
+
+    def is_plain(self, message: Message) -> bool:
+        """Whether nothing but these four values may differ from one such message to another."""
+        return self.others(message) == self.plain
+
+
+def _store_rq(sop_class_uid: str, message_id: int, priority: int, sop_instance_uid: str) -> CStoreRQ:
+    return CStoreRQ(
+        message_id=message_id,
+        affected_sop_class_uid=sop_class_uid,
+        affected_sop_instance_uid=sop_instance_uid,
+        priority=_PRIORITIES.get(priority, Priority.MEDIUM),
+    )
+
+
+def _store_rsp(sop_class_uid: str, message_id: int, status: int, sop_instance_uid: str) -> CStoreRSP:
+    return CStoreRSP(
+        message_id_being_responded_to=message_id,
+        status=status,
+        affected_sop_class_uid=sop_class_uid,
+        affected_sop_instance_uid=sop_instance_uid,
+    )
 
 
 def response_to(request: Message, status: int, **more: Any) -> Response:
@@ -486,16 +517,6 @@ def response_to(request: Message, status: int, **more: Any) -> Response:
     if values.get("error_comment"):
         values["error_comment"] = clean_error_comment(values["error_comment"])
     return RESPONSE_TO[type(request)](**values)
-
-
-def status_class(status: int) -> StatusClass:
-    """The class of a status, by the ranges of PS3.7 Annex C."""
-    known = _STATUS_CLASSES.get(status)
-    if known is not None:
-        return known
-    if status >> 12 in (0xA, 0xC) or status >> 8 in (0x01, 0x02):
-        return StatusClass.FAILURE
-    return StatusClass.WARNING if status >> 12 == 0xB else StatusClass.UNKNOWN
 
 
 def _check_data_set(
@@ -527,10 +548,10 @@ def _values_of(keywords: Mapping[int, str]) -> Callable[[Any], tuple[Value | Non
 def _layout(message: type[Message]) -> _Layout:
     found = {field.name: field for field in fields(message)}
     keywords = {element.number: element.keyword for element in ELEMENTS if element.keyword in found}
+    # PS3.7 9.3: Priority is mandatory on the wire; the default is a convenience of ours.
     required = {
         number
         for number, keyword in keywords.items()
-        # PS3.7 9.3: Priority is mandatory on the wire; the default is a convenience of ours.
         if found[keyword].default is MISSING or keyword == "priority"
     }
     # PS3.7 9.3, 10.3: every message has a Command Data Set Type.
@@ -544,6 +565,23 @@ def _names_of(message: type[Message]) -> set[str]:
 
 _KEYWORDS = {element.number: element.keyword for element in ELEMENTS}
 _LAYOUTS: dict[Value | None, _Layout] = {message.COMMAND_FIELD: _layout(message) for message in MESSAGES}
+_UIDS = ("affected_sop_class_uid", "affected_sop_instance_uid")
+_QUICK: dict[Value | None, _Quick] = {
+    CStoreRQ.COMMAND_FIELD: _Quick(
+        Patterns((0, 0x0002, 0x0100, 0x0110, 0x0700, 0x0800, 0x1000), (0x0110, 0x0700)),
+        attrgetter("has_data_set", "move_originator_ae_title", "move_originator_message_id"),
+        (True, "", None),
+        attrgetter(*_UIDS, "message_id", "priority"),
+        _store_rq,
+    ),
+    CStoreRSP.COMMAND_FIELD: _Quick(
+        Patterns((0, 0x0002, 0x0100, 0x0120, 0x0800, 0x0900, 0x1000), (0x0120, 0x0900)),
+        attrgetter("has_data_set", "offending_element", "error_comment", "error_id"),
+        (False, (), "", None),
+        attrgetter(*_UIDS, "message_id_being_responded_to", "status"),
+        _store_rsp,
+    ),
+}
 _PRIORITIES = {int(priority): priority for priority in Priority}
 
 # PS3.7 9.1, 10.1: what a response repeats of its request.
@@ -562,15 +600,4 @@ _REPEATED: dict[type[Message], list[tuple[str, str]]] = {
         if source in _names_of(request) and target in _names_of(response)
     ]
     for request, response in RESPONSE_TO.items()
-}
-
-# PS3.7 Annex C: the statuses that stand outside the ranges, or alone.
-_STATUS_CLASSES = {
-    0x0000: StatusClass.SUCCESS,
-    0x0001: StatusClass.WARNING,
-    0x0107: StatusClass.WARNING,
-    0x0116: StatusClass.WARNING,
-    0xFE00: StatusClass.CANCEL,
-    0xFF00: StatusClass.PENDING,
-    0xFF01: StatusClass.PENDING,
 }

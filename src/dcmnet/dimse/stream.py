@@ -96,7 +96,7 @@ class Assembler:
             RemoteProtocolError: The fragment cannot come now (unexpected-PDU-parameter), or the Command Set
                 is no message, or above its limits (service-user).
         """
-        if fragment.context_id != self._context_id and self.in_message:
+        if fragment.context_id != self._context_id and (self._data_set_due or self._command is not None):
             # PS3.8 E.1: the fragments of a message come on one presentation context.
             raise _unexpected(
                 f"a fragment on presentation context {fragment.context_id} in the middle of a message on "
@@ -106,8 +106,9 @@ class Assembler:
             return self._feed_command(fragment)
         if not self._data_set_due:
             raise _unexpected("a fragment of a data set where a Command Set was due")
-        self._data_set_due = not fragment.is_last
-        return DataFragment(fragment.data, fragment.is_last)
+        is_last = fragment.is_last
+        self._data_set_due = not is_last
+        return DataFragment(fragment.data, is_last)
 
     def _feed_command(self, fragment: Fragment) -> MessageStart | None:
         if self._data_set_due:
@@ -240,13 +241,26 @@ def fragment_message(
     size = (min(max_length or LARGEST_PDU_SENT, LARGEST_PDU_SENT) - PDV_OVERHEAD) & ~1
     command = message.encode()
     if len(command) <= size and _fits(payload, min(size, batch_length - len(command))):
-        return iter([_small_message(context_id, command, payload)])
+        return iter((_small_message(context_id, command, payload),))
     parts: list[Payload] = []
     for header_and_data in _pdvs(context_id, True, command, size):
         parts += header_and_data
     if payload is None:
         return iter([parts])
     return _batches(parts, _pdvs(context_id, False, payload, size), len(command), size, batch_length)
+
+
+def lone_message(context_id: int, message: Message, max_length: int) -> list[Payload]:
+    """The P-DATA-TF PDUs of a message without a data set: mostly one, in one piece.
+
+    Raises:
+        LocalProtocolError: As for `fragment_message`.
+    """
+    if message.has_data_set is False and not 0 < max_length < SMALLEST_MAX_PDU_LENGTH:
+        command = message.encode()
+        if len(command) + PDV_OVERHEAD <= (max_length or LARGEST_PDU_SENT):
+            return [pdata_header(context_id, True, True, len(command)) + command]
+    return next(fragment_message(context_id, message, None, max_length))
 
 
 def _fits(payload: Payload | None, length: int) -> bool:

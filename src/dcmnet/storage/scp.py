@@ -31,7 +31,17 @@ from dcmnet.registry.uids import is_valid_uid
 from dcmnet.services.storage import Outcome, Reception
 from dcmnet.storage.files import Duplicates, PartialFile, make_folders
 from dcmnet.storage.naming import Namer, Sorter, checked_file_name, checked_folder, default_name, named_dcm
-from dcmnet.storage.part10 import HEAD_LENGTH, DataSetHead, FileMeta, Identifiers, encode_file_meta
+from dcmnet.storage.part10 import (
+    HEAD_LENGTH,
+    DataSetHead,
+    FileMeta,
+    Frame,
+    Identifiers,
+    encode_file_meta,
+    frame_of,
+    is_as_expected,
+    padded_uid,
+)
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -40,6 +50,7 @@ if TYPE_CHECKING:
     from dcmnet.tls import TLSSession
 
 _COPY_LENGTH = 1 << 20
+_SUCCESS = SUCCESS, ""
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT if hasattr(errno, "EDQUOT") else errno.ENOSPC, errno.EFBIG)
 
 
@@ -253,12 +264,19 @@ class FileStore:
             return SOP_CLASS_NOT_SUPPORTED, "SOP class is no storage SOP class"
         if self.discard:
             return _Discarded(self, self.new_request(core, context, request, None))
+        instance = padded_uid(request.affected_sop_instance_uid)
+        has_meta = self.file_meta or self.conversion is not None
+        header = expected = b""
         try:
-            header = self._file_meta(core, context, request)
+            frame = self._frame(core, context, len(instance))
         except ValueError:  # a UID that was negotiated, but is none
-            return PROCESSING_FAILURE, "a UID is not valid"
+            if has_meta:
+                return PROCESSING_FAILURE, "a UID is not valid"
+        else:
+            header = frame.before + instance + frame.behind if has_meta else b""
+            expected = frame.in_data_set and frame.in_data_set + instance
         file = PartialFile(self.directory, header)
-        return _Incoming(self, self.new_request(core, context, request, file), file)
+        return _Incoming(self, self.new_request(core, context, request, file), file, expected)
 
     def refused(
         self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ, outcome: Outcome
@@ -266,11 +284,16 @@ class FileStore:
         """Tell that an object was refused before it was looked at."""
         self.report(f"object {request.affected_sop_instance_uid!r} refused: {outcome[1]}", None)
 
-    def _file_meta(self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ) -> bytes:
-        if not self.file_meta and self.conversion is None:
-            return b""
-        uids = request.affected_sop_class_uid, request.affected_sop_instance_uid
-        return _encode_meta(*uids, context.transfer_syntax, core.peer_ae_title)
+    def _frame(self, core: AssociationCore, context: AcceptedContext, length: int) -> Frame:
+        """What stands around a SOP Instance UID of that length; its SOP class is that of the context."""
+        return frame_of(
+            context.abstract_syntax,
+            length,
+            context.transfer_syntax,
+            IMPLEMENTATION_CLASS_UID,
+            IMPLEMENTATION_VERSION_NAME,
+            core.peer_ae_title,
+        )
 
     def header(self, request: StoreRequest, transfer_syntax: str) -> bytes:
         """The File Meta Information for an object in that transfer syntax."""
@@ -293,13 +316,15 @@ class FileStore:
     ) -> StoreRequest:
         """The typed request that handlers see."""
         agreed = core.agreed
-        receiver = agreed.calling_ae_title if core.requestor else agreed.called_ae_title
+        sender, receiver = agreed.calling_ae_title, agreed.called_ae_title
+        if core.requestor:  # in a C-GET the objects come from who was called
+            sender, receiver = receiver, sender
         return StoreRequest(
             size=0,
             sop_class_uid=request.affected_sop_class_uid,
             sop_instance_uid=request.affected_sop_instance_uid,
             context=context,
-            calling_ae_title=core.peer_ae_title,  # in a C-GET the objects come from who was called
+            calling_ae_title=sender,
             called_ae_title=receiver,
             peer=core.peer,
             message=request,
@@ -370,24 +395,37 @@ class FileStore:
 class _Incoming:
     """One object on its way into a file."""
 
-    __slots__ = ("_file", "_head", "_looking", "_store", "request")
+    __slots__ = ("_agrees", "_expected", "_file", "_head", "_looking", "_store", "request")
 
-    def __init__(self, store: FileStore, request: StoreRequest, file: PartialFile) -> None:
+    def __init__(self, store: FileStore, request: StoreRequest, file: PartialFile, expected: bytes) -> None:
         self._store = store
         self._file = file
         self.request = request
-        expected = Identifiers(request.sop_class_uid, request.sop_instance_uid, True)
-        self._head = DataSetHead(request.transfer_syntax, expected)
+        self._expected = expected  # the UIDs as the data set most probably has them
+        self._agrees = False
+        self._head: DataSetHead | None = None
         self._looking = store.check
 
     def write(self, views: Sequence[memoryview]) -> None:
         self._file.write(views)
+        request = self.request
         for view in views:
-            self.request.size += len(view)
+            request.size += len(view)
             if self._looking:
-                self._looking = self._head.feed(view)
+                self._looking = self._look(view)
         if self._store.on_progress is not None:
-            self._store.progressed(self.request)
+            self._store.progressed(request)
+
+    def _look(self, view: memoryview) -> bool:
+        """Look for the UIDs of the data set; whether more of it is of use."""
+        if self._head is None:
+            # Most often the first piece says it all, and need not be taken apart.
+            enough = self._expected and len(view) >= DataSetHead.FIRST_LOOK
+            if enough and is_as_expected(view, self._expected):
+                self._agrees = True
+                return False
+            self._head = DataSetHead(self.request.transfer_syntax)
+        return self._head.feed(view)
 
     def commit(self, views: Sequence[memoryview]) -> Outcome | Awaitable[Outcome]:
         try:
@@ -413,7 +451,8 @@ class _Incoming:
 
     def _concluded(self, outcome: Outcome) -> Outcome:
         self._drop()  # nothing happens when it has been kept
-        self._store.stored(self.request, outcome[0])
+        if self._store.on_stored is not None:
+            self._store.stored(self.request, outcome[0])
         return outcome
 
     def discard(self, error: BaseException | None) -> Outcome:
@@ -447,9 +486,10 @@ class _Incoming:
 
     def _contradiction(self) -> Outcome | None:
         """What is wrong with the data set's own UIDs (PS3.4 B.2.3: A900, C000); None when nothing is."""
-        if not self._store.check:
+        if self._agrees or not self._store.check:
             return None
-        found, request = self._head.identifiers, self.request
+        found = Identifiers() if self._head is None else self._head.identifiers
+        request = self.request
         if found.sop_class_uid and found.sop_class_uid != request.sop_class_uid:
             return DATA_SET_DOES_NOT_MATCH_SOP_CLASS, "SOP Class UID differs from the data set's"
         if found.sop_instance_uid and found.sop_instance_uid != request.sop_instance_uid:
@@ -497,6 +537,8 @@ def _refusal(answer: Any) -> Outcome | None:
 
 
 def _outcome(status: int) -> Outcome:
+    if status == SUCCESS:
+        return _SUCCESS
     return status, "" if status_class(status) is not StatusClass.FAILURE else "refused by the storage handler"
 
 
