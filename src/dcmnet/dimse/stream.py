@@ -96,23 +96,36 @@ class Assembler:
             RemoteProtocolError: The fragment cannot come now (unexpected-PDU-parameter), or the Command Set
                 is no message, or above its limits (service-user).
         """
-        if fragment.context_id != self._context_id and (self._data_set_due or self._command is not None):
-            # PS3.8 E.1: the fragments of a message come on one presentation context.
+        if self._data_set_due:
+            return DataFragment(fragment.data, self.feed_data(fragment))
+        if self._command is not None:
+            self._check_context(fragment)
+        if not fragment.is_command:
+            raise _unexpected("a fragment of a data set where a Command Set was due")
+        return self._feed_command(fragment)
+
+    def feed_data(self, fragment: Fragment) -> bool:
+        """Take the next fragment of the data set of the message in progress; whether it is the last one.
+
+        Raises:
+            RemoteProtocolError: As for `feed`.
+        """
+        self._check_context(fragment)
+        if fragment.is_command:
+            raise _unexpected("a fragment of a Command Set where one of a data set was due")
+        if fragment.is_last:
+            self._data_set_due = False
+        return fragment.is_last
+
+    def _check_context(self, fragment: Fragment) -> None:
+        # PS3.8 E.1: the fragments of a message come on one presentation context.
+        if fragment.context_id != self._context_id:
             raise _unexpected(
                 f"a fragment on presentation context {fragment.context_id} in the middle of a message on "
                 f"{self._context_id}"
             )
-        if fragment.is_command:
-            return self._feed_command(fragment)
-        if not self._data_set_due:
-            raise _unexpected("a fragment of a data set where a Command Set was due")
-        is_last = fragment.is_last
-        self._data_set_due = not is_last
-        return DataFragment(fragment.data, is_last)
 
     def _feed_command(self, fragment: Fragment) -> MessageStart | None:
-        if self._data_set_due:
-            raise _unexpected("a fragment of a Command Set where one of a data set was due")
         self._context_id = fragment.context_id
         whole: memoryview | bytearray = fragment.data
         if self._command is not None or not fragment.is_last:

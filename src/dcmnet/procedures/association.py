@@ -14,7 +14,6 @@ from dcmnet.acse import AcceptedContext, Negotiated, requestor_contexts
 from dcmnet.dimse.messages import Message
 from dcmnet.dimse.stream import (
     Assembler,
-    DataFragment,
     MessageIDs,
     MessageStart,
     fragment_message,
@@ -485,12 +484,11 @@ def _take_piece(core: AssociationCore, event: Event | None, views: list[memoryvi
     """Add to `views` the piece of a data set that an event has brought; whether it is the last one."""
     if type(event) is not Fragment:
         raise cut_short(event)
-    item = core.assembler.feed(event)
-    assert isinstance(item, DataFragment)  # the assembler raises for anything else inside a data set
-    views.append(item.data)
-    if item.is_last:
+    is_last = core.assembler.feed_data(event)
+    views.append(event.data)
+    if is_last:
         core.upper_layer.message_ended()
-    return item.is_last
+    return is_last
 
 
 def _wait(core: AssociationCore, wait: Receive) -> Procedure[Event | Finished | None]:

@@ -101,15 +101,16 @@ class PartialFile:
         header: Its first bytes, written together with the first data.
 
     Attributes:
+        directory: As a text.
         name: Its hidden name, with the directory.
         size: Bytes written so far, the header among them.
         header_length: Of the header, in bytes.
     """
 
-    __slots__ = ("_exists", "_fd", "_header", "header_length", "name", "size")
+    __slots__ = ("_exists", "_fd", "_header", "directory", "header_length", "name", "size")
 
     def __init__(self, directory: str | os.PathLike[str], header: bytes) -> None:
-        folder = os.fspath(directory)
+        self.directory = folder = os.fspath(directory)
         before = f"{folder}{os.sep}{_HIDDEN}" if folder else _HIDDEN
         self.name = f"{before}{next(_NUMBERS)}{PARTIAL_SUFFIX}"
         self.size = 0
@@ -164,7 +165,10 @@ class PartialFile:
             OSError: The disk refused; nothing has that name that was not there before. One exception: with
                 `fsync` the folder goes to the disk after the file has its name, which it keeps if that fails.
         """
-        self.finish(fsync=fsync)
+        if fsync or self._fd is None:
+            self.finish(fsync=fsync)
+        else:
+            self._close()
         if duplicates is _REPLACE:
             os.replace(self.name, path)
             published: str | None = path
@@ -212,12 +216,11 @@ class PartialFile:
 
 def _write_all(fd: int, views: Sequence[bytes | memoryview]) -> int:
     total = sum(map(len, views))
-    if hasattr(os, "writev") and views:
+    written = 0
+    if views and hasattr(os, "writev"):
         written = os.writev(fd, views)
         if written == total:
             return total
-    else:
-        written = 0
     for view in views:  # the rest of a short write: a full disk shows as an error now
         if written >= len(view):
             written -= len(view)

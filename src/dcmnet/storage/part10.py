@@ -169,6 +169,9 @@ class Frame(NamedTuple):
     in_data_set: bytes
 
 
+NO_FRAME = Frame(b"", b"", b"")
+
+
 @lru_cache(256)
 def frame_of(
     sop_class_uid: str, length: int, transfer_syntax: str, implementation: str, version: str, source: str

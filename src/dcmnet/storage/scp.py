@@ -33,6 +33,7 @@ from dcmnet.storage.files import Duplicates, PartialFile, make_folders
 from dcmnet.storage.naming import Namer, Sorter, checked_file_name, checked_folder, default_name, named_dcm
 from dcmnet.storage.part10 import (
     HEAD_LENGTH,
+    NO_FRAME,
     DataSetHead,
     FileMeta,
     Frame,
@@ -256,26 +257,26 @@ class FileStore:
         self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ
     ) -> Reception | Outcome:
         """Decide on one object; nothing is touched before its first bytes are written."""
-        if not is_valid_uid(request.affected_sop_instance_uid, self.tolerance):
+        sop_class_uid, sop_instance_uid = request.affected_sop_class_uid, request.affected_sop_instance_uid
+        if not is_valid_uid(sop_instance_uid, self.tolerance):
             return INVALID_SOP_INSTANCE, "SOP Instance UID is not valid"
-        if request.affected_sop_class_uid != context.abstract_syntax:
+        if sop_class_uid != context.abstract_syntax:
             return SOP_CLASS_NOT_SUPPORTED, "SOP class is not that of the presentation context"
-        if is_another_service(request.affected_sop_class_uid):
+        if is_another_service(sop_class_uid):
             return SOP_CLASS_NOT_SUPPORTED, "SOP class is no storage SOP class"
         if self.discard:
             return _Discarded(self, self.new_request(core, context, request, None))
-        instance = padded_uid(request.affected_sop_instance_uid)
+        instance = padded_uid(sop_instance_uid)
         has_meta = self.file_meta or self.conversion is not None
-        header = expected = b""
         try:
-            frame = self._frame(core, context, len(instance))
+            source = core.peer_ae_title
+            frame = _frame_of(sop_class_uid, len(instance), context.transfer_syntax, source)
         except ValueError:  # a UID that was negotiated, but is none
             if has_meta:
                 return PROCESSING_FAILURE, "a UID is not valid"
-        else:
-            header = frame.before + instance + frame.behind if has_meta else b""
-            expected = frame.in_data_set and frame.in_data_set + instance
-        file = PartialFile(self.directory, header)
+            frame = NO_FRAME
+        file = PartialFile(self.directory, frame.before + instance + frame.behind if has_meta else b"")
+        expected = frame.in_data_set and frame.in_data_set + instance
         return _Incoming(self, self.new_request(core, context, request, file), file, expected)
 
     def refused(
@@ -284,27 +285,24 @@ class FileStore:
         """Tell that an object was refused before it was looked at."""
         self.report(f"object {request.affected_sop_instance_uid!r} refused: {outcome[1]}", None)
 
-    def _frame(self, core: AssociationCore, context: AcceptedContext, length: int) -> Frame:
-        """What stands around a SOP Instance UID of that length; its SOP class is that of the context."""
-        return frame_of(
-            context.abstract_syntax,
-            length,
-            context.transfer_syntax,
-            IMPLEMENTATION_CLASS_UID,
-            IMPLEMENTATION_VERSION_NAME,
-            core.peer_ae_title,
-        )
-
     def header(self, request: StoreRequest, transfer_syntax: str) -> bytes:
         """The File Meta Information for an object in that transfer syntax."""
-        uids = request.sop_class_uid, request.sop_instance_uid
-        return _encode_meta(*uids, transfer_syntax, request.calling_ae_title)
+        meta = FileMeta(
+            sop_class_uid=request.sop_class_uid,
+            sop_instance_uid=request.sop_instance_uid,
+            transfer_syntax=transfer_syntax,
+            implementation_class_uid=IMPLEMENTATION_CLASS_UID,
+            implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+            source_application_entity_title=request.calling_ae_title,
+        )
+        return encode_file_meta(meta)
 
     def place(self, request: StoreRequest) -> str:
         """The path that a complete object gets; its folder is there then."""
         name = checked_file_name(self.namer(request))
         if self.sorter is None:
-            return f"{os.fspath(self.directory)}{os.sep}{name}"
+            folder = os.fspath(self.directory) if request._file is None else request._file.directory
+            return f"{folder}{os.sep}{name}"
         try:
             parts = checked_folder(self.sorter(request))
         except InputFileError as error:
@@ -542,16 +540,9 @@ def _outcome(status: int) -> Outcome:
     return status, "" if status_class(status) is not StatusClass.FAILURE else "refused by the storage handler"
 
 
-def _encode_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax: str, source: str) -> bytes:
-    meta = FileMeta(
-        sop_class_uid=sop_class_uid,
-        sop_instance_uid=sop_instance_uid,
-        transfer_syntax=transfer_syntax,
-        implementation_class_uid=IMPLEMENTATION_CLASS_UID,
-        implementation_version_name=IMPLEMENTATION_VERSION_NAME,
-        source_application_entity_title=source,
-    )
-    return encode_file_meta(meta)
+def _frame_of(sop_class_uid: str, length: int, transfer_syntax: str, source: str) -> Frame:
+    own = IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+    return frame_of(sop_class_uid, length, transfer_syntax, *own, source)
 
 
 def _copy(complete: str, path: str, duplicates: Duplicates, fsync: bool) -> str | None:
