@@ -215,8 +215,13 @@ class Patterns:
         self._encoded: dict[tuple[str, int], _Pattern] = {}
         self._decoded: dict[int, _Pattern] = {}
 
-    def encode(self, sop_class_uid: str, sop_instance_uid: str, first: int, second: int) -> bytes | None:
-        """The Command Set; None where none like it was encoded yet, or a value does not fit."""
+    def encode(self, values: tuple[Any, ...]) -> bytes | None:
+        """The Command Set; None where none like it was encoded yet, or a value does not fit.
+
+        Args:
+            values: SOP class, SOP instance and the two numbers.
+        """
+        sop_class_uid, sop_instance_uid, first, second = values
         try:
             instance = _encode_uid(sop_instance_uid)
             pattern = self._encoded.get((sop_class_uid, len(instance)))
@@ -224,8 +229,9 @@ class Patterns:
         except (ValueError, TypeError, AttributeError, struct.error):
             return None
 
-    def learn_to_encode(self, encoded: bytes, sop_class_uid: str, sop_instance_uid: str) -> bytes:
+    def learn_to_encode(self, values: tuple[Any, ...], encoded: bytes) -> bytes:
         """Remember how a Command Set is encoded; returns it."""
+        sop_class_uid, sop_instance_uid = values[:2]
         if sop_class_uid and sop_instance_uid:
             self._learn(self._encoded, (sop_class_uid, (len(sop_instance_uid) + 1) & ~1), encoded)
         return encoded
@@ -305,14 +311,6 @@ def _decode_class(raw: bytes, tolerance: int) -> str | None:
     if uid is not None and uid in UIDS and raw == _encode_uid(uid):
         _REGISTERED[raw] = uid
     return uid
-
-
-def likely_command_field(view: Buffer) -> int:
-    """The Command Field where it comes third, behind the SOP class; anything where it does not."""
-    if len(view) <= _LENGTH_OF_CLASS:
-        return -1
-    place = _LENGTH_OF_CLASS + 4 + view[_LENGTH_OF_CLASS] + 8
-    return view[place] | view[place + 1] << 8 if len(view) > place + 1 else -1
 
 
 def _elements(encoded: bytes) -> Iterator[tuple[int, bytes]]:

@@ -24,7 +24,6 @@ from dcmnet.dimse.command import (
     command_error,
     decode_command,
     encode_command,
-    likely_command_field,
 )
 from dcmnet.errors import LocalProtocolError, StatusError
 from dcmnet.limits import Limits
@@ -67,10 +66,10 @@ class Message:
                 is not what PS3.7 has for this message.
         """
         quick = _QUICK.get(self.COMMAND_FIELD)
-        if quick is None or not quick.is_plain(self):
+        if quick is None or quick.others(self) != quick.plain:
             return self._encode()
         values = quick.varying(self)
-        return quick.patterns.encode(*values) or quick.patterns.learn_to_encode(self._encode(), *values[:2])
+        return quick.patterns.encode(values) or quick.patterns.learn_to_encode(values, self._encode())
 
     def _encode(self) -> bytes:
         layout = _LAYOUTS[self.COMMAND_FIELD]
@@ -440,9 +439,9 @@ def decode_message(view: Buffer, limits: Limits) -> Message:
         RemoteProtocolError: The bytes are no Command Set; the Command Field is unknown; a required element is
             missing or empty; a request has a data set that PS3.7 forbids, or lacks one that it requires.
     """
-    quick = _QUICK.get(likely_command_field(view))
-    if quick is not None and (known := quick.patterns.decode(view, limits)) is not None:
-        return quick.made_of(*known)
+    for quick in _QUICK.values():
+        if (values := quick.patterns.decode(view, limits)) is not None:
+            return quick.made_of(*values)
     elements = decode_command(view, limits)
     command_field = elements.get(_COMMAND_FIELD)
     layout = _LAYOUTS.get(command_field)
@@ -452,31 +451,26 @@ def decode_message(view: Buffer, limits: Limits) -> Message:
     if not layout.required <= elements.keys():
         raise command_error(_missing(layout, elements))
     keywords = layout.keywords
-    values: dict[str, Any] = {keywords[n]: value for n, value in elements.items() if n in keywords}
-    if "priority" in values:
-        values["priority"] = _PRIORITIES.get(values["priority"], Priority.MEDIUM)
+    found: dict[str, Any] = {keywords[n]: value for n, value in elements.items() if n in keywords}
+    if "priority" in found:
+        found["priority"] = _PRIORITIES.get(found["priority"], Priority.MEDIUM)
     has_data_set = elements[_COMMAND_DATA_SET_TYPE] != _NO_DATA_SET
     if message.IS_REQUEST:
         _check_data_set(message.NAME, message.DATA_SET, has_data_set, command_error)
-    made = message(has_data_set=has_data_set, **values)
-    quick = _QUICK.get(command_field)
-    if quick is not None and quick.is_plain(made):
-        quick.patterns.learn_to_decode(view)
+    made = message(has_data_set=has_data_set, **found)
+    if command_field in _QUICK and _QUICK[command_field].others(made) == _QUICK[command_field].plain:
+        _QUICK[command_field].patterns.learn_to_decode(view)
     return made
 
 
 class _Quick(NamedTuple):
-    """How the plain form of a message is encoded and decoded fast."""
+    """How a message is encoded and decoded fast where `others`, all fields but four, are `plain`."""
 
     patterns: Patterns
-    others: Callable[[Any], tuple[Any, ...]]  # the fields that have their defaults in the plain form
+    others: Callable[[Any], tuple[Any, ...]]
     plain: tuple[Any, ...]
     varying: Callable[[Any], tuple[Any, ...]]
     made_of: Callable[[str, int, int, str], Message]
-
-    def is_plain(self, message: Message) -> bool:
-        """Whether nothing but these four values may differ from one such message to another."""
-        return self.others(message) == self.plain
 
 
 def _store_rq(sop_class_uid: str, message_id: int, priority: int, sop_instance_uid: str) -> CStoreRQ:

@@ -102,7 +102,17 @@ class Assembler:
             self._check_context(fragment)
         if not fragment.is_command:
             raise _unexpected("a fragment of a data set where a Command Set was due")
-        return self._feed_command(fragment)
+        whole: memoryview | bytearray = fragment.data
+        if self._command is not None or not fragment.is_last:
+            whole = self._gather(fragment)
+        if not fragment.is_last:
+            return None
+        self._command = None
+        self._fragments = 0
+        message = decode_message(whole, self._limits)
+        self._context_id = fragment.context_id
+        self._data_set_due = message.has_data_set
+        return MessageStart(fragment.context_id, message)
 
     def feed_data(self, fragment: Fragment) -> bool:
         """Take the next fragment of the data set of the message in progress; whether it is the last one.
@@ -125,22 +135,9 @@ class Assembler:
                 f"{self._context_id}"
             )
 
-    def _feed_command(self, fragment: Fragment) -> MessageStart | None:
-        self._context_id = fragment.context_id
-        whole: memoryview | bytearray = fragment.data
-        if self._command is not None or not fragment.is_last:
-            whole = self._gather(fragment)
-        if not fragment.is_last:
-            return None
-        self._command = None
-        self._fragments = 0
-        message = decode_message(whole, self._limits)
-        self._data_set_due = message.has_data_set
-        return MessageStart(fragment.context_id, message)
-
     def _gather(self, fragment: Fragment) -> bytearray:
         command = bytearray() if self._command is None else self._command
-        self._command = command
+        self._command, self._context_id = command, fragment.context_id
         self._fragments += fragment.ends_pdv
         length = len(command) + len(fragment.data)
         if length > self._limits.max_command_set_length:

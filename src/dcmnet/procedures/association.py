@@ -370,9 +370,10 @@ def send_message(
 
 def message_parts(core: AssociationCore, context_id: int, message: Message) -> list[Payload]:
     """A message without a data set, to be sent together with others."""
-    core.upper_layer.data_request()
-    core.upper_layer.trace_message("message sent", context_id, message)
-    return lone_message(context_id, message, core.agreed.max_pdu_length_to_send)
+    upper_layer, agreed = core.upper_layer, core.negotiated or core.agreed
+    upper_layer.data_request()
+    upper_layer.trace_message("message sent", context_id, message)
+    return lone_message(context_id, message, agreed.max_pdu_length_to_send)
 
 
 def await_end(core: AssociationCore) -> Procedure[Any]:

@@ -36,6 +36,8 @@ SMALLEST_BUFFER_LENGTH = 16
 
 _NO_BUFFER = memoryview(bytearray())
 _LARGEST_LENGTH = 0xFFFFFFFF
+_DATA_STARTS = PDU_HEADER_LENGTH + PDV_HEADER_LENGTH
+_unpack_headers = PDATA_HEADER.unpack_from
 _P_DATA_TF = PDataTF.PDU_TYPE
 _ABORT = AAbort.PDU_TYPE
 
@@ -189,55 +191,53 @@ class Reader:
         Raises:
             RemoteProtocolError: What arrived is not valid. From then on everything is discarded.
         """
-        try:
-            if self._pdv_left:
-                return self._piece()
-            if self._pdu_left:
-                return self._next_pdv() if self._associate is None else self._gather(self._associate)
+        if not self._pdu_left:
             start = self._start
             count = self._end - start
-            if count > PDU_HEADER_LENGTH + PDV_HEADER_LENGTH:
-                whole = self._whole_pdu(start, count)
-                if whole is not None:
-                    return whole
+            if count > _DATA_STARTS:
+                pdu_type, length, pdv_length, context_id, control = _unpack_headers(self._view, start)
+                if (
+                    pdu_type == _P_DATA_TF
+                    and 4 <= pdv_length == length - 4
+                    and not pdv_length & 1
+                    and length <= self._max_pdata_length
+                    and length <= count - PDU_HEADER_LENGTH
+                ):  # one PDV with nothing wrong, and all of it is there
+                    self._start = end = start + PDU_HEADER_LENGTH + length
+                    data = self._view[start + _DATA_STARTS : end]
+                    self._handed_out.append(data)
+                    is_command = control & 1 == 1
+                    self._data_arrived |= not is_command
+                    # PS3.8 E.2: bits 2 to 7 of the message control header are not checked.
+                    return Fragment(context_id, is_command, control & 2 == 2, True, data)
             elif count < PDU_HEADER_LENGTH:
                 return None
-            pdu_type, length = PDU_HEADER.unpack_from(self._view, start)
-            if pdu_type != _P_DATA_TF:
-                return self._control(pdu_type, length)
-            # PS3.8 D.1.1: the PDU length is bounded by the Maximum Length that was announced.
-            if length > self._max_pdata_length:
-                raise RemoteProtocolError(
-                    f"P-DATA-TF: a length of {length}, expected at most {self._max_pdata_length}"
-                )
-            if length < PDV_HEADER_LENGTH:
-                raise pdv_header_error(length)
-            self._start = start + PDU_HEADER_LENGTH
-            self._pdu_left = length
-            return self._next_pdv()
+        try:
+            return self._go_on()
         except RemoteProtocolError:
             self.discard()
             raise
 
-    def _whole_pdu(self, start: int, count: int) -> Fragment | None:
-        """The P-DATA-TF PDU at `start`, if it has one PDV with nothing wrong and all of it is there."""
-        pdu_type, length, pdv_length, context_id, control = PDATA_HEADER.unpack_from(self._view, start)
-        if (
-            pdu_type != _P_DATA_TF
-            or length > self._max_pdata_length
-            or pdv_length != length - 4
-            or pdv_length < 4
-            or pdv_length & 1
-            or length > count - PDU_HEADER_LENGTH
-        ):
-            return None
-        self._start = end = start + PDU_HEADER_LENGTH + length
-        data = self._view[start + PDU_HEADER_LENGTH + PDV_HEADER_LENGTH : end]
-        self._handed_out.append(data)
-        if control & 1:
-            return Fragment(context_id, True, control & 2 == 2, True, data)
-        self._data_arrived = True
-        return Fragment(context_id, False, control & 2 == 2, True, data)
+    def _go_on(self) -> PDU | Fragment | None:
+        """The next PDU, or piece of a P-DATA-TF PDU, whose header is there."""
+        if self._pdv_left:
+            return self._piece()
+        if self._pdu_left:
+            return self._next_pdv() if self._associate is None else self._gather(self._associate)
+        start = self._start
+        pdu_type, length = PDU_HEADER.unpack_from(self._view, start)
+        if pdu_type != _P_DATA_TF:
+            return self._control(pdu_type, length)
+        # PS3.8 D.1.1: the PDU length is bounded by the Maximum Length that was announced.
+        if length > self._max_pdata_length:
+            raise RemoteProtocolError(
+                f"P-DATA-TF: a length of {length}, expected at most {self._max_pdata_length}"
+            )
+        if length < PDV_HEADER_LENGTH:
+            raise pdv_header_error(length)
+        self._start = start + PDU_HEADER_LENGTH
+        self._pdu_left = length
+        return self._next_pdv()
 
     def _next_pdv(self) -> Fragment | None:
         """Begin the next PDV of the P-DATA-TF PDU."""
