@@ -91,13 +91,24 @@ def _replace(record: T, **changes: Any) -> T:
     return type(record)(**changes)
 
 
+def unfrozen(record: Any) -> Any:
+    """A class like `record`, whose objects become those of `record` by their `__class__`, once.
+
+    For what is made so often that it counts: a field of a frozen class is set several times as fast before
+    the class is one. Whoever makes an object so sets all of its fields.
+    """
+    methods = {"__setattr__": object.__setattr__, "__delattr__": object.__delattr__}
+    slots = {"__slots__": record.__dict__["__slots__"]}
+    return type(record)(record.__name__, record.__bases__, slots | methods)
+
+
 if TYPE_CHECKING:
     from dataclasses import KW_ONLY, MISSING, dataclass, field, fields, replace
 else:
     KW_ONLY, MISSING = _KeywordOnly, _MISSING
     dataclass, field, fields, replace = _dataclass, _field, _fields, _replace
 
-__all__ = ["KW_ONLY", "MISSING", "dataclass", "field", "fields", "replace"]
+__all__ = ["KW_ONLY", "MISSING", "dataclass", "field", "fields", "replace", "unfrozen"]
 
 
 # ---------------------------------------------------------------------------------------- making a class

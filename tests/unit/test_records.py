@@ -201,3 +201,15 @@ def test_a_class_that_watches_its_attributes_is_not_told_of_the_first_ones() -> 
     assert (watched.one, watched.two, seen) == (1, 2, [])
     watched.two = 3
     assert seen == ["two"]
+
+
+def test_an_object_whose_fields_are_set_before_it_is_frozen() -> None:
+    made: Any = object.__new__(_records.unfrozen(Named))
+    made.x, made.y, made.name, made.tags, made.hidden = 1, 2, "n", ["t"], 3
+    made.__class__ = Named
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.x = 2
+    assert type(made) is Named
+    assert made == Named(1, 2, name="n", tags=["t"], hidden=3)
+    assert pickle.loads(pickle.dumps(made)) == copy.copy(made) == made
+    assert repr(made) == repr(Named(1, 2, name="n", tags=["t"]))

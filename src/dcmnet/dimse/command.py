@@ -305,6 +305,16 @@ class _Pattern:
         return sop_class, first, second, instance
 
 
+class Quick(NamedTuple):
+    """How a message is encoded and decoded fast where `others`, all fields but four, are `plain`."""
+
+    patterns: Patterns
+    others: Callable[[Any], tuple[Any, ...]]
+    plain: tuple[Any, ...]
+    varying: Callable[[Any], tuple[Any, ...]]
+    made_of: Callable[[str, int, int, str], Any]
+
+
 def _decode_class(raw: bytes, tolerance: int) -> str | None:
     """Decode a SOP Class UID, and remember one of the registry, which needs no tolerance."""
     uid = _decode_uid(raw, _SOP_CLASS, tolerance)

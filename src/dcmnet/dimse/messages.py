@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
 
-from dcmnet._records import MISSING, dataclass, fields
+from dcmnet._records import MISSING, dataclass, fields, unfrozen
 from dcmnet.dimse.codes import Priority as Priority
 from dcmnet.dimse.codes import StatusClass as StatusClass
 from dcmnet.dimse.codes import status_class as status_class
 from dcmnet.dimse.command import (
     ELEMENTS,
     Patterns,
+    Quick,
     Value,
     clean_error_comment,
     command_error,
@@ -441,7 +442,8 @@ def decode_message(view: Buffer, limits: Limits) -> Message:
     """
     for quick in _QUICK.values():
         if (values := quick.patterns.decode(view, limits)) is not None:
-            return quick.made_of(*values)
+            known: Message = quick.made_of(*values)
+            return known
     elements = decode_command(view, limits)
     command_field = elements.get(_COMMAND_FIELD)
     layout = _LAYOUTS.get(command_field)
@@ -463,32 +465,33 @@ def decode_message(view: Buffer, limits: Limits) -> Message:
     return made
 
 
-class _Quick(NamedTuple):
-    """How a message is encoded and decoded fast where `others`, all fields but four, are `plain`."""
-
-    patterns: Patterns
-    others: Callable[[Any], tuple[Any, ...]]
-    plain: tuple[Any, ...]
-    varying: Callable[[Any], tuple[Any, ...]]
-    made_of: Callable[[str, int, int, str], Message]
-
-
-def _store_rq(sop_class_uid: str, message_id: int, priority: int, sop_instance_uid: str) -> CStoreRQ:
-    return CStoreRQ(
-        message_id=message_id,
-        affected_sop_class_uid=sop_class_uid,
-        affected_sop_instance_uid=sop_instance_uid,
-        priority=_PRIORITIES.get(priority, Priority.MEDIUM),
-    )
+def _store_rq(sop_class_uid: str, message_id: int, priority: int, sop_instance_uid: str) -> Any:
+    made: Any = _new(_UNFROZEN_RQ)
+    made.has_data_set = True
+    made.message_id = message_id
+    made.affected_sop_class_uid = sop_class_uid
+    made.affected_sop_instance_uid = sop_instance_uid
+    made.priority = _PRIORITIES.get(priority, _MEDIUM)
+    made.move_originator_ae_title = ""
+    made.move_originator_message_id = None
+    made.__class__ = CStoreRQ
+    return made
 
 
-def _store_rsp(sop_class_uid: str, message_id: int, status: int, sop_instance_uid: str) -> CStoreRSP:
-    return CStoreRSP(
-        message_id_being_responded_to=message_id,
-        status=status,
-        affected_sop_class_uid=sop_class_uid,
-        affected_sop_instance_uid=sop_instance_uid,
-    )
+def store_rsp(sop_class_uid: str, message_id: int, status: int, sop_instance_uid: str) -> CStoreRSP:
+    """A C-STORE-RSP that says nothing but its status, fast."""
+    made: Any = _new(_UNFROZEN_RSP)
+    made.has_data_set = False
+    made.message_id_being_responded_to = message_id
+    made.status = status
+    made.affected_sop_class_uid = sop_class_uid
+    made.offending_element = ()
+    made.error_comment = ""
+    made.error_id = None
+    made.affected_sop_instance_uid = sop_instance_uid
+    made.__class__ = CStoreRSP
+    response: CStoreRSP = made
+    return response
 
 
 def response_to(request: Message, status: int, **more: Any) -> Response:
@@ -534,11 +537,6 @@ def _missing(layout: _Layout, elements: Mapping[int, Value]) -> str:
     return f"{layout.message.NAME} without {names}"
 
 
-def _values_of(keywords: Mapping[int, str]) -> Callable[[Any], tuple[Value | None, ...]]:
-    # The last one is there because an attrgetter of one name gives no tuple.
-    return attrgetter(*keywords.values(), "has_data_set")
-
-
 def _layout(message: type[Message]) -> _Layout:
     found = {field.name: field for field in fields(message)}
     keywords = {element.number: element.keyword for element in ELEMENTS if element.keyword in found}
@@ -550,7 +548,9 @@ def _layout(message: type[Message]) -> _Layout:
     }
     # PS3.7 9.3, 10.3: every message has a Command Data Set Type.
     required.add(_COMMAND_DATA_SET_TYPE)
-    return _Layout(message, tuple(keywords), keywords, frozenset(required), _values_of(keywords))
+    # The last one is there because an attrgetter of one name gives no tuple.
+    values_of = attrgetter(*keywords.values(), "has_data_set")
+    return _Layout(message, tuple(keywords), keywords, frozenset(required), values_of)
 
 
 def _names_of(message: type[Message]) -> set[str]:
@@ -559,23 +559,26 @@ def _names_of(message: type[Message]) -> set[str]:
 
 _KEYWORDS = {element.number: element.keyword for element in ELEMENTS}
 _LAYOUTS: dict[Value | None, _Layout] = {message.COMMAND_FIELD: _layout(message) for message in MESSAGES}
-_UIDS = ("affected_sop_class_uid", "affected_sop_instance_uid")
-_QUICK: dict[Value | None, _Quick] = {
-    CStoreRQ.COMMAND_FIELD: _Quick(
+_QUICK: dict[Value | None, Quick] = {
+    CStoreRQ.COMMAND_FIELD: Quick(
         Patterns((0, 0x0002, 0x0100, 0x0110, 0x0700, 0x0800, 0x1000), (0x0110, 0x0700)),
         attrgetter("has_data_set", "move_originator_ae_title", "move_originator_message_id"),
         (True, "", None),
-        attrgetter(*_UIDS, "message_id", "priority"),
+        attrgetter("affected_sop_class_uid", "affected_sop_instance_uid", "message_id", "priority"),
         _store_rq,
     ),
-    CStoreRSP.COMMAND_FIELD: _Quick(
+    CStoreRSP.COMMAND_FIELD: Quick(
         Patterns((0, 0x0002, 0x0100, 0x0120, 0x0800, 0x0900, 0x1000), (0x0120, 0x0900)),
         attrgetter("has_data_set", "offending_element", "error_comment", "error_id"),
         (False, (), "", None),
-        attrgetter(*_UIDS, "message_id_being_responded_to", "status"),
-        _store_rsp,
+        attrgetter(
+            "affected_sop_class_uid", "affected_sop_instance_uid", "message_id_being_responded_to", "status"
+        ),
+        store_rsp,
     ),
 }
+_new, _MEDIUM = object.__new__, Priority.MEDIUM
+_UNFROZEN_RQ, _UNFROZEN_RSP = unfrozen(CStoreRQ), unfrozen(CStoreRSP)
 _PRIORITIES = {int(priority): priority for priority in Priority}
 
 # PS3.7 9.1, 10.1: what a response repeats of its request.

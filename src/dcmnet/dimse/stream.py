@@ -98,8 +98,8 @@ class Assembler:
         """
         if self._data_set_due:
             return DataFragment(fragment.data, self.feed_data(fragment))
-        if self._command is not None:
-            self._check_context(fragment)
+        if self._command is not None and fragment.context_id != self._context_id:
+            raise self._other_context(fragment)
         if not fragment.is_command:
             raise _unexpected("a fragment of a data set where a Command Set was due")
         whole: memoryview | bytearray = fragment.data
@@ -120,20 +120,20 @@ class Assembler:
         Raises:
             RemoteProtocolError: As for `feed`.
         """
-        self._check_context(fragment)
+        if fragment.context_id != self._context_id:
+            raise self._other_context(fragment)
         if fragment.is_command:
             raise _unexpected("a fragment of a Command Set where one of a data set was due")
         if fragment.is_last:
             self._data_set_due = False
         return fragment.is_last
 
-    def _check_context(self, fragment: Fragment) -> None:
+    def _other_context(self, fragment: Fragment) -> RemoteProtocolError:
         # PS3.8 E.1: the fragments of a message come on one presentation context.
-        if fragment.context_id != self._context_id:
-            raise _unexpected(
-                f"a fragment on presentation context {fragment.context_id} in the middle of a message on "
-                f"{self._context_id}"
-            )
+        return _unexpected(
+            f"a fragment on presentation context {fragment.context_id} in the middle of a message on "
+            f"{self._context_id}"
+        )
 
     def _gather(self, fragment: Fragment) -> bytearray:
         command = bytearray() if self._command is None else self._command
@@ -250,7 +250,8 @@ def fragment_message(
     # PS3.8 9.3.5.1: a fragment has an even length; the last one of a data set is as long as it happens to be.
     size = (min(max_length or LARGEST_PDU_SENT, LARGEST_PDU_SENT) - PDV_OVERHEAD) & ~1
     command = message.encode()
-    if len(command) <= size and _fits(payload, min(size, batch_length - len(command))):
+    fits = payload is None or len(payload) <= min(size, batch_length - len(command))
+    if fits and len(command) <= size:
         return iter((_small_message(context_id, command, payload),))
     parts: list[Payload] = []
     for header_and_data in _pdvs(context_id, True, command, size):
@@ -271,10 +272,6 @@ def lone_message(context_id: int, message: Message, max_length: int) -> list[Pay
         if len(command) + PDV_OVERHEAD <= (max_length or LARGEST_PDU_SENT):
             return [pdata_header(context_id, True, True, len(command)) + command]
     return next(fragment_message(context_id, message, None, max_length))
-
-
-def _fits(payload: Payload | None, length: int) -> bool:
-    return payload is None or len(payload) <= length
 
 
 def _small_message(context_id: int, command: bytes, payload: Payload | None) -> list[Payload]:

@@ -164,7 +164,8 @@ def _serve_messages(core: AssociationCore, acceptor: Acceptor) -> Procedure[None
         start = yield from next_message(core, core.wait_request)
         if isinstance(start, AReleaseRQ):
             break
-        performance = _performance(core, acceptor, core.context(start.context_id), start.message)
+        context = core.agreed.contexts[start.context_id]  # `next_message` has seen that it is there
+        performance = _performance(core, acceptor, context, start.message)
         if performance is not None:
             yield from performance
         if len(core.unsent) >= PUT_OFF_RESPONSES:

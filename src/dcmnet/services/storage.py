@@ -6,8 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from dcmnet.acse import AcceptedContext
-from dcmnet.dimse.command import clean_error_comment
-from dcmnet.dimse.messages import CStoreRQ, CStoreRSP
+from dcmnet.dimse.messages import CStoreRQ, Response, response_to, store_rsp
 from dcmnet.limits import DETACHED_LENGTH
 from dcmnet.procedures.association import (
     AssociationCore,
@@ -156,16 +155,13 @@ class _Beside:
         yield from respond(core, context, _response(request, outcome))
 
 
-def _response(request: CStoreRQ, outcome: Outcome) -> CStoreRSP:
+def _response(request: CStoreRQ, outcome: Outcome) -> Response:
     """The response; most have nothing to say but their status."""
     status, comment = outcome
-    return CStoreRSP(
-        message_id_being_responded_to=request.message_id,
-        status=status,
-        affected_sop_class_uid=request.affected_sop_class_uid,
-        affected_sop_instance_uid=request.affected_sop_instance_uid,
-        error_comment=clean_error_comment(comment) if comment else "",
-    )
+    if comment:
+        return response_to(request, status, error_comment=comment)
+    sop_class_uid, sop_instance_uid = request.affected_sop_class_uid, request.affected_sop_instance_uid
+    return store_rsp(sop_class_uid, request.message_id, status, sop_instance_uid)
 
 
 def _receive(

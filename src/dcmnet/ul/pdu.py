@@ -42,6 +42,7 @@ PDV_HEADER = struct.Struct(">IBB")
 PDATA_HEADER = struct.Struct(">BxIIBB")
 """The headers of a P-DATA-TF PDU and of its first PDV together."""
 
+_pack_headers = PDATA_HEADER.pack
 _ASSOCIATE = struct.Struct(">H2x16s16s32s")
 _FOUR_BYTES = struct.Struct(">xBBB")
 
@@ -450,7 +451,7 @@ def pdata_header(context_id: int, is_command: bool, is_last: bool, length: int) 
         is_last: The Command Set or data set ends with this data.
         length: Number of bytes of data.
     """
-    return PDATA_HEADER.pack(0x04, length + 6, length + 2, context_id, is_command | is_last << 1)
+    return _pack_headers(0x04, length + 6, length + 2, context_id, is_command | is_last << 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ SMALLEST_BUFFER_LENGTH = 16
 _NO_BUFFER = memoryview(bytearray())
 _LARGEST_LENGTH = 0xFFFFFFFF
 _DATA_STARTS = PDU_HEADER_LENGTH + PDV_HEADER_LENGTH
+_new = object.__new__
 _unpack_headers = PDATA_HEADER.unpack_from
 _P_DATA_TF = PDataTF.PDU_TYPE
 _ABORT = AAbort.PDU_TYPE
@@ -206,10 +207,16 @@ class Reader:
                     self._start = end = start + PDU_HEADER_LENGTH + length
                     data = self._view[start + _DATA_STARTS : end]
                     self._handed_out.append(data)
-                    is_command = control & 1 == 1
-                    self._data_arrived |= not is_command
+                    fragment = _new(Fragment)  # so that it takes half of the time
+                    fragment.context_id = context_id
                     # PS3.8 E.2: bits 2 to 7 of the message control header are not checked.
-                    return Fragment(context_id, is_command, control & 2 == 2, True, data)
+                    fragment.is_command = is_command = control & 1 == 1
+                    fragment.is_last = control & 2 == 2
+                    fragment.ends_pdv = True
+                    fragment.data = data
+                    if not is_command:
+                        self._data_arrived = True
+                    return fragment
             elif count < PDU_HEADER_LENGTH:
                 return None
         try:
