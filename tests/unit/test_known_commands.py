@@ -35,6 +35,7 @@ def forget() -> None:
         quick.patterns._encoded.clear()
         quick.patterns._decoded.clear()
     command._SHAPES.clear()
+    command._REGISTERED.clear()
 
 
 def known(message: Message) -> tuple[int, int]:
@@ -195,7 +196,7 @@ def test_a_group_length_that_is_wrong_is_no_pattern() -> None:
 
 
 def test_patterns_are_not_kept_without_end() -> None:
-    for first in range(1, 25):
+    for first in range(1, 49):
         for second in range(1, 30, 2):
             message = CStoreRQ(
                 message_id=1,
@@ -203,8 +204,10 @@ def test_patterns_are_not_kept_without_end() -> None:
                 affected_sop_instance_uid=f"1.{'1' * second}",
             )
             assert decode_message(message.encode(), LIMITS) == message
-            assert max(known(message)) <= command._MAX_SHAPES
-    assert len(command._REGISTERED) <= 1  # none of them is one of the registry
+            assert max(known(message)) <= command._MAX_PATTERNS
+    assert command._REGISTERED == {}  # none of them is one of the registry
+    assert decode_message(REQUEST.encode(), LIMITS) == decode_message(REQUEST.encode(), LIMITS)
+    assert command._REGISTERED == {CT.encode() + b"\0": CT}
 
 
 WRONG: list[dict[str, Any]] = [

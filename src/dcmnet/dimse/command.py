@@ -265,7 +265,7 @@ class Patterns:
         elements = list(_elements(encoded))
         plain = [tag for tag, _ in elements] == self._tags and all(raw for _, raw in elements)
         if plain and _UL_VALUE.unpack_from(encoded, 8)[0] == len(encoded) - 12:
-            if len(patterns) >= _MAX_SHAPES:
+            if len(patterns) >= _MAX_PATTERNS:
                 patterns.clear()
             patterns[key] = _Pattern(elements, self._varying)
 
@@ -468,6 +468,7 @@ _REGISTERED: dict[bytes, str] = {}
 _LENGTH_OF_CLASS = 16
 """Where the length of (0000,0002) is, its lowest byte first, where that comes behind (0000,0000)."""
 _SHAPES: dict[int, _Shape] = {}
+_MAX_PATTERNS = 256
 
 _KEYWORDS = {element.number: element.keyword for element in ELEMENTS}
 _US_NUMBERS = frozenset(element.number for element in ELEMENTS if element.vr == "US")

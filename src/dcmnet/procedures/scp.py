@@ -213,8 +213,10 @@ def respond(core: AssociationCore, context: AcceptedContext, response: Response)
         AssociationError: The association ended before it was out.
     """
     parts = parts_of_response(core, context, response)
-    if parts and not (yield Send(parts)):
-        yield from await_end(core)
+    if parts:
+        if not (yield Send(parts)):
+            yield from await_end(core)
+        core.busy = True
 
 
 def parts_of_response(core: AssociationCore, context: AcceptedContext, response: Response) -> list[Payload]:
