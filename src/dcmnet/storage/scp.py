@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -542,6 +543,7 @@ def _outcome(status: int) -> Outcome:
     return status, "" if status_class(status) is not StatusClass.FAILURE else "refused by the storage handler"
 
 
+@lru_cache(256)
 def _frame_of(sop_class_uid: str, length: int, transfer_syntax: str, source: str) -> Frame:
     own = IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
     return frame_of(sop_class_uid, length, transfer_syntax, *own, source)
