@@ -19,9 +19,11 @@ from dcmnet.errors import (
     TransportClosed,
 )
 from dcmnet.limits import Limits
-from dcmnet.procedures.effects import Call, Receive, Store
+from dcmnet.procedures.effects import Call, Receive, Send, Store
 from dcmnet.registry.sop_classes import VERIFICATION
+from dcmnet.services.storage import storage
 from dcmnet.ul.pdu import PDV, AAbort, PDataTF
+from dcmnet.ul.reader import Fragment
 from tests.procedures.pairs import (
     CT_ID,
     ECHO_ID,
@@ -339,3 +341,23 @@ def test_a_refusal_is_told_through_an_effect() -> None:
     assert target.refused_with == [(0x0122, "not here")]
     calls = [each for each in peer.server.effects[before:] if isinstance(each, Call)]
     assert [each.handler for each in calls] == [target.refused]
+
+
+def test_a_response_that_cannot_be_sent() -> None:
+    """How the association has ended comes up as soon as it is known."""
+    target = MemoryStore()
+    peer = RawClient(store=target).associate()
+    procedure = storage(target)(peer.server.core, peer.server.core.context(CT_ID), store_request())
+    peer.server.core.assembler.feed(fragment(store_request().encode(), is_command=True))
+    assert next(procedure) is peer.server.core.wait_dimse
+    call = procedure.send(fragment(DATA, is_command=False))
+    assert isinstance(call, Call)
+    assert isinstance(procedure.send(call.handler(*call.args)), Send)
+    assert isinstance(procedure.send(False), Receive)
+    with pytest.raises(TransportClosed):
+        procedure.send(None)
+    assert target.kept == [DATA]
+
+
+def fragment(data: bytes, *, is_command: bool) -> Fragment:
+    return Fragment(CT_ID, is_command, True, True, memoryview(data))

@@ -18,13 +18,17 @@ from tools.make_test_data import make_test_data
 from dcmnet.errors import InputFileError
 from dcmnet.limits import MAX_SEQUENCE_DEPTH
 from dcmnet.registry import transfer_syntaxes
+from dcmnet.storage import part10 as part10_module
 from dcmnet.storage.part10 import (
     HEAD_LENGTH,
     DataSetHead,
     FileMeta,
     Identifiers,
     encode_file_meta,
+    frame_of,
     guess_transfer_syntax,
+    is_as_expected,
+    padded_uid,
     read_file_meta,
     scan_identifiers,
 )
@@ -485,6 +489,69 @@ def ignoring(uid: str) -> pydicom.uid.UID:
 def deflate(data: bytes) -> bytes:
     deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     return deflater.compress(data) + deflater.flush()
+
+
+class TestExpectation:
+    """`is_as_expected`: fast, and never wrong."""
+
+    expected = CLASS_UID + INSTANCE_UID
+    openings = st.lists(
+        st.tuples(
+            st.sampled_from([0x00080005, 0x00080008, 0x00080012, 0x00080013, 0x00020010]),
+            st.sampled_from(["CS", "DA", "UI", "ST"]),
+            st.binary(max_size=12) | st.just(expected),
+        ),
+        max_size=4,
+    ).map(lambda found: b"".join(element(*each) for each in found))
+
+    @given(st.lists(openings, min_size=1, max_size=4), st.sampled_from([b"", INSTANCE_UID, expected]))
+    def test_a_data_set_that_begins_alike(self, begins: list[bytes], end: bytes) -> None:
+        for begin in (*begins, *begins):
+            data = begin + end + bytes(20)
+            found = scan_identifiers(data, LITTLE)
+            if is_as_expected(data, self.expected):
+                assert found == Identifiers("1.2", "1.2.3", True)
+            elif end == self.expected:
+                assert found != Identifiers("1.2", "1.2.3", True)
+
+    def test_a_value_is_not_taken_for_the_elements(self) -> None:
+        begin = element(0x00080005, "CS", b"ISO ")
+        assert is_as_expected(begin + self.expected, self.expected)
+        hidden = (
+            element(0x00080005, "CS", b"ISO " + self.expected) + CLASS_UID + element(0x00080018, "UI", b"9\0")
+        )
+        assert not is_as_expected(hidden, self.expected)
+        assert is_as_expected(begin + self.expected, self.expected)
+        assert not is_as_expected(begin + self.expected[:-1], self.expected)
+
+    def test_a_long_opening_is_not_remembered(self) -> None:
+        is_as_expected(self.expected, self.expected)
+        recent = part10_module._recent
+        begin = element(0x00080005, "CS", b"A") * 200
+        assert is_as_expected(begin + self.expected, self.expected)
+        assert part10_module._recent is recent
+        assert part10_module._opening_of.cache_info().maxsize is not None
+
+    def test_a_data_set_in_another_transfer_syntax_is_looked_at_closely(self) -> None:
+        meta = ("1.2", 6, "1.2.3", "VERSION", "SOURCE")
+        for transfer_syntax in (IMPLICIT, BIG, DEFLATED):
+            assert frame_of(*meta[:2], transfer_syntax, *meta[2:]).in_data_set == b""
+        assert frame_of(*meta[:2], LITTLE, *meta[2:]).in_data_set + b"1.2.3\0" == self.expected
+
+    @given(metas)
+    def test_the_frame_is_that_of_the_file_meta_information(self, meta: FileMeta) -> None:
+        instance = padded_uid(meta.sop_instance_uid)
+        frame = frame_of(
+            meta.sop_class_uid,
+            len(instance),
+            meta.transfer_syntax,
+            meta.implementation_class_uid,
+            meta.implementation_version_name,
+            meta.source_application_entity_title,
+        )
+        whole = frame.before + instance + frame.behind
+        assert whole == encode_file_meta(meta)
+        assert read_file_meta(whole, "x") == (meta, len(whole))
 
 
 class TestDataSetHead:

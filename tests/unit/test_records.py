@@ -182,3 +182,22 @@ def test_classes_without_slots_are_refused() -> None:
     with pytest.raises(TypeError, match="slots"):
         decorator(slots=False)
     assert repr(_records.MISSING) == "<missing>"
+
+
+def test_a_class_that_watches_its_attributes_is_not_told_of_the_first_ones() -> None:
+    """While an object is made, a slot's own setter is used."""
+    seen: list[str] = []
+
+    @dataclass(slots=True)
+    class Watched:
+        one: int
+        two: int = 2
+
+        def __setattr__(self, name: str, value: object) -> None:
+            seen.append(name)
+            object.__setattr__(self, name, value)
+
+    watched = Watched(1)
+    assert (watched.one, watched.two, seen) == (1, 2, [])
+    watched.two = 3
+    assert seen == ["two"]

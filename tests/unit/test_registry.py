@@ -107,6 +107,11 @@ class TestUids:
     def test_agrees_with_pydicom(self, text: str) -> None:
         assert uids.is_valid_uid(text) == UID(text, validation_mode=config.IGNORE).is_valid
 
+    @given(st.text("0129.", max_size=70) | st.text("0.1 \n\u0663a", max_size=6))
+    def test_components_are_not_empty(self, text: str) -> None:
+        expected = len(text) <= 64 and re.fullmatch(r"[0-9]+(\.[0-9]+)*", text) is not None
+        assert uids.is_valid_uid(text, Tolerance.NONCONFORMING_UID) == expected
+
 
 class TestTransferSyntaxes:
     groups = (

@@ -316,6 +316,30 @@ def test_the_uids_in_other_transfer_syntaxes(folder: Path, transfer_syntax: str)
     assert visible(folder) == ["CT.1.2.3"]
 
 
+def test_each_data_set_is_asked_for_its_own_uids(folder: Path) -> None:
+    """Also where it begins like the one before."""
+    store = FileStore(directory=folder)
+    behind = element(0x0020, 0x4000, "LT", b"x" * 2000)
+    charset = element(0x0008, 0x0005, "CS", b"ISO_IR 100")
+    for number, status in ((3, 0), (4, 0xA900), (3, 0)):
+        data = charset + data_set(f"1.2.{number}", extra=behind)
+        assert begin(store).commit([memoryview(data)])[0] == status
+    inside = element(0x0008, 0x0005, "CS", b"ISO_IR 100" + data_set()) + data_set("1.2.4", extra=behind)
+    assert begin(store).commit([memoryview(inside)])[0] == 0xA900
+    assert begin(store, sop_class=MR).commit([memoryview(charset + data_set(extra=behind))])[0] == 0xA900
+
+
+def test_a_bare_data_set_is_asked_too(folder: Path) -> None:
+    data = data_set(extra=element(0x0020, 0x4000, "LT", b"x" * 2000))
+    store = FileStore(directory=folder, file_meta=False)
+    assert begin(store).commit([memoryview(data)]) == (0, "")
+    assert (folder / "CT.1.2.3").read_bytes() == data
+    assert begin(store, uid="1.2.4").commit([memoryview(data)])[0] == 0xA900
+    nameless = new_association("a title of a peer that is too long")
+    assert begin(store, core=nameless).commit([memoryview(data)]) == (0, "")
+    assert begin(FileStore(directory=folder), core=nameless) == (0x0110, "a UID is not valid")
+
+
 def test_the_head_is_not_collected_for_ever(folder: Path) -> None:
     reception = begin(FileStore(directory=folder))
     data = data_set() + element(0x0020, 0x4000, "LT", b"x" * 50000)

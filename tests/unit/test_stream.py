@@ -26,6 +26,7 @@ from dcmnet.dimse.stream import (
     MessageIDs,
     MessageStart,
     fragment_message,
+    lone_message,
 )
 from dcmnet.errors import LocalProtocolError, RemoteProtocolError
 from dcmnet.limits import LARGEST_PDU_SENT, Limits
@@ -365,6 +366,25 @@ def test_a_long_command_set_is_cut_too() -> None:
         pdata_header(1, True, True, len(command) - 2000),
     ]
     assert bytes_of(parts[1::2]) == command
+
+
+@pytest.mark.parametrize("max_length", [0, 8, 20, 74, 75, 76, 77, 78, 1006, 1 << 20])
+def test_a_message_without_a_data_set_in_one_piece(max_length: int) -> None:
+    [parts] = fragment_message(3, ECHO, None, max_length)
+    alone = lone_message(3, ECHO, max_length)
+    assert bytes_of(alone) == bytes_of(parts)
+    assert len(alone) == (1 if len(parts) == 2 else len(parts))
+
+
+@pytest.mark.parametrize(
+    ("message", "max_length"), [(STORE, 0), (ECHO, 7), (replace(ECHO, message_id=-1), 0)]
+)
+def test_a_message_that_cannot_go_alone(message: Message, max_length: int) -> None:
+    with pytest.raises(LocalProtocolError) as expected:
+        next(fragment_message(3, message, None, max_length))
+    with pytest.raises(LocalProtocolError) as caught:
+        lone_message(3, message, max_length)
+    assert str(caught.value) == str(expected.value)
 
 
 def test_the_upcoming_message_id_is_what_next_gives() -> None:

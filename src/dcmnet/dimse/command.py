@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from dcmnet.errors import LocalProtocolError, RemoteProtocolError
 from dcmnet.limits import MAX_UID_LENGTH, Limits, Tolerance
 from dcmnet.payload import Buffer
+from dcmnet.registry._uids import UIDS
 
 Value: TypeAlias = "int | str | tuple[int, ...]"
 """UI, AE, LO are strings without padding, US and UL integers, AT a tuple of tags, group << 16 | element."""
@@ -125,7 +126,7 @@ def decode_command(view: Buffer, limits: Limits) -> dict[int, Value]:
     end = len(view)
     if end > limits.max_command_set_length:
         raise command_error(f"Command Set of {end} bytes; the limit is {limits.max_command_set_length}")
-    tolerance: int = limits.tolerance.value
+    tolerance: int = limits.tolerance._value_
     known = _SHAPES.get(end)
     if known is not None and (found := known.read(view, tolerance)) is not None:
         return found
@@ -193,6 +194,142 @@ class _Shape:
             else:
                 fields[number] = value
         return fields
+
+
+class Patterns:
+    """The plain Command Sets of one kind of message, each packed and unpacked in one go.
+
+    They differ in four values only: SOP class, two numbers, and the SOP instance, which is the last element.
+    At all other places they have the very bytes of one that was encoded, or decoded, element by element.
+
+    Args:
+        numbers: Of all their elements.
+        varying: Of the two numbers that vary.
+    """
+
+    __slots__ = ("_decoded", "_encoded", "_tags", "_varying")
+
+    def __init__(self, numbers: tuple[int, ...], varying: tuple[int, int]) -> None:
+        self._tags = [number << 16 for number in numbers]
+        self._varying = frozenset((_SOP_CLASS, *(number << 16 for number in varying), _SOP_INSTANCE))
+        self._encoded: dict[tuple[str, int], _Pattern] = {}
+        self._decoded: dict[int, _Pattern] = {}
+
+    def encode(self, values: tuple[Any, ...]) -> bytes | None:
+        """The Command Set; None where none like it was encoded yet, or a value does not fit.
+
+        Args:
+            values: SOP class, SOP instance and the two numbers.
+        """
+        sop_class_uid, sop_instance_uid, first, second = values
+        try:
+            instance = _encode_uid(sop_instance_uid)
+            pattern = self._encoded.get((sop_class_uid, len(instance)))
+            return None if pattern is None else pattern.packed(first, second, instance)
+        except (ValueError, TypeError, AttributeError, struct.error):
+            return None
+
+    def learn_to_encode(self, values: tuple[Any, ...], encoded: bytes) -> bytes:
+        """Remember how a Command Set is encoded; returns it."""
+        sop_class_uid, sop_instance_uid = values[:2]
+        if sop_class_uid and sop_instance_uid:
+            self._learn(self._encoded, (sop_class_uid, (len(sop_instance_uid) + 1) & ~1), encoded)
+        return encoded
+
+    def decode(self, view: Buffer, limits: Limits) -> tuple[str, int, int, str] | None:
+        """The values of a Command Set; None where none like it was decoded yet, or one is missing.
+
+        Raises:
+            RemoteProtocolError: One of them is no UID.
+        """
+        length = len(view)
+        if not _LENGTH_OF_CLASS < length <= limits.max_command_set_length:
+            return None
+        pattern = self._decoded.get(length << 8 | view[_LENGTH_OF_CLASS])
+        values = pattern and pattern.values_in(view)
+        if not values:
+            return None
+        sop_class, first, second, instance = values
+        tolerance: int = limits.tolerance._value_
+        sop_class_uid = _REGISTERED.get(sop_class) or _decode_class(sop_class, tolerance)
+        sop_instance_uid = _decode_uid(instance, _SOP_INSTANCE, tolerance)
+        if sop_class_uid is None or sop_instance_uid is None:
+            return None
+        return sop_class_uid, first, second, sop_instance_uid
+
+    def learn_to_decode(self, view: Buffer) -> None:
+        """Remember what a Command Set that was decoded looks like."""
+        self._learn(self._decoded, len(view) << 8 | view[_LENGTH_OF_CLASS], bytes(view))
+
+    def _learn(self, patterns: dict[Any, _Pattern], key: object, encoded: bytes) -> None:
+        elements = list(_elements(encoded))
+        plain = [tag for tag, _ in elements] == self._tags and all(raw for _, raw in elements)
+        if plain and _UL_VALUE.unpack_from(encoded, 8)[0] == len(encoded) - 12:
+            if len(patterns) >= _MAX_PATTERNS:
+                patterns.clear()
+            patterns[key] = _Pattern(elements, self._varying)
+
+
+class _Pattern:
+    """What the Command Sets with the same elements, equally long, have in common."""
+
+    __slots__ = ("_constants", "_pack", "_sop_class", "_unpack")
+
+    def __init__(self, elements: list[tuple[int, bytes]], varying: frozenset[int]) -> None:
+        constants = [b""]
+        values: list[bytes] = []
+        layout = ""
+        for tag, raw in elements:
+            constants[-1] += _HEADER.pack(tag, len(raw))
+            if tag in varying:
+                layout += f"{len(constants[-1])}s{'H' if tag in _US_TAGS else f'{len(raw)}s'}"
+                values.append(raw)
+                constants.append(b"")
+            else:
+                constants[-1] += raw
+        self._constants = tuple(constants[:4])  # behind the last value there is nothing
+        self._sop_class = values[0]
+        whole = struct.Struct(f"<{layout}")
+        self._pack, self._unpack = whole.pack, whole.unpack
+
+    def packed(self, first: int, second: int, instance: bytes) -> bytes:
+        """A Command Set for the SOP class of the one that this was learned from."""
+        one, two, three, four = self._constants
+        return self._pack(one, self._sop_class, two, first, three, second, four, instance)
+
+    def values_in(self, view: Buffer) -> tuple[bytes, int, int, bytes] | None:
+        """The values of a Command Set that is as long; None where it has another pattern."""
+        one, sop_class, two, first, three, second, four, instance = self._unpack(view)
+        if (one, two, three, four) != self._constants:
+            return None
+        return sop_class, first, second, instance
+
+
+class Quick(NamedTuple):
+    """How a message is encoded and decoded fast where `others`, all fields but four, are `plain`."""
+
+    patterns: Patterns
+    others: Callable[[Any], tuple[Any, ...]]
+    plain: tuple[Any, ...]
+    varying: Callable[[Any], tuple[Any, ...]]
+    made_of: Callable[[str, int, int, str], Any]
+
+
+def _decode_class(raw: bytes, tolerance: int) -> str | None:
+    """Decode a SOP Class UID, and remember one of the registry, which needs no tolerance."""
+    uid = _decode_uid(raw, _SOP_CLASS, tolerance)
+    if uid is not None and uid in UIDS and raw == _encode_uid(uid):
+        _REGISTERED[raw] = uid
+    return uid
+
+
+def _elements(encoded: bytes) -> Iterator[tuple[int, bytes]]:
+    """Tag, as `_HEADER` reads it, and value of each element of a Command Set that was decoded before."""
+    offset = 0
+    while offset < len(encoded):
+        tag, length = _HEADER.unpack_from(encoded, offset)
+        offset += 8 + length
+        yield tag, encoded[offset - length : offset]
 
 
 def _learn(length: int, headers: list[tuple[int, int]]) -> None:
@@ -326,7 +463,12 @@ def _decode_ul(raw: bytes, tag: int, _tolerance: int) -> int:
 _VRS = {element.number: element.vr for element in ELEMENTS}
 _SHAPE_OF_VR = {"US": "H", "UL": "L"}
 _MAX_SHAPES = 64
+_SOP_CLASS, _SOP_INSTANCE = 0x0002 << 16, 0x1000 << 16
+_REGISTERED: dict[bytes, str] = {}
+_LENGTH_OF_CLASS = 16
+"""Where the length of (0000,0002) is, its lowest byte first, where that comes behind (0000,0000)."""
 _SHAPES: dict[int, _Shape] = {}
+_MAX_PATTERNS = 256
 
 _KEYWORDS = {element.number: element.keyword for element in ELEMENTS}
 _US_NUMBERS = frozenset(element.number for element in ELEMENTS if element.vr == "US")

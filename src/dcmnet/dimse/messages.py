@@ -8,14 +8,18 @@ Command Data Set Type (0000,0800). Optional fields are None, "" or () when they 
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
 
 from dcmnet._records import MISSING, dataclass, fields
+from dcmnet.dimse.codes import Priority as Priority
+from dcmnet.dimse.codes import StatusClass as StatusClass
+from dcmnet.dimse.codes import status_class as status_class
 from dcmnet.dimse.command import (
     ELEMENTS,
+    Patterns,
+    Quick,
     Value,
     clean_error_comment,
     command_error,
@@ -35,25 +39,6 @@ _DATA_SET = 0x0001
 
 _COMMAND_FIELD = 0x0100
 _COMMAND_DATA_SET_TYPE = 0x0800
-
-
-class Priority(enum.IntEnum):
-    """Priority (0000,0700), PS3.7 9.3.1.1."""
-
-    MEDIUM = 0
-    HIGH = 1
-    LOW = 2
-
-
-class StatusClass(enum.Enum):
-    """What a status says, PS3.7 Annex C."""
-
-    SUCCESS = "success"
-    WARNING = "warning"
-    FAILURE = "failure"
-    CANCEL = "cancel"
-    PENDING = "pending"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +66,13 @@ class Message:
             LocalProtocolError: A required field is empty, a value does not fit its element, or `has_data_set`
                 is not what PS3.7 has for this message.
         """
+        quick = _QUICK.get(self.COMMAND_FIELD)
+        if quick is None or quick.others(self) != quick.plain:
+            return self._encode()
+        values = quick.varying(self)
+        return quick.patterns.encode(values) or quick.patterns.learn_to_encode(values, self._encode())
+
+    def _encode(self) -> bytes:
         layout = _LAYOUTS[self.COMMAND_FIELD]
         _check_data_set(self.NAME, self.DATA_SET, self.has_data_set, LocalProtocolError)
         elements: dict[int, Value] = {
@@ -448,6 +440,10 @@ def decode_message(view: Buffer, limits: Limits) -> Message:
         RemoteProtocolError: The bytes are no Command Set; the Command Field is unknown; a required element is
             missing or empty; a request has a data set that PS3.7 forbids, or lacks one that it requires.
     """
+    for quick in _QUICK.values():
+        if (values := quick.patterns.decode(view, limits)) is not None:
+            known: Message = quick.made_of(*values)
+            return known
     elements = decode_command(view, limits)
     command_field = elements.get(_COMMAND_FIELD)
     layout = _LAYOUTS.get(command_field)
@@ -457,13 +453,35 @@ def decode_message(view: Buffer, limits: Limits) -> Message:
     if not layout.required <= elements.keys():
         raise command_error(_missing(layout, elements))
     keywords = layout.keywords
-    values: dict[str, Any] = {keywords[n]: value for n, value in elements.items() if n in keywords}
-    if "priority" in values:
-        values["priority"] = _PRIORITIES.get(values["priority"], Priority.MEDIUM)
+    found: dict[str, Any] = {keywords[n]: value for n, value in elements.items() if n in keywords}
+    if "priority" in found:
+        found["priority"] = _PRIORITIES.get(found["priority"], Priority.MEDIUM)
     has_data_set = elements[_COMMAND_DATA_SET_TYPE] != _NO_DATA_SET
     if message.IS_REQUEST:
         _check_data_set(message.NAME, message.DATA_SET, has_data_set, command_error)
-    return message(has_data_set=has_data_set, **values)
+    made = message(has_data_set=has_data_set, **found)
+    if command_field in _QUICK and _QUICK[command_field].others(made) == _QUICK[command_field].plain:
+        _QUICK[command_field].patterns.learn_to_decode(view)
+    return made
+
+
+def _store_rq(sop_class_uid: str, message_id: int, priority: int, sop_instance_uid: str) -> CStoreRQ:
+    return CStoreRQ(
+        message_id=message_id,
+        affected_sop_class_uid=sop_class_uid,
+        affected_sop_instance_uid=sop_instance_uid,
+        priority=_PRIORITIES.get(priority, _MEDIUM),
+    )
+
+
+def store_rsp(sop_class_uid: str, message_id: int, status: int, sop_instance_uid: str) -> CStoreRSP:
+    """A C-STORE-RSP that says nothing but its status, fast."""
+    return CStoreRSP(
+        message_id_being_responded_to=message_id,
+        status=status,
+        affected_sop_class_uid=sop_class_uid,
+        affected_sop_instance_uid=sop_instance_uid,
+    )
 
 
 def response_to(request: Message, status: int, **more: Any) -> Response:
@@ -488,16 +506,6 @@ def response_to(request: Message, status: int, **more: Any) -> Response:
     return RESPONSE_TO[type(request)](**values)
 
 
-def status_class(status: int) -> StatusClass:
-    """The class of a status, by the ranges of PS3.7 Annex C."""
-    known = _STATUS_CLASSES.get(status)
-    if known is not None:
-        return known
-    if status >> 12 in (0xA, 0xC) or status >> 8 in (0x01, 0x02):
-        return StatusClass.FAILURE
-    return StatusClass.WARNING if status >> 12 == 0xB else StatusClass.UNKNOWN
-
-
 def _check_data_set(
     name: str, rule: DataSetRule, has_data_set: bool, error: Callable[[str], Exception]
 ) -> None:
@@ -519,23 +527,20 @@ def _missing(layout: _Layout, elements: Mapping[int, Value]) -> str:
     return f"{layout.message.NAME} without {names}"
 
 
-def _values_of(keywords: Mapping[int, str]) -> Callable[[Any], tuple[Value | None, ...]]:
-    # The last one is there because an attrgetter of one name gives no tuple.
-    return attrgetter(*keywords.values(), "has_data_set")
-
-
 def _layout(message: type[Message]) -> _Layout:
     found = {field.name: field for field in fields(message)}
     keywords = {element.number: element.keyword for element in ELEMENTS if element.keyword in found}
+    # PS3.7 9.3: Priority is mandatory on the wire; the default is a convenience of ours.
     required = {
         number
         for number, keyword in keywords.items()
-        # PS3.7 9.3: Priority is mandatory on the wire; the default is a convenience of ours.
         if found[keyword].default is MISSING or keyword == "priority"
     }
     # PS3.7 9.3, 10.3: every message has a Command Data Set Type.
     required.add(_COMMAND_DATA_SET_TYPE)
-    return _Layout(message, tuple(keywords), keywords, frozenset(required), _values_of(keywords))
+    # The last one is there because an attrgetter of one name gives no tuple.
+    values_of = attrgetter(*keywords.values(), "has_data_set")
+    return _Layout(message, tuple(keywords), keywords, frozenset(required), values_of)
 
 
 def _names_of(message: type[Message]) -> set[str]:
@@ -544,6 +549,25 @@ def _names_of(message: type[Message]) -> set[str]:
 
 _KEYWORDS = {element.number: element.keyword for element in ELEMENTS}
 _LAYOUTS: dict[Value | None, _Layout] = {message.COMMAND_FIELD: _layout(message) for message in MESSAGES}
+_QUICK: dict[Value | None, Quick] = {
+    CStoreRQ.COMMAND_FIELD: Quick(
+        Patterns((0, 0x0002, 0x0100, 0x0110, 0x0700, 0x0800, 0x1000), (0x0110, 0x0700)),
+        attrgetter("has_data_set", "move_originator_ae_title", "move_originator_message_id"),
+        (True, "", None),
+        attrgetter("affected_sop_class_uid", "affected_sop_instance_uid", "message_id", "priority"),
+        _store_rq,
+    ),
+    CStoreRSP.COMMAND_FIELD: Quick(
+        Patterns((0, 0x0002, 0x0100, 0x0120, 0x0800, 0x0900, 0x1000), (0x0120, 0x0900)),
+        attrgetter("has_data_set", "offending_element", "error_comment", "error_id"),
+        (False, (), "", None),
+        attrgetter(
+            "affected_sop_class_uid", "affected_sop_instance_uid", "message_id_being_responded_to", "status"
+        ),
+        store_rsp,
+    ),
+}
+_MEDIUM = Priority.MEDIUM
 _PRIORITIES = {int(priority): priority for priority in Priority}
 
 # PS3.7 9.1, 10.1: what a response repeats of its request.
@@ -562,15 +586,4 @@ _REPEATED: dict[type[Message], list[tuple[str, str]]] = {
         if source in _names_of(request) and target in _names_of(response)
     ]
     for request, response in RESPONSE_TO.items()
-}
-
-# PS3.7 Annex C: the statuses that stand outside the ranges, or alone.
-_STATUS_CLASSES = {
-    0x0000: StatusClass.SUCCESS,
-    0x0001: StatusClass.WARNING,
-    0x0107: StatusClass.WARNING,
-    0x0116: StatusClass.WARNING,
-    0xFE00: StatusClass.CANCEL,
-    0xFF00: StatusClass.PENDING,
-    0xFF01: StatusClass.PENDING,
 }

@@ -96,23 +96,12 @@ class Assembler:
             RemoteProtocolError: The fragment cannot come now (unexpected-PDU-parameter), or the Command Set
                 is no message, or above its limits (service-user).
         """
-        if fragment.context_id != self._context_id and self.in_message:
-            # PS3.8 E.1: the fragments of a message come on one presentation context.
-            raise _unexpected(
-                f"a fragment on presentation context {fragment.context_id} in the middle of a message on "
-                f"{self._context_id}"
-            )
-        if fragment.is_command:
-            return self._feed_command(fragment)
-        if not self._data_set_due:
-            raise _unexpected("a fragment of a data set where a Command Set was due")
-        self._data_set_due = not fragment.is_last
-        return DataFragment(fragment.data, fragment.is_last)
-
-    def _feed_command(self, fragment: Fragment) -> MessageStart | None:
         if self._data_set_due:
-            raise _unexpected("a fragment of a Command Set where one of a data set was due")
-        self._context_id = fragment.context_id
+            return DataFragment(fragment.data, self.feed_data(fragment))
+        if self._command is not None and fragment.context_id != self._context_id:
+            raise self._other_context(fragment)
+        if not fragment.is_command:
+            raise _unexpected("a fragment of a data set where a Command Set was due")
         whole: memoryview | bytearray = fragment.data
         if self._command is not None or not fragment.is_last:
             whole = self._gather(fragment)
@@ -121,12 +110,34 @@ class Assembler:
         self._command = None
         self._fragments = 0
         message = decode_message(whole, self._limits)
+        self._context_id = fragment.context_id
         self._data_set_due = message.has_data_set
         return MessageStart(fragment.context_id, message)
 
+    def feed_data(self, fragment: Fragment) -> bool:
+        """Take the next fragment of the data set of the message in progress; whether it is the last one.
+
+        Raises:
+            RemoteProtocolError: As for `feed`.
+        """
+        if fragment.context_id != self._context_id:
+            raise self._other_context(fragment)
+        if fragment.is_command:
+            raise _unexpected("a fragment of a Command Set where one of a data set was due")
+        if fragment.is_last:
+            self._data_set_due = False
+        return fragment.is_last
+
+    def _other_context(self, fragment: Fragment) -> RemoteProtocolError:
+        # PS3.8 E.1: the fragments of a message come on one presentation context.
+        return _unexpected(
+            f"a fragment on presentation context {fragment.context_id} in the middle of a message on "
+            f"{self._context_id}"
+        )
+
     def _gather(self, fragment: Fragment) -> bytearray:
         command = bytearray() if self._command is None else self._command
-        self._command = command
+        self._command, self._context_id = command, fragment.context_id
         self._fragments += fragment.ends_pdv
         length = len(command) + len(fragment.data)
         if length > self._limits.max_command_set_length:
@@ -239,8 +250,9 @@ def fragment_message(
     # PS3.8 9.3.5.1: a fragment has an even length; the last one of a data set is as long as it happens to be.
     size = (min(max_length or LARGEST_PDU_SENT, LARGEST_PDU_SENT) - PDV_OVERHEAD) & ~1
     command = message.encode()
-    if len(command) <= size and _fits(payload, min(size, batch_length - len(command))):
-        return iter([_small_message(context_id, command, payload)])
+    fits = payload is None or len(payload) <= min(size, batch_length - len(command))
+    if fits and len(command) <= size:
+        return iter((_small_message(context_id, command, payload),))
     parts: list[Payload] = []
     for header_and_data in _pdvs(context_id, True, command, size):
         parts += header_and_data
@@ -249,8 +261,17 @@ def fragment_message(
     return _batches(parts, _pdvs(context_id, False, payload, size), len(command), size, batch_length)
 
 
-def _fits(payload: Payload | None, length: int) -> bool:
-    return payload is None or len(payload) <= length
+def lone_message(context_id: int, message: Message, max_length: int) -> list[Payload]:
+    """The P-DATA-TF PDUs of a message without a data set: mostly one, in one piece.
+
+    Raises:
+        LocalProtocolError: As for `fragment_message`.
+    """
+    if message.has_data_set is False and not 0 < max_length < SMALLEST_MAX_PDU_LENGTH:
+        command = message.encode()
+        if len(command) + PDV_OVERHEAD <= (max_length or LARGEST_PDU_SENT):
+            return [pdata_header(context_id, True, True, len(command)) + command]
+    return next(fragment_message(context_id, message, None, max_length))
 
 
 def _small_message(context_id: int, command: bytes, payload: Payload | None) -> list[Payload]:

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from dcmnet._records import dataclass, field, replace
 from dcmnet.acse import AcceptedContext, Negotiated, requestor_contexts
 from dcmnet.dimse.messages import Message
-from dcmnet.dimse.stream import Assembler, DataFragment, MessageIDs, MessageStart, fragment_message
+from dcmnet.dimse.stream import (
+    Assembler,
+    MessageIDs,
+    MessageStart,
+    fragment_message,
+    lone_message,
+)
 from dcmnet.errors import (
     ABORT_SOURCE_USER,
     ABORT_UNEXPECTED_PDU,
@@ -132,7 +138,8 @@ class AssociationCore:
     @property
     def serves(self) -> int:
         """How many operations of the peer may be under way at once (PS3.7 D.3.3.3)."""
-        return self.agreed.max_performed or MAX_WINDOW
+        agreed = self.negotiated or self.agreed
+        return agreed.max_performed or MAX_WINDOW
 
     def limit_sending(self, max_pdu_length: int) -> None:
         """Send P-DATA-TF PDUs of at most this length, where the peer would take longer ones."""
@@ -146,7 +153,8 @@ class AssociationCore:
         Raises:
             RemoteProtocolError: The peer used an id that was not accepted.
         """
-        context = self.agreed.contexts.get(context_id)
+        agreed = self.negotiated or self.agreed
+        context = agreed.contexts.get(context_id)
         if context is None:
             raise RemoteProtocolError(f"presentation context {context_id} was not accepted")
         return context
@@ -362,9 +370,10 @@ def send_message(
 
 def message_parts(core: AssociationCore, context_id: int, message: Message) -> list[Payload]:
     """A message without a data set, to be sent together with others."""
-    core.upper_layer.data_request()
-    core.upper_layer.trace_message("message sent", context_id, message)
-    return next(fragment_message(context_id, message, None, core.agreed.max_pdu_length_to_send))
+    upper_layer, agreed = core.upper_layer, core.negotiated or core.agreed
+    upper_layer.data_request()
+    upper_layer.trace_message("message sent", context_id, message)
+    return lone_message(context_id, message, agreed.max_pdu_length_to_send)
 
 
 def await_end(core: AssociationCore) -> Procedure[Any]:
@@ -392,16 +401,13 @@ def next_message(core: AssociationCore, wait: Receive) -> Procedure[MessageStart
     while True:
         event: Event | Finished | None = upper_layer.next_event()
         if event is None:
-            event = yield from _wait(core, wait)
+            if core.unsent or core.started:
+                event = yield from _wait(core, wait)
+            else:
+                event = yield wait
         if type(event) is Fragment:
-            if not core.assembler.in_message:
-                upper_layer.message_started()
-            item = core.assembler.feed(event)
-            if isinstance(item, MessageStart):
-                upper_layer.trace_message("message received", item.context_id, item.message)
-                core.context(item.context_id)
-                if not item.message.has_data_set:
-                    upper_layer.message_ended()
+            item = _message_of(core, event)
+            if item is not None:
                 return item
             wait = core.wait_dimse
         elif isinstance(event, Finished):
@@ -410,6 +416,21 @@ def next_message(core: AssociationCore, wait: Receive) -> Procedure[MessageStart
             return event
         else:
             raise cut_short(event)
+
+
+def _message_of(core: AssociationCore, fragment: Fragment) -> MessageStart | None:
+    """The message whose Command Set the fragment completes."""
+    upper_layer, assembler = core.upper_layer, core.assembler
+    if not assembler.in_message:
+        upper_layer.message_started()
+    item = assembler.feed(fragment)
+    if type(item) is not MessageStart:
+        return None
+    upper_layer.trace_message("message received", item.context_id, item.message)
+    core.context(item.context_id)
+    if not item.message.has_data_set:
+        upper_layer.message_ended()
+    return item
 
 
 def receive_data(
@@ -424,27 +445,51 @@ def receive_data(
         yet: most data sets are small, and whoever concludes writes them as well. They are valid until more is
         received.
     """
-    failure: OSError | None = None
     views: list[memoryview] = []
-    upper_layer = core.upper_layer
-    feed = core.assembler.feed
+    failure = None if pieces_at_hand(core, views) else (yield from receive_rest(core, sink, views))
+    return failure, views
+
+
+def receive_rest(
+    core: AssociationCore, sink: Sink | None, views: list[memoryview]
+) -> Procedure[OSError | None]:
+    """Go on with a data set where `pieces_at_hand` has not come to its end; see `receive_data`.
+
+    Args:
+        core: The association.
+        sink: Where it goes.
+        views: What has arrived of it; in the end, the last bytes.
+    """
+    failure: OSError | None = None
     is_last = False
     while not is_last:
-        event: Event | None = upper_layer.next_event()
-        if event is None:
-            if sink is not None and views:
-                failure = yield from _store(sink, views)
-                sink = sink if failure is None else None
-            views.clear()
-            event = yield from next_event_of(core)
-        if type(event) is not Fragment:
-            raise cut_short(event)
-        item = feed(event)
-        assert isinstance(item, DataFragment)  # the assembler raises for anything else inside a data set
-        is_last = item.is_last
-        views.append(item.data)
-    upper_layer.message_ended()
-    return failure, views
+        if sink is not None and views:
+            failure = yield from _store(sink, views)
+            sink = sink if failure is None else None
+        views.clear()
+        event = yield from next_event_of(core)
+        is_last = _take_piece(core, event, views) or pieces_at_hand(core, views)
+    return failure
+
+
+def pieces_at_hand(core: AssociationCore, views: list[memoryview]) -> bool:
+    """Add to `views` what has arrived of the data set of the message under way; whether it ends with that."""
+    next_event = core.upper_layer.next_event
+    while (event := next_event()) is not None:
+        if _take_piece(core, event, views):
+            return True
+    return False
+
+
+def _take_piece(core: AssociationCore, event: Event | None, views: list[memoryview]) -> bool:
+    """Add to `views` the piece of a data set that an event has brought; whether it is the last one."""
+    if type(event) is not Fragment:
+        raise cut_short(event)
+    is_last = core.assembler.feed_data(event)
+    views.append(event.data)
+    if is_last:
+        core.upper_layer.message_ended()
+    return is_last
 
 
 def _wait(core: AssociationCore, wait: Receive) -> Procedure[Event | Finished | None]:

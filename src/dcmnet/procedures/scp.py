@@ -17,6 +17,7 @@ from dcmnet.dimse.messages import (
 )
 from dcmnet.errors import ABORT_SOURCE_USER, AssociationRejected, RemoteProtocolError
 from dcmnet.limits import PUT_OFF_RESPONSES
+from dcmnet.payload import Payload
 from dcmnet.procedures.association import (
     AssociationCore,
     abandon,
@@ -29,10 +30,9 @@ from dcmnet.procedures.association import (
     message_parts,
     next_message,
     receive_data,
-    send_message,
     send_unsent,
 )
-from dcmnet.procedures.effects import Call, Procedure, Receive
+from dcmnet.procedures.effects import Call, Procedure, Receive, Send
 from dcmnet.registry.statuses import NOT_AUTHORIZED, UNRECOGNIZED_OPERATION
 from dcmnet.ul.items import UserIdentityAC, UserIdentityRQ
 from dcmnet.ul.pdu import AAssociateRJ, AAssociateRQ, AReleaseRQ
@@ -163,30 +163,32 @@ def _serve_messages(core: AssociationCore, acceptor: Acceptor) -> Procedure[None
         start = yield from next_message(core, core.wait_request)
         if isinstance(start, AReleaseRQ):
             break
-        context = core.context(start.context_id)
-        yield from _serve_one(core, acceptor, context, start.message)
-        if len(core.unsent) >= 2 * PUT_OFF_RESPONSES:
+        context = core.agreed.contexts[start.context_id]  # `next_message` has seen that it is there
+        performance = _performance(core, acceptor, context, start.message)
+        if performance is not None:
+            yield from performance
+        if len(core.unsent) >= PUT_OFF_RESPONSES:
             yield from send_unsent(core)
     yield from join(core)
     yield from answer_release(core)
     yield from finish(core)
 
 
-def _serve_one(
+def _performance(
     core: AssociationCore, acceptor: Acceptor, context: AcceptedContext, message: Message
-) -> Procedure[None]:
+) -> Procedure[None] | None:
+    """The procedure that performs what is asked, or refuses it; None where there is nothing to be done."""
     service = acceptor.services.get(type(message))
     if isinstance(message, Request) and not _may_perform(context, message):
-        yield from refuse(core, context, message, NOT_AUTHORIZED, "the role was not negotiated")
-    elif service is not None:
-        yield from service(core, context, message)
-    elif isinstance(message, Request):
-        yield from refuse(core, context, message, UNRECOGNIZED_OPERATION)
-    elif isinstance(message, CCancelRQ):
-        return  # PS3.7 9.3.2.3: a cancel that comes too late is passed over
-    else:
-        kind = type(message).__name__
-        raise RemoteProtocolError(f"{kind} came, but nothing was asked", source=ABORT_SOURCE_USER, reason=0)
+        return refuse(core, context, message, NOT_AUTHORIZED, "the role was not negotiated")
+    if service is not None:
+        return service(core, context, message)
+    if isinstance(message, Request):
+        return refuse(core, context, message, UNRECOGNIZED_OPERATION)
+    if isinstance(message, CCancelRQ):
+        return None  # PS3.7 9.3.2.3: a cancel that comes too late is passed over
+    kind = type(message).__name__
+    raise RemoteProtocolError(f"{kind} came, but nothing was asked", source=ABORT_SOURCE_USER, reason=0)
 
 
 def _may_perform(context: AcceptedContext, request: Request) -> bool:
@@ -209,8 +211,17 @@ def respond(core: AssociationCore, context: AcceptedContext, response: Response)
     Raises:
         AssociationError: The association ended before it was out.
     """
+    parts = parts_of_response(core, context, response)
+    if parts:
+        if not (yield Send(parts)):
+            yield from await_end(core)
+        core.busy = True
+
+
+def parts_of_response(core: AssociationCore, context: AcceptedContext, response: Response) -> list[Payload]:
+    """What has to be sent for a response without a data set; nothing where it leaves with others."""
+    parts = message_parts(core, context.context_id, response)
     if core.serves > 1:  # they leave when there is nothing else to be done, or there are many
-        core.unsent += message_parts(core, context.context_id, response)
-        return
-    if not (yield from send_message(core, context.context_id, response)):
-        yield from await_end(core)
+        core.unsent += parts
+        return []
+    return parts

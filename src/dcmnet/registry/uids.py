@@ -13,7 +13,8 @@ APPLICATION_CONTEXT_NAME = "1.2.840.10008.3.1.1.1"
 """DICOM Application Context Name (PS3.7 A.2.1)."""
 
 _DIGITS_AND_DOTS = re.compile(r"[0-9]+(\.[0-9]+)*")
-_CONFORMING = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
+_CONFORMING = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
+_BETWEEN_DIGITS = re.compile(r"[0-9](?:[0-9.]*[0-9])?")  # without groups that are repeated, quicker
 _NONCONFORMING_UID: int = Tolerance.NONCONFORMING_UID.value
 
 
@@ -69,5 +70,6 @@ def is_valid_uid(text: str, tolerance: Tolerance = Tolerance.NONE) -> bool:
     # only one; the whole shall not exceed 64 characters.
     if len(text) > MAX_UID_LENGTH:
         return False
-    pattern = _DIGITS_AND_DOTS if tolerance._value_ & _NONCONFORMING_UID else _CONFORMING
-    return pattern.fullmatch(text) is not None
+    if tolerance._value_ & _NONCONFORMING_UID:
+        return ".." not in text and _BETWEEN_DIGITS.fullmatch(text) is not None
+    return _CONFORMING.fullmatch(text) is not None

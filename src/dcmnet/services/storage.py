@@ -6,11 +6,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from dcmnet.acse import AcceptedContext
-from dcmnet.dimse.messages import CStoreRQ, response_to
+from dcmnet.dimse.messages import CStoreRQ, Response, response_to, store_rsp
 from dcmnet.limits import DETACHED_LENGTH
-from dcmnet.procedures.association import AssociationCore, make_room, receive_data, start
-from dcmnet.procedures.effects import Call, Finished, Procedure, Start, Store
-from dcmnet.procedures.scp import Service, respond
+from dcmnet.procedures.association import (
+    AssociationCore,
+    await_end,
+    make_room,
+    pieces_at_hand,
+    receive_data,
+    receive_rest,
+    start,
+)
+from dcmnet.procedures.effects import Call, Finished, Procedure, Send, Start, Store
+from dcmnet.procedures.scp import Service, parts_of_response, respond
 
 Outcome = tuple[int, str]
 """Status and Error Comment of a C-STORE-RSP."""
@@ -69,23 +77,50 @@ def storage(target: StoreTarget) -> Service:
     """The service that performs C-STORE (PS3.7 9.1.1): receive, keep, and only then answer."""
 
     def serve_store(core: AssociationCore, context: AcceptedContext, request: CStoreRQ) -> Procedure[None]:
-        outcome: Outcome | None
         reception = target.begin(core, context, request)
-        if target.ask_first is not None and not isinstance(reception, tuple):
-            reception = (yield Call(target.ask_first, (reception,))) or reception
-        if isinstance(reception, tuple):
-            yield from receive_data(core, None)
-            yield Call(target.refused, (core, context, request, reception))
-            outcome = reception
-        elif core.serves > 1 and (core.calls_in_threads or target.may_take_long):
-            outcome = yield from _receive(core, reception, _Beside(core, context, request, reception))
-            yield from make_room(core)
-        else:
-            outcome = yield from _receive(core, reception)
-        if outcome is not None:
-            yield from _answer(core, context, request, outcome)
+        if isinstance(reception, tuple) or target.ask_first is not None:
+            return _ask(target, core, context, request, reception)
+        return _serve(target, core, context, request, reception)
 
     return serve_store
+
+
+def _ask(
+    target: StoreTarget,
+    core: AssociationCore,
+    context: AcceptedContext,
+    request: CStoreRQ,
+    reception: Reception | Outcome,
+) -> Procedure[None]:
+    """Receive an object, if nobody refuses it."""
+    if target.ask_first is not None and not isinstance(reception, tuple):
+        reception = (yield Call(target.ask_first, (reception,))) or reception
+    if not isinstance(reception, tuple):
+        yield from _serve(target, core, context, request, reception)
+        return
+    yield from receive_data(core, None)
+    yield Call(target.refused, (core, context, request, reception))
+    yield from respond(core, context, _response(request, reception))
+
+
+def _serve(
+    target: StoreTarget,
+    core: AssociationCore,
+    context: AcceptedContext,
+    request: CStoreRQ,
+    reception: Reception,
+) -> Procedure[None]:
+    """The procedure that receives an object, here or beside what comes next."""
+    if core.serves > 1 and (core.calls_in_threads or target.may_take_long):
+        return _receive_beside(core, context, request, reception)
+    return _receive(core, context, request, reception)
+
+
+def _receive_beside(
+    core: AssociationCore, context: AcceptedContext, request: CStoreRQ, reception: Reception
+) -> Procedure[None]:
+    yield from _receive(core, context, request, reception, _Beside(core, context, request, reception))
+    yield from make_room(core)
 
 
 class _Beside:
@@ -116,28 +151,41 @@ class _Beside:
             outcome = yield Call(self._reception.discard, (error,))
             if not isinstance(error, OSError):
                 raise error
-        yield from _answer(*self._operation, outcome)
+        core, context, request = self._operation
+        yield from respond(core, context, _response(request, outcome))
 
 
-def _answer(
-    core: AssociationCore, context: AcceptedContext, request: CStoreRQ, outcome: Outcome
-) -> Procedure[None]:
-    yield from respond(core, context, response_to(request, outcome[0], error_comment=outcome[1]))
+def _response(request: CStoreRQ, outcome: Outcome) -> Response:
+    """The response; most have nothing to say but their status."""
+    status, comment = outcome
+    if comment:
+        return response_to(request, status, error_comment=comment)
+    sop_class_uid, sop_instance_uid = request.affected_sop_class_uid, request.affected_sop_instance_uid
+    return store_rsp(sop_class_uid, request.message_id, status, sop_instance_uid)
 
 
 def _receive(
-    core: AssociationCore, reception: Reception, beside: _Beside | None = None
-) -> Procedure[Outcome | None]:
-    """Receive an object and keep it; None when that goes on beside."""
+    core: AssociationCore,
+    context: AcceptedContext,
+    request: CStoreRQ,
+    reception: Reception,
+    beside: _Beside | None = None,
+) -> Procedure[None]:
+    """Receive an object, keep it and answer; with `beside` the latter two go on while others come.
+
+    This is what a server does most, and so it does it in as few steps as possible.
+    """
+    views: list[memoryview] = []
     try:
-        failure, views = yield from receive_data(core, reception)
+        failure = None
+        if not pieces_at_hand(core, views):
+            failure = yield from receive_rest(core, reception, views)
         if failure is None:
             try:
                 if beside is not None:
                     yield from beside.begin(views)
-                    return None
+                    return
                 outcome: Outcome = yield Call(reception.commit, (views,))
-                return outcome
             except OSError as error:  # the last bytes found no place
                 failure = error
     except GeneratorExit as error:  # nobody is left to carry out an effect
@@ -146,5 +194,8 @@ def _receive(
     except BaseException as error:
         yield Call(reception.discard, (error,))
         raise
-    refusal: Outcome = yield Call(reception.discard, (failure,))
-    return refusal
+    if failure is not None:
+        outcome = yield Call(reception.discard, (failure,))
+    parts = parts_of_response(core, context, _response(request, outcome))
+    if parts and not (yield Send(parts)):
+        yield from await_end(core)

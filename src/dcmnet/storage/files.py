@@ -18,14 +18,15 @@ PARTIAL_SUFFIX = ".part"
 IOV_MAX = 1024
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
-_RUN = ""
+_RUN = _HIDDEN = ""
 _NUMBERS = itertools.count()
 
 
 def _begin_run() -> None:
     """Make hidden names unlike those of every other process, and of this one before."""
-    global _RUN
+    global _RUN, _HIDDEN
     _RUN = os.urandom(8).hex()
+    _HIDDEN = f"{PARTIAL_PREFIX}{_RUN}-"
 
 
 _begin_run()
@@ -67,6 +68,9 @@ class Duplicates(enum.Enum):
     """The new one is answered with 0111 (duplicate SOP instance)."""
 
 
+_REPLACE = Duplicates.REPLACE  # to look it up takes longer than to compare with it
+
+
 def make_folders(directory: str | os.PathLike[str], parts: Sequence[str], *, fsync: bool) -> str:
     """Make folders in one another below `directory`, as far as they are missing; returns the last one's path.
 
@@ -97,17 +101,18 @@ class PartialFile:
         header: Its first bytes, written together with the first data.
 
     Attributes:
+        directory: As a text.
         name: Its hidden name, with the directory.
         size: Bytes written so far, the header among them.
         header_length: Of the header, in bytes.
     """
 
-    __slots__ = ("_exists", "_fd", "_header", "header_length", "name", "size")
+    __slots__ = ("_exists", "_fd", "_header", "directory", "header_length", "name", "size")
 
     def __init__(self, directory: str | os.PathLike[str], header: bytes) -> None:
-        folder = os.fspath(directory)
-        before = f"{folder}{os.sep}" if folder else ""
-        self.name = f"{before}{PARTIAL_PREFIX}{_RUN}-{next(_NUMBERS)}{PARTIAL_SUFFIX}"
+        self.directory = folder = os.fspath(directory)
+        before = f"{folder}{os.sep}{_HIDDEN}" if folder else _HIDDEN
+        self.name = f"{before}{next(_NUMBERS)}{PARTIAL_SUFFIX}"
         self.size = 0
         self._header: bytes | None = header
         self.header_length = len(header)
@@ -125,14 +130,18 @@ class PartialFile:
         Raises:
             OSError: The file could not be made, or they could not all be written.
         """
+        fd = self._fd
         if self._header is not None:
-            self._fd = os.open(self.name, _FLAGS, 0o666)
+            fd = self._fd = os.open(self.name, _FLAGS, 0o666)
             self._exists = True
             views = [self._header, *views]
             self._header = None
-        assert self._fd is not None
+        assert fd is not None
+        if len(views) <= IOV_MAX:
+            self.size += _write_all(fd, views)
+            return
         for first in range(0, len(views), IOV_MAX):
-            self.size += _write_all(self._fd, views[first : first + IOV_MAX])
+            self.size += _write_all(fd, views[first : first + IOV_MAX])
 
     def finish(self, *, fsync: bool) -> None:
         """Close the file, all of whose bytes are written now; with `fsync` they are on the disk as well."""
@@ -156,8 +165,11 @@ class PartialFile:
             OSError: The disk refused; nothing has that name that was not there before. One exception: with
                 `fsync` the folder goes to the disk after the file has its name, which it keeps if that fails.
         """
-        self.finish(fsync=fsync)
-        if duplicates is Duplicates.REPLACE:
+        if fsync or self._fd is None:
+            self.finish(fsync=fsync)
+        else:
+            self._close()
+        if duplicates is _REPLACE:
             os.replace(self.name, path)
             published: str | None = path
         else:
@@ -204,12 +216,11 @@ class PartialFile:
 
 def _write_all(fd: int, views: Sequence[bytes | memoryview]) -> int:
     total = sum(map(len, views))
-    if hasattr(os, "writev") and views:
+    written = 0
+    if views and hasattr(os, "writev"):
         written = os.writev(fd, views)
         if written == total:
             return total
-    else:
-        written = 0
     for view in views:  # the rest of a short write: a full disk shows as an error now
         if written >= len(view):
             written -= len(view)

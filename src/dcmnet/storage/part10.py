@@ -68,6 +68,7 @@ _LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _VRS = _SHORT_VRS | _LONG_VRS
 
 _LONGEST_TEXT = 256
+_LONGEST_OPENING = 1024
 
 _UINT32 = struct.Struct("<I")
 _HEADER = struct.Struct("<HH2sH")
@@ -142,27 +143,50 @@ def encode_file_meta(meta: FileMeta) -> bytes:
         ValueError: A required UID is missing or is none, or a text is too long or not ASCII.
     """
     instance = _encode_uid(_MEDIA_STORAGE_SOP_INSTANCE_UID, meta.sop_instance_uid)
-    before, behind = _around_the_instance(
+    frame = frame_of(
         meta.sop_class_uid,
-        len(instance),
+        len(instance) - _HEADER.size,
         meta.transfer_syntax,
         meta.implementation_class_uid,
         meta.implementation_version_name,
         meta.source_application_entity_title,
     )
-    return before + instance + behind
+    return frame.before + instance[_HEADER.size :] + frame.behind
 
 
-@lru_cache(256)  # all but the SOP Instance UID are the same from one object to the next
-def _around_the_instance(
+class Frame(NamedTuple):
+    """What stands around the SOP Instance UID, the one thing that differs from object to object.
+
+    Attributes:
+        before: What is in front of it in a file: preamble, "DICM", the group as far as its header.
+        behind: The rest of the group, up to the data set.
+        in_data_set: The element (0008,0016) and the header of (0008,0018), in front of it in the data set;
+            empty where that is not in Explicit VR Little Endian, or deflated.
+    """
+
+    before: bytes
+    behind: bytes
+    in_data_set: bytes
+
+
+NO_FRAME = Frame(b"", b"", b"")
+
+
+@lru_cache(256)
+def frame_of(
     sop_class_uid: str, length: int, transfer_syntax: str, implementation: str, version: str, source: str
-) -> tuple[bytes, bytes]:
-    """What is in front of (0002,0003), which is `length` bytes long, and what is behind it."""
+) -> Frame:
+    """The frame for a SOP Instance UID that is `length` bytes long, padding included; see `FileMeta`.
+
+    Raises:
+        ValueError: As for `encode_file_meta`.
+    """
     # PS3.10 7.1: group 0002 is Explicit VR Little Endian whatever the transfer syntax of the data set;
     # (0002,0001) has bit 0 of its second byte set for version 1.
     before = b"\x02\x00\x01\x00OB\x00\x00\x02\x00\x00\x00\x00\x01" + _encode_uid(
         _MEDIA_STORAGE_SOP_CLASS_UID, sop_class_uid
     )
+    before += _encode_header(_MEDIA_STORAGE_SOP_INSTANCE_UID, b"UI", length)
     behind = b"".join(
         (
             _encode_uid(_TRANSFER_SYNTAX_UID, transfer_syntax),
@@ -173,14 +197,23 @@ def _around_the_instance(
     )
     group_length = _UINT32.pack(len(before) + length + len(behind))
     start = bytes(PREAMBLE_LENGTH) + b"DICM" + _encode_element(_GROUP_LENGTH, b"UL", group_length)
-    return start + before, behind
+    in_data_set = b""
+    if transfer_syntax not in _SLOW_TO_READ and not transfer_syntaxes.is_deflated(transfer_syntax):
+        in_data_set = _encode_uid(_SOP_CLASS_UID, sop_class_uid)
+        in_data_set += _encode_header(_SOP_INSTANCE_UID, b"UI", length)
+    return Frame(start + before, behind, in_data_set)
 
 
 def _encode_uid(tag: int, uid: str) -> bytes:
     if not is_valid_uid(uid, Tolerance.NONCONFORMING_UID):
         raise ValueError(f"{_tag_text(tag)} needs a UID, which {uid!r} is not")
-    # PS3.5 9.1: a UID of odd length is padded with one NUL.
-    return _encode_element(tag, b"UI", uid.encode("ascii") + b"\0" * (len(uid) & 1))
+    return _encode_element(tag, b"UI", padded_uid(uid))
+
+
+def padded_uid(uid: str) -> bytes:
+    """A valid UID as the value of an element (PS3.5 9.1): one of odd length is padded with one NUL."""
+    raw = uid.encode("ascii")
+    return raw + b"\0" if len(raw) & 1 else raw
 
 
 def _encode_text(tag: int, vr: bytes, text: str) -> bytes:
@@ -194,7 +227,11 @@ def _encode_text(tag: int, vr: bytes, text: str) -> bytes:
 
 
 def _encode_element(tag: int, vr: bytes, value: bytes) -> bytes:
-    return _HEADER.pack(tag >> 16, tag & 0xFFFF, vr, len(value)) + value
+    return _encode_header(tag, vr, len(value)) + value
+
+
+def _encode_header(tag: int, vr: bytes, length: int) -> bytes:
+    return _HEADER.pack(tag >> 16, tag & 0xFFFF, vr, length)
 
 
 def read_file_meta(head: Buffer, name: str) -> tuple[FileMeta, int]:
@@ -320,19 +357,60 @@ def scan_identifiers(head: Buffer, transfer_syntax: str) -> Identifiers:
     )
 
 
-def is_as_expected(head: Buffer, transfer_syntax: str, expected: Identifiers) -> bool:
-    """Whether a data set says of itself what is expected, fast; False where that takes a closer look."""
-    if transfer_syntax in _SLOW_TO_READ or transfer_syntaxes.is_deflated(transfer_syntax):
-        return False
+def is_as_expected(head: Buffer, expected: bytes) -> bool:
+    """Whether a data set says of itself what is expected, fast; False where that takes a closer look.
+
+    Args:
+        head: Its first bytes, in Explicit VR Little Endian.
+        expected: The elements (0008,0016) and (0008,0018).
+    """
+    global _recent
+    if _recent.matches(head, expected):
+        return True
     view = memoryview(head)
-    try:
-        elements = _encode_uid(_SOP_CLASS_UID, expected.sop_class_uid) + _encode_uid(
-            _SOP_INSTANCE_UID, expected.sop_instance_uid
-        )
-    except ValueError:
-        return False
     offset = _skip_short(view, 0, _EXPLICIT_LITTLE)
-    return view[offset : offset + len(elements)] == elements
+    if view[offset : offset + len(expected)] != expected:
+        return False
+    if offset <= _LONGEST_OPENING:
+        _recent = _opening_of(_headers_of(view, offset), len(expected))
+    return True
+
+
+class _Opening:
+    """How a data set begins in front of (0008,0016): what comes from one device mostly begins alike.
+
+    Args:
+        headers: Of the elements there, all of which have a short length.
+        length: Of the two elements that are expected.
+    """
+
+    __slots__ = ("_headers", "_length", "_unpack_from")
+
+    def __init__(self, headers: tuple[bytes, ...], length: int) -> None:
+        values = "".join(f"8s{_HEADER.unpack(header)[3]}x" for header in headers)
+        whole = struct.Struct(f"<{values}{length}s")
+        self._length = whole.size
+        self._unpack_from = whole.unpack_from
+        self._headers = headers
+
+    def matches(self, head: Buffer, expected: bytes) -> bool:
+        """Whether a data set begins with the same elements, of the same lengths, and then with `expected`."""
+        # Every header is where it was, and so `expected` is no part of a value.
+        return len(head) >= self._length and self._unpack_from(head) == (*self._headers, expected)
+
+
+_opening_of = lru_cache(64)(_Opening)
+_recent = _Opening((), 0)
+
+
+def _headers_of(view: memoryview, end: int) -> tuple[bytes, ...]:
+    """The headers of the elements in front of `end`, all of which have a short length."""
+    headers = []
+    offset = 0
+    while offset < end:
+        headers.append(bytes(view[offset : offset + 8]))
+        offset += 8 + _HEADER.unpack(headers[-1])[3]
+    return tuple(headers)
 
 
 def _encoding_of(transfer_syntax: str) -> _Encoding:
@@ -468,17 +546,15 @@ class DataSetHead:
 
     Args:
         transfer_syntax: UID.
-        expected: What the data set most probably says; complete.
     """
 
-    __slots__ = ("_buffer", "_expected", "_identifiers", "_next_look", "_transfer_syntax")
+    __slots__ = ("_buffer", "_identifiers", "_next_look", "_transfer_syntax")
 
     FIRST_LOOK: Final = 1024
     """Bytes that are waited for before the first look: the UIDs of most objects are among them."""
 
-    def __init__(self, transfer_syntax: str, expected: Identifiers | None = None) -> None:
+    def __init__(self, transfer_syntax: str) -> None:
         self._transfer_syntax = transfer_syntax
-        self._expected = expected
         self._buffer = bytearray()
         self._next_look = self.FIRST_LOOK
         self._identifiers: Identifiers | None = None
@@ -490,9 +566,6 @@ class DataSetHead:
             return False
         if not self._buffer and len(data) >= self._next_look:
             # Most often the first piece says it all, and need not be copied.
-            if self._expected is not None and is_as_expected(data, self._transfer_syntax, self._expected):
-                self._identifiers = self._expected
-                return False
             self._identifiers = scan_identifiers(memoryview(data)[:room], self._transfer_syntax)
             if self._identifiers.complete:
                 return False

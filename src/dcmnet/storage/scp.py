@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,18 @@ from dcmnet.registry.uids import is_valid_uid
 from dcmnet.services.storage import Outcome, Reception
 from dcmnet.storage.files import Duplicates, PartialFile, make_folders
 from dcmnet.storage.naming import Namer, Sorter, checked_file_name, checked_folder, default_name, named_dcm
-from dcmnet.storage.part10 import HEAD_LENGTH, DataSetHead, FileMeta, Identifiers, encode_file_meta
+from dcmnet.storage.part10 import (
+    HEAD_LENGTH,
+    NO_FRAME,
+    DataSetHead,
+    FileMeta,
+    Frame,
+    Identifiers,
+    encode_file_meta,
+    frame_of,
+    is_as_expected,
+    padded_uid,
+)
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -40,6 +52,8 @@ if TYPE_CHECKING:
     from dcmnet.tls import TLSSession
 
 _COPY_LENGTH = 1 << 20
+_SUCCESS = SUCCESS, ""
+_new = object.__new__
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT if hasattr(errno, "EDQUOT") else errno.ENOSPC, errno.EFBIG)
 
 
@@ -245,20 +259,27 @@ class FileStore:
         self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ
     ) -> Reception | Outcome:
         """Decide on one object; nothing is touched before its first bytes are written."""
-        if not is_valid_uid(request.affected_sop_instance_uid, self.tolerance):
+        sop_class_uid, sop_instance_uid = request.affected_sop_class_uid, request.affected_sop_instance_uid
+        if not is_valid_uid(sop_instance_uid, self.tolerance):
             return INVALID_SOP_INSTANCE, "SOP Instance UID is not valid"
-        if request.affected_sop_class_uid != context.abstract_syntax:
+        if sop_class_uid != context.abstract_syntax:
             return SOP_CLASS_NOT_SUPPORTED, "SOP class is not that of the presentation context"
-        if is_another_service(request.affected_sop_class_uid):
+        if is_another_service(sop_class_uid):
             return SOP_CLASS_NOT_SUPPORTED, "SOP class is no storage SOP class"
         if self.discard:
             return _Discarded(self, self.new_request(core, context, request, None))
+        instance = padded_uid(sop_instance_uid)
+        has_meta = self.file_meta or self.conversion is not None
         try:
-            header = self._file_meta(core, context, request)
+            source = core.peer_ae_title
+            frame = _frame_of(sop_class_uid, len(instance), context.transfer_syntax, source)
         except ValueError:  # a UID that was negotiated, but is none
-            return PROCESSING_FAILURE, "a UID is not valid"
-        file = PartialFile(self.directory, header)
-        return _Incoming(self, self.new_request(core, context, request, file), file)
+            if has_meta:
+                return PROCESSING_FAILURE, "a UID is not valid"
+            frame = NO_FRAME
+        file = PartialFile(self.directory, frame.before + instance + frame.behind if has_meta else b"")
+        expected = frame.in_data_set and frame.in_data_set + instance
+        return _Incoming(self, self.new_request(core, context, request, file), file, expected)
 
     def refused(
         self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ, outcome: Outcome
@@ -266,22 +287,24 @@ class FileStore:
         """Tell that an object was refused before it was looked at."""
         self.report(f"object {request.affected_sop_instance_uid!r} refused: {outcome[1]}", None)
 
-    def _file_meta(self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ) -> bytes:
-        if not self.file_meta and self.conversion is None:
-            return b""
-        uids = request.affected_sop_class_uid, request.affected_sop_instance_uid
-        return _encode_meta(*uids, context.transfer_syntax, core.peer_ae_title)
-
     def header(self, request: StoreRequest, transfer_syntax: str) -> bytes:
         """The File Meta Information for an object in that transfer syntax."""
-        uids = request.sop_class_uid, request.sop_instance_uid
-        return _encode_meta(*uids, transfer_syntax, request.calling_ae_title)
+        meta = FileMeta(
+            sop_class_uid=request.sop_class_uid,
+            sop_instance_uid=request.sop_instance_uid,
+            transfer_syntax=transfer_syntax,
+            implementation_class_uid=IMPLEMENTATION_CLASS_UID,
+            implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+            source_application_entity_title=request.calling_ae_title,
+        )
+        return encode_file_meta(meta)
 
     def place(self, request: StoreRequest) -> str:
         """The path that a complete object gets; its folder is there then."""
         name = checked_file_name(self.namer(request))
         if self.sorter is None:
-            return f"{os.fspath(self.directory)}{os.sep}{name}"
+            folder = os.fspath(self.directory) if request._file is None else request._file.directory
+            return f"{folder}{os.sep}{name}"
         try:
             parts = checked_folder(self.sorter(request))
         except InputFileError as error:
@@ -293,21 +316,24 @@ class FileStore:
     ) -> StoreRequest:
         """The typed request that handlers see."""
         agreed = core.agreed
-        receiver = agreed.calling_ae_title if core.requestor else agreed.called_ae_title
-        return StoreRequest(
-            size=0,
-            sop_class_uid=request.affected_sop_class_uid,
-            sop_instance_uid=request.affected_sop_instance_uid,
-            context=context,
-            calling_ae_title=core.peer_ae_title,  # in a C-GET the objects come from who was called
-            called_ae_title=receiver,
-            peer=core.peer,
-            message=request,
-            state=core.state,
-            tls=core.tls,
-            _file=file,
-            _store=self,
-        )
+        sender, receiver = agreed.calling_ae_title, agreed.called_ae_title
+        if core.requestor:  # in a C-GET the objects come from who was called
+            sender, receiver = receiver, sender
+        made = _new(StoreRequest)  # one field after the other is faster than with all of them as arguments
+        made.size = 0
+        made.sop_class_uid = request.affected_sop_class_uid
+        made.sop_instance_uid = request.affected_sop_instance_uid
+        made.context = context
+        made.calling_ae_title = sender
+        made.called_ae_title = receiver
+        made.peer = core.peer
+        made.message = request
+        made.state = core.state
+        made.tls = core.tls
+        made._file = file
+        made._store = self
+        made._saved_as = made._converted_to = None
+        return made
 
     def keep(self, request: StoreRequest, path: str, duplicates: Duplicates | None = None) -> int:
         """Give a complete object its name."""
@@ -370,29 +396,42 @@ class FileStore:
 class _Incoming:
     """One object on its way into a file."""
 
-    __slots__ = ("_file", "_head", "_looking", "_store", "request")
+    __slots__ = ("_agrees", "_expected", "_file", "_head", "_looking", "_store", "request")
 
-    def __init__(self, store: FileStore, request: StoreRequest, file: PartialFile) -> None:
+    def __init__(self, store: FileStore, request: StoreRequest, file: PartialFile, expected: bytes) -> None:
         self._store = store
         self._file = file
         self.request = request
-        expected = Identifiers(request.sop_class_uid, request.sop_instance_uid, True)
-        self._head = DataSetHead(request.transfer_syntax, expected)
+        self._expected = expected  # the UIDs as the data set most probably has them
+        self._agrees = False
+        self._head: DataSetHead | None = None
         self._looking = store.check
 
     def write(self, views: Sequence[memoryview]) -> None:
         self._file.write(views)
+        request = self.request
         for view in views:
-            self.request.size += len(view)
+            request.size += len(view)
             if self._looking:
-                self._looking = self._head.feed(view)
+                self._looking = self._look(view)
         if self._store.on_progress is not None:
-            self._store.progressed(self.request)
+            self._store.progressed(request)
+
+    def _look(self, view: memoryview) -> bool:
+        """Look for the UIDs of the data set; whether more of it is of use."""
+        if self._head is None:
+            # Most often the first piece says it all, and need not be taken apart.
+            enough = self._expected and len(view) >= DataSetHead.FIRST_LOOK
+            if enough and is_as_expected(view, self._expected):
+                self._agrees = True
+                return False
+            self._head = DataSetHead(self.request.transfer_syntax)
+        return self._head.feed(view)
 
     def commit(self, views: Sequence[memoryview]) -> Outcome | Awaitable[Outcome]:
         try:
             self.write(views)
-            outcome = self._contradiction() or self._keep()
+            outcome = (None if self._agrees else self._contradiction()) or self._keep()
         except Exception as error:  # a handler may raise anything, and the peer needs an answer
             outcome = self._store.failed(error)
         except BaseException:
@@ -413,7 +452,8 @@ class _Incoming:
 
     def _concluded(self, outcome: Outcome) -> Outcome:
         self._drop()  # nothing happens when it has been kept
-        self._store.stored(self.request, outcome[0])
+        if self._store.on_stored is not None:
+            self._store.stored(self.request, outcome[0])
         return outcome
 
     def discard(self, error: BaseException | None) -> Outcome:
@@ -449,7 +489,8 @@ class _Incoming:
         """What is wrong with the data set's own UIDs (PS3.4 B.2.3: A900, C000); None when nothing is."""
         if not self._store.check:
             return None
-        found, request = self._head.identifiers, self.request
+        found = Identifiers() if self._head is None else self._head.identifiers
+        request = self.request
         if found.sop_class_uid and found.sop_class_uid != request.sop_class_uid:
             return DATA_SET_DOES_NOT_MATCH_SOP_CLASS, "SOP Class UID differs from the data set's"
         if found.sop_instance_uid and found.sop_instance_uid != request.sop_instance_uid:
@@ -497,19 +538,15 @@ def _refusal(answer: Any) -> Outcome | None:
 
 
 def _outcome(status: int) -> Outcome:
+    if status == SUCCESS:
+        return _SUCCESS
     return status, "" if status_class(status) is not StatusClass.FAILURE else "refused by the storage handler"
 
 
-def _encode_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax: str, source: str) -> bytes:
-    meta = FileMeta(
-        sop_class_uid=sop_class_uid,
-        sop_instance_uid=sop_instance_uid,
-        transfer_syntax=transfer_syntax,
-        implementation_class_uid=IMPLEMENTATION_CLASS_UID,
-        implementation_version_name=IMPLEMENTATION_VERSION_NAME,
-        source_application_entity_title=source,
-    )
-    return encode_file_meta(meta)
+@lru_cache(256)
+def _frame_of(sop_class_uid: str, length: int, transfer_syntax: str, source: str) -> Frame:
+    own = IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+    return frame_of(sop_class_uid, length, transfer_syntax, *own, source)
 
 
 def _copy(complete: str, path: str, duplicates: Duplicates, fsync: bool) -> str | None:

@@ -47,7 +47,10 @@ PDU_HEADER = struct.Struct(">BxI")
 PDV_HEADER = struct.Struct(">IBB")
 """Length (data and two bytes), context id and message control header of a PDV (PS3.8 9.3.5.1)."""
 
-_PDATA_HEADER = struct.Struct(">BxIIBB")
+PDATA_HEADER = struct.Struct(">BxIIBB")
+"""The headers of a P-DATA-TF PDU and of its first PDV together."""
+
+_pack_headers = PDATA_HEADER.pack
 _ASSOCIATE = struct.Struct(">H2x16s16s32s")
 _FOUR_BYTES = struct.Struct(">xBBB")
 
@@ -479,7 +482,7 @@ def pdata_header(context_id: int, is_command: bool, is_last: bool, length: int) 
         is_last: The Command Set or data set ends with this data.
         length: Number of bytes of data.
     """
-    return _PDATA_HEADER.pack(0x04, length + 6, length + 2, context_id, is_command | is_last << 1)
+    return _pack_headers(0x04, length + 6, length + 2, context_id, is_command | is_last << 1)
 
 
 @dataclass(frozen=True, slots=True)

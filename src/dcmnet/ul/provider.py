@@ -42,6 +42,7 @@ Trace: TypeAlias = Callable[[str, object], None]
 """Called with what happened and its subject, never with payload bytes: `sent` and `received` with a PDU,
 `state` with event, state and transition, `message sent` and `message received` with context and message."""
 
+_STA6 = Sta.STA6  # to look a member of an enumeration up takes longer than most of what is done with it
 _RECEIVED: dict[type, Evt] = {
     AAssociateAC: Evt.EVT3,
     AAssociateRJ: Evt.EVT4,
@@ -101,7 +102,7 @@ class UpperLayer:
     @property
     def established(self) -> bool:
         """True while data may be transferred (Sta6)."""
-        return self._machine.state is Sta.STA6
+        return self._machine.state is _STA6
 
     @property
     def now(self) -> float:
@@ -206,7 +207,7 @@ class UpperLayer:
                 if not self._is_lost():
                     return None
                 continue
-            if type(item) is Fragment and self._machine.state is Sta.STA6:
+            if type(item) is Fragment and self._machine.state is _STA6:
                 return item  # DT-2, the one that must be fast
             event = self._receive(item)
             if event is not None:
@@ -226,7 +227,8 @@ class UpperLayer:
     def message_started(self) -> None:
         """A message has begun to arrive; from here on the minimum rate holds."""
         self._in_message = True
-        self._restart_rate()
+        self._rate_waited = 0.0
+        self._rate_bytes = 0
 
     def message_ended(self) -> None:
         """The message is complete; the peer may be idle."""
@@ -257,7 +259,8 @@ class UpperLayer:
         Raises:
             LocalProtocolError: There is no association to send data on.
         """
-        self._machine.handle(Evt.EVT9)
+        if self._machine.state is not _STA6:  # DT-1 in Sta6, which must be fast
+            self._machine.handle(Evt.EVT9)
 
     def release_request(self) -> None:
         """A-RELEASE request (Evt11)."""

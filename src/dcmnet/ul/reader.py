@@ -7,12 +7,14 @@ it, and memory grows with bytes that arrived, not with lengths that were claimed
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TypeAlias
 
 from dcmnet._records import dataclass
 from dcmnet.errors import ABORT_UNRECOGNIZED_PDU, RemoteProtocolError
 from dcmnet.limits import OVERSIZED_PDU_MARGIN, SMALL_RECEIVE_BUFFER_LENGTH, Limits, Tolerance
 from dcmnet.ul.pdu import (
+    PDATA_HEADER,
     PDU,
     PDU_HEADER,
     PDU_HEADER_LENGTH,
@@ -34,6 +36,9 @@ SMALLEST_BUFFER_LENGTH = 16
 
 _NO_BUFFER = memoryview(bytearray())
 _LARGEST_LENGTH = 0xFFFFFFFF
+_DATA_STARTS = PDU_HEADER_LENGTH + PDV_HEADER_LENGTH
+_new = object.__new__
+_unpack_headers = PDATA_HEADER.unpack_from
 _P_DATA_TF = PDataTF.PDU_TYPE
 _ABORT = AAbort.PDU_TYPE
 
@@ -80,6 +85,7 @@ class Reader:
         self._buffer_length = max(limits.receive_buffer_length, SMALLEST_BUFFER_LENGTH)
         self._small_length = min(self._buffer_length, SMALL_RECEIVE_BUFFER_LENGTH)
         self._view = _NO_BUFFER
+        self._capacity = 0
         self._start = 0  # of what was not consumed yet
         self._end = 0
         self._handed_out: list[memoryview] = []
@@ -108,10 +114,13 @@ class Reader:
         it would then look like the end of the connection.
         """
         # Full of what nobody has read yet: whoever sends much gets as many answers meanwhile.
-        full = self._end - self._start >= self._small_length
-        capacity = self._buffer_length if self._data_arrived or full else self._small_length
-        if not self._release() or capacity > len(self._view):
+        large = self._data_arrived or self._end - self._start >= self._small_length
+        capacity = self._buffer_length if large else self._small_length
+        if not self._release() or capacity > self._capacity:
             self._replace(capacity)
+        elif self._start == self._end:  # nothing has to be moved
+            self._walked = max(self._walked - self._start, 0)
+            self._start = self._end = 0
         elif self._start:
             self._compact(self._view)
         tail = self._view[self._end :]
@@ -127,14 +136,22 @@ class Reader:
 
     def _release(self) -> bool:
         """Make every view handed out unusable; False if one is in use, by a write under way for instance."""
-        free = True
-        for view in self._handed_out:
-            try:
+        handed_out = self._handed_out
+        try:
+            for view in handed_out:
                 view.release()
-            except BufferError:
-                free = False
+        except BufferError:
+            return self._release_others()
+        handed_out.clear()
+        return True
+
+    def _release_others(self) -> bool:
+        """Go on where one is in use; to release a view twice does nothing."""
+        for view in self._handed_out:
+            with suppress(BufferError):
+                view.release()
         self._handed_out.clear()
-        return free
+        return False
 
     def _replace(self, capacity: int) -> None:
         """Go on in a new buffer; the old one stays with whoever still holds a part of it."""
@@ -144,7 +161,7 @@ class Reader:
         """Move what was not consumed to the beginning of `target`, the buffer from now on."""
         start, unread = self._start, self._end - self._start
         target[:unread] = self._view[start : self._end]
-        self._view = target
+        self._view, self._capacity = target, len(target)
         self._start, self._end = 0, unread
         self._walked = max(self._walked - start, 0)
 
@@ -154,8 +171,8 @@ class Reader:
         Raises:
             ValueError: The buffer that was handed out has no room for that many.
         """
-        if not 0 <= count <= len(self._view) - self._end:
-            raise ValueError(f"{count} bytes received, the buffer has room for {len(self._view) - self._end}")
+        if not 0 <= count <= self._capacity - self._end:
+            raise ValueError(f"{count} bytes received, the buffer has room for {self._capacity - self._end}")
         if not self._discarding:
             self._end += count
 
@@ -175,30 +192,59 @@ class Reader:
         Raises:
             RemoteProtocolError: What arrived is not valid. From then on everything is discarded.
         """
-        try:
-            if self._pdv_left:
-                return self._piece()
-            if self._pdu_left:
-                return self._next_pdv() if self._associate is None else self._gather(self._associate)
+        if not self._pdu_left:
             start = self._start
-            if self._end - start < PDU_HEADER_LENGTH:
+            count = self._end - start
+            if count > _DATA_STARTS:
+                pdu_type, length, pdv_length, context_id, control = _unpack_headers(self._view, start)
+                if (
+                    pdu_type == _P_DATA_TF
+                    and 4 <= pdv_length == length - 4
+                    and not pdv_length & 1
+                    and length <= self._max_pdata_length
+                    and length <= count - PDU_HEADER_LENGTH
+                ):  # one PDV with nothing wrong, and all of it is there
+                    self._start = end = start + PDU_HEADER_LENGTH + length
+                    data = self._view[start + _DATA_STARTS : end]
+                    self._handed_out.append(data)
+                    fragment = _new(Fragment)  # so that it takes half of the time
+                    fragment.context_id = context_id
+                    # PS3.8 E.2: bits 2 to 7 of the message control header are not checked.
+                    fragment.is_command = is_command = control & 1 == 1
+                    fragment.is_last = control & 2 == 2
+                    fragment.ends_pdv = True
+                    fragment.data = data
+                    if not is_command:
+                        self._data_arrived = True
+                    return fragment
+            elif count < PDU_HEADER_LENGTH:
                 return None
-            pdu_type, length = PDU_HEADER.unpack_from(self._view, start)
-            if pdu_type != _P_DATA_TF:
-                return self._control(pdu_type, length)
-            # PS3.8 D.1.1: the PDU length is bounded by the Maximum Length that was announced.
-            if length > self._max_pdata_length:
-                raise RemoteProtocolError(
-                    f"P-DATA-TF: a length of {length}, expected at most {self._max_pdata_length}"
-                )
-            if length < PDV_HEADER_LENGTH:
-                raise pdv_header_error(length)
-            self._start = start + PDU_HEADER_LENGTH
-            self._pdu_left = length
-            return self._next_pdv()
+        try:
+            return self._go_on()
         except RemoteProtocolError:
             self.discard()
             raise
+
+    def _go_on(self) -> PDU | Fragment | None:
+        """The next PDU, or piece of a P-DATA-TF PDU, whose header is there."""
+        if self._pdv_left:
+            return self._piece()
+        if self._pdu_left:
+            return self._next_pdv() if self._associate is None else self._gather(self._associate)
+        start = self._start
+        pdu_type, length = PDU_HEADER.unpack_from(self._view, start)
+        if pdu_type != _P_DATA_TF:
+            return self._control(pdu_type, length)
+        # PS3.8 D.1.1: the PDU length is bounded by the Maximum Length that was announced.
+        if length > self._max_pdata_length:
+            raise RemoteProtocolError(
+                f"P-DATA-TF: a length of {length}, expected at most {self._max_pdata_length}"
+            )
+        if length < PDV_HEADER_LENGTH:
+            raise pdv_header_error(length)
+        self._start = start + PDU_HEADER_LENGTH
+        self._pdu_left = length
+        return self._next_pdv()
 
     def _next_pdv(self) -> Fragment | None:
         """Begin the next PDV of the P-DATA-TF PDU."""

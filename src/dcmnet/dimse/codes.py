@@ -1,0 +1,46 @@
+"""What numbers in a message stand for: priorities, and the classes of statuses (PS3.7 Annex C)."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Priority(enum.IntEnum):
+    """Priority (0000,0700), PS3.7 9.3.1.1."""
+
+    MEDIUM = 0
+    HIGH = 1
+    LOW = 2
+
+
+class StatusClass(enum.Enum):
+    """What a status says, PS3.7 Annex C."""
+
+    SUCCESS = "success"
+    WARNING = "warning"
+    FAILURE = "failure"
+    CANCEL = "cancel"
+    PENDING = "pending"
+    UNKNOWN = "unknown"
+
+
+# PS3.7 Annex C: the statuses that stand outside the ranges, or alone.
+_STATUS_CLASSES = {
+    0x0000: StatusClass.SUCCESS,
+    0x0001: StatusClass.WARNING,
+    0x0107: StatusClass.WARNING,
+    0x0116: StatusClass.WARNING,
+    0xFE00: StatusClass.CANCEL,
+    0xFF00: StatusClass.PENDING,
+    0xFF01: StatusClass.PENDING,
+}
+
+
+def status_class(status: int) -> StatusClass:
+    """The class of a status, by the ranges of PS3.7 Annex C."""
+    known = _STATUS_CLASSES.get(status)
+    if known is not None:
+        return known
+    if status >> 12 in (0xA, 0xC) or status >> 8 in (0x01, 0x02):
+        return StatusClass.FAILURE
+    return StatusClass.WARNING if status >> 12 == 0xB else StatusClass.UNKNOWN
