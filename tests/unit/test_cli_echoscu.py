@@ -26,7 +26,7 @@ from dcmnet.cli import echoscu, networking, verifying
 from dcmnet.cli.parser import parse
 from dcmnet.registry.sop_classes import VERIFICATION
 from dcmnet.registry.transfer_syntaxes import EXPLICIT_VR_BIG_ENDIAN
-from dcmnet.sync import server as sync_server
+from dcmnet.sync import guests as sync_guests
 from tests.unit.cli_runs import HOST, json_lines, run_cli
 from tests.unit.cli_tools import logs_put_back
 
@@ -44,7 +44,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """The peer. It runs in this process, but what it logs belongs on no tool's stderr."""
     own = logging.Logger("peer")
     own.addHandler(logging.NullHandler())
-    for module in (sync_server, trace):
+    for module in (sync_guests, trace):
         monkeypatch.setattr(module, "logger", own)
     with Server("PEER") as made:
         yield made

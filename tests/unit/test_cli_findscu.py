@@ -19,7 +19,7 @@ from dcmnet._net import trace
 from dcmnet.cli import findscu
 from dcmnet.cli.parser import parse
 from dcmnet.storage.answering import QueryRequest
-from dcmnet.sync import server as sync_server
+from dcmnet.sync import guests as sync_guests
 from tests.unit.cli_runs import HOST, json_lines, run_cli
 from tests.unit.cli_tools import logs_put_back
 from tests.unit.objects import element, write_file
@@ -46,7 +46,7 @@ def server(monkeypatch: pytest.MonkeyPatch, associations: list[AssociationReques
     """The peer: three studies. It runs in this process, but what it logs belongs on no tool's stderr."""
     own = logging.Logger("peer")
     own.addHandler(logging.NullHandler())
-    for module in (sync_server, trace):
+    for module in (sync_guests, trace):
         monkeypatch.setattr(module, "logger", own)
     with Server("PEER") as made:
         for model in (dcmnet.MODALITY_WORKLIST, dcmnet.STUDY_ROOT, dcmnet.PATIENT_STUDY_ONLY):

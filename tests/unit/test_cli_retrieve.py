@@ -22,7 +22,7 @@ from dcmnet.cli import getscu, movescu, moving, progress
 from dcmnet.cli.parser import parse
 from dcmnet.registry.transfer_syntaxes import ALL, EXPLICIT_VR_BIG_ENDIAN
 from dcmnet.storage.answering import QueryRequest
-from dcmnet.sync import server as sync_server
+from dcmnet.sync import guests as sync_guests
 from tests.certificates import Certificates
 from tests.unit.cli_runs import CT, HOST, JPEG, MR, json_lines, run_cli
 from tests.unit.cli_tools import logs_put_back
@@ -66,7 +66,7 @@ def server(
     """The peer. It runs in this process, but what it logs belongs on no tool's stderr."""
     own = logging.Logger("peer")
     own.addHandler(logging.NullHandler())
-    for module in (sync_server, trace):
+    for module in (sync_guests, trace):
         monkeypatch.setattr(module, "logger", own)
 
     def retrieve(request: QueryRequest) -> Iterator[Any]:

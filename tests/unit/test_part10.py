@@ -19,9 +19,9 @@ from dcmnet.errors import InputFileError
 from dcmnet.limits import MAX_SEQUENCE_DEPTH
 from dcmnet.registry import transfer_syntaxes
 from dcmnet.storage import part10 as part10_module
+from dcmnet.storage.heads import DataSetHead
 from dcmnet.storage.part10 import (
     HEAD_LENGTH,
-    DataSetHead,
     FileMeta,
     Identifiers,
     encode_file_meta,

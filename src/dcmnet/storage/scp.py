@@ -31,11 +31,11 @@ from dcmnet.registry.transfer_syntaxes import is_deflated
 from dcmnet.registry.uids import is_valid_uid
 from dcmnet.services.storage import Outcome, Reception
 from dcmnet.storage.files import Duplicates, PartialFile, make_folders
+from dcmnet.storage.heads import DataSetHead
 from dcmnet.storage.naming import Namer, Sorter, checked_file_name, checked_folder, default_name, named_dcm
 from dcmnet.storage.part10 import (
     HEAD_LENGTH,
     NO_FRAME,
-    DataSetHead,
     FileMeta,
     Frame,
     Identifiers,
