@@ -114,6 +114,9 @@ HELD_UP_SECONDS = 0.005
 """After so long with one association another thread of the blocking server goes on with the others: so long
 Python lets a thread calculate before another one gets its turn."""
 
+TURN_SECONDS = 0.002
+"""After so long an association whose peer never stops sending gives way, before it holds others up."""
+
 RECEIVE_BUFFER_LENGTH = 256 * 1024
 """The fixed receive buffer of an association that transfers data sets."""
 

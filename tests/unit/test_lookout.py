@@ -222,7 +222,7 @@ def test_a_removed_station_is_not_gone_on_with(lookout: Lookout, new: Callable[.
     speaker = new()
 
     def remove() -> None:
-        lookout._ready.append(speaker)
+        lookout._ready[speaker.fd] = speaker
         lookout.remove(speaker)
         lookout.remove(speaker)
 

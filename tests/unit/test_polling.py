@@ -76,7 +76,6 @@ class Counted:
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Counted]]:
     monkeypatch.setattr(readiness, "_processors", lambda: 2)
-    monkeypatch.setattr(readiness, "_involuntary_switches", lambda: 0)
     monkeypatch.setattr(readiness, "_BUSY", readiness._Busy())
     poller: Any = Poller(busy_wait=0.05)
     asked = poller._poll = Counted()

@@ -160,7 +160,6 @@ class Counted:
 
 def busy_waiter(sock: socket.socket, monkeypatch: pytest.MonkeyPatch, processors: int = 2) -> Any:
     monkeypatch.setattr(readiness, "_processors", lambda: processors)
-    monkeypatch.setattr(readiness, "_involuntary_switches", lambda: 0)
     monkeypatch.setattr(readiness, "_BUSY", readiness._Busy())
     waiter: Any = Waiter(sock, busy_wait=0.05)
     if waiter._poll is None:  # `select` never looks without sleeping
@@ -200,7 +199,7 @@ def test_one_thread_looks_at_a_time(
     waiter._was_short = True
     assert readiness._BUSY.enter(time.monotonic())
     assert not any(waiter.wait(timeout=0.1))
-    readiness._BUSY.leave(answered=False)
+    readiness._BUSY.leave(0.0, answered=False, lost=0.0)
     assert waiter._poll.timeouts == [100]
 
 
@@ -208,10 +207,10 @@ def test_nobody_looks_for_a_while_where_two_would() -> None:
     busy = readiness._Busy()
     assert busy.enter(10.0)
     assert not busy.enter(10.1)
-    busy.leave(answered=True)
+    busy.leave(10.1, answered=True, lost=0.0)
     assert not busy.enter(10.1 + readiness.CONTENDED_SECONDS / 2)
     assert busy.enter(10.1 + readiness.CONTENDED_SECONDS)
-    busy.leave(answered=True)
+    busy.leave(10.2, answered=True, lost=0.0)
 
 
 def test_one_processor_is_left_to_the_peer(
@@ -232,49 +231,60 @@ def test_processors(monkeypatch: pytest.MonkeyPatch) -> None:
     assert readiness._processors() == (os.cpu_count() or 1)
 
 
-class Clock:
-    """What the system tells of a process: how often a processor was taken from it."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.switches = 1000
-        monkeypatch.setattr(readiness, "_involuntary_switches", lambda: self.switches)
-
-
-def rounds(busy: readiness._Busy, begun: float, answers: int) -> float:
-    """Wait without sleeping so often, in a tenth of a second; whether it may at the end."""
-    for number in range(answers):
-        if busy.enter(begun + number * 0.1 / answers):
-            busy.leave(answered=True)
-    return begun + 0.1
+def looks(busy: readiness._Busy, now: float, *, answered: int = 0, lost: float = 0.0) -> float:
+    """Some that are answered and one that loses the processor; the time when they are over."""
+    for _ in range(answered):
+        assert busy.enter(now)
+        now += 0.0001
+        busy.leave(now, answered=True, lost=0.0)
+    if lost:
+        assert busy.enter(now)
+        now += lost
+        busy.leave(now, answered=False, lost=lost)
+    return now
 
 
-def test_nobody_looks_on_a_machine_that_is_crowded(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock(monkeypatch)
+def test_nobody_looks_on_a_machine_that_is_crowded() -> None:
     busy = readiness._Busy()
-    now = rounds(busy, 50.0, 500)
+    now = looks(busy, 50.0, answered=100)
+    now = looks(busy, now, lost=0.006)
+    for _ in range(2):  # it is tried again, and is as it was
+        now = looks(busy, now, lost=0.006)
+        assert not busy.enter(now)
+        assert not busy.enter(now + readiness.CROWDED_SECONDS / 2)
+        now += readiness.CROWDED_SECONDS
+
+
+def test_who_saves_more_than_it_costs_goes_on_looking() -> None:
+    busy = readiness._Busy()
+    now = 50.0
+    for _ in range(100):
+        now = looks(busy, now, answered=500, lost=0.006)
     assert busy.enter(now)
-    busy.leave(answered=True)
-    clock.switches += 20  # in a tenth of a second
-    now = rounds(busy, now, 10)
-    assert not busy.enter(now)
-    assert not busy.enter(now + readiness.CROWDED_SECONDS / 2)
-    assert busy.enter(now + readiness.CROWDED_SECONDS + 1)
-    busy.leave(answered=False)
+    busy.leave(now, answered=False, lost=0.0)
 
 
-@pytest.mark.parametrize(("switches", "answers"), [(4, 0), (20, 2000), (0, 500)])
-def test_who_saves_more_than_it_costs_goes_on_looking(
-    monkeypatch: pytest.MonkeyPatch, switches: int, answers: int
-) -> None:
-    clock = Clock(monkeypatch)
+def test_what_was_gained_long_ago_does_not_count() -> None:
     busy = readiness._Busy()
-    now = rounds(busy, rounds(busy, 50.0, 500), answers)
-    clock.switches += switches
-    assert busy.enter(now + 0.06)
-    busy.leave(answered=True)
+    now = looks(busy, 50.0, answered=100_000)
+    for _ in range(3):
+        now = looks(busy, now, lost=0.006)
+    assert not busy.enter(now)
 
 
-def test_switches_that_nobody_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert readiness._involuntary_switches() >= 0
-    monkeypatch.setattr(readiness, "resource", None)
-    assert readiness._involuntary_switches() == 0
+def test_the_time_that_is_lost_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.001, 0.0011, 0.0051, 0.0052])
+    monkeypatch.setattr(readiness, "monotonic", lambda: next(clock))
+    told: list[tuple[float, bool, float]] = []
+
+    class Busy(readiness._Busy):
+        def leave(self, now: float, *, answered: bool, lost: float) -> None:
+            told.append((now, answered, lost))
+            super().leave(now, answered=answered, lost=lost)
+
+    monkeypatch.setattr(readiness, "_BUSY", Busy())
+    answers = iter([[], [], [], [(7, 1)]])
+    assert readiness.look(lambda _: next(answers), 0.0009, 1.0) == [(7, 1)]
+    ((now, answered, lost),) = told
+    assert (now, answered) == (0.0052, True)
+    assert lost == pytest.approx(0.004)

@@ -11,11 +11,6 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
-
 
 class Ready(NamedTuple):
     """What a wait ended with; all False when the time was up."""
@@ -32,23 +27,19 @@ class _Busy:
     """Which one thread of this process waits without sleeping.
 
     Nobody does for a while where several could, each of which would take the processor, and the interpreter,
-    from the others; nor where other programs want the processors, and the time for which the system takes
-    them from this one is more than not sleeping saves: who sleeps is served sooner then.
+    from the others; nor where others want the processor so much that the time for which it is taken from who
+    looks is more than not sleeping saves: who sleeps is served sooner then.
     """
 
-    __slots__ = ("_answers", "_lock", "_sampled", "_switches", "_until")
+    __slots__ = ("_gained", "_lock", "_until")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._until = 0.0
-        self._sampled = 0.0
-        self._switches = 0
-        self._answers = 0
+        self._gained = ALLOWED_SECONDS
 
     def enter(self, now: float) -> bool:
         """Whether this thread may; it has to `leave` then."""
-        if now - self._sampled > SAMPLE_SECONDS:
-            self._sample(now)
         if now < self._until:
             return False
         if self._lock.acquire(blocking=False):
@@ -56,44 +47,41 @@ class _Busy:
         self._until = now + CONTENDED_SECONDS
         return False
 
-    def leave(self, *, answered: bool) -> None:
-        """It sleeps, or works, again; whether it has waited for something."""
-        self._answers += answered
+    def leave(self, now: float, *, answered: bool, lost: float) -> None:
+        """It sleeps, or works, again.
+
+        Args:
+            now: The time.
+            answered: Whether it has waited for something.
+            lost: For how long the processor was taken from it meanwhile.
+        """
+        gained = self._gained + (SAVED_SECONDS if answered else 0.0) - LOST_MORE * lost
+        if gained < 0.0:
+            self._until, gained = now + CROWDED_SECONDS, ALLOWED_SECONDS
+        self._gained = min(gained, MOST_GAINED)
         self._lock.release()
-
-    def _sample(self, now: float) -> None:
-        """See what not sleeping has saved since the last time, and what it has cost."""
-        switches = _involuntary_switches()
-        more = switches - self._switches
-        seconds = now - self._sampled
-        is_crowded = more > MOST_SWITCHES * seconds and more * LOST_SECONDS > self._answers * SAVED_SECONDS
-        if is_crowded and seconds < CROWDED_SECONDS:
-            self._until = now + CROWDED_SECONDS
-        self._sampled, self._switches, self._answers = now, switches, 0
-
-
-def _involuntary_switches() -> int:
-    """How often a processor was taken from this process; 0 where the system does not tell."""
-    return 0 if resource is None else resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 CONTENDED_SECONDS = 0.05
 """How long nobody waits without sleeping once two threads wanted to."""
 
 CROWDED_SECONDS = 1.0
-"""How long nobody does once other programs wanted the processors."""
+"""How long nobody does once others wanted the processor."""
 
-SAMPLE_SECONDS = 0.05
-"""How often it is looked whether they do."""
-
-MOST_SWITCHES = 80
-"""How often a second a processor is taken from a process that has the machine for itself, at most."""
+TAKEN_SECONDS = 0.0003
+"""Who gets no further for so long had to give the processor, or the interpreter, to somebody."""
 
 SAVED_SECONDS = 40e-6
 """What an answer comes sooner by than if it had to wake somebody."""
 
-LOST_SECONDS = 1e-3
-"""How long a processor is away that was taken from a process."""
+LOST_MORE = 2.0
+"""The processor is taken from who works as well, where that is not measured."""
+
+ALLOWED_SECONDS = 0.01
+"""What may be lost before something was gained: now and then every system has something to do."""
+
+MOST_GAINED = 0.03
+"""What was gained long ago is no reason to go on."""
 
 _BUSY = _Busy()
 
@@ -115,13 +103,17 @@ def look(poll: Callable[[int], list[Any]], begun: float, seconds: float) -> list
     if not _BUSY.enter(begun):
         return []
     ready: list[Any] = []
+    lost, last, end = 0.0, begun, begun + seconds
     try:
-        end = begun + seconds
-        while not (ready := poll(0)) and monotonic() < end:
-            pass
+        while last < end and not ready:
+            ready = poll(0)
+            now = monotonic()
+            if now - last > TAKEN_SECONDS:
+                lost += now - last
+            last = now
         return ready
     finally:
-        _BUSY.leave(answered=bool(ready))
+        _BUSY.leave(last, answered=bool(ready), lost=lost)
 
 
 class Wake:

@@ -286,9 +286,8 @@ class ReportingStore(FileStore):
 
     def keep(self, request: StoreRequest, path: str, duplicates: Duplicates | None = None) -> int:
         """Give a complete object its name."""
-        existed = os.path.exists(path)
+        replaced = self.duplicates is Duplicates.REPLACE and os.access(path, os.F_OK)
         status = FileStore.keep(self, request, path, duplicates)
-        replaced = existed and self.duplicates is Duplicates.REPLACE
         self.reporter.kept(request, path, status, existed=replaced)
         return status
 

@@ -38,7 +38,8 @@ class Station(Protocol):
 
     Attributes:
         fd: Its descriptor.
-        deadline: When it wants to go on in any case, by the monotonic clock; `inf` for never.
+        deadline: When it wants to go on in any case, by the monotonic clock; `inf` for never, 0 for as soon
+            as the others had their turn.
         holds_up: Whether it is expected to take long.
         is_watched: Whether the lookout waits for it; the lookout's own.
     """
@@ -83,7 +84,9 @@ class Lookout:
         self._bell = Wake()
         self._poller.watch(self._bell.fileno())
         self._stations: dict[int, Station] = {}
-        self._ready: deque[Station] = deque()  # of who has the lookout
+        self._ready: dict[int, Station] = {}  # those whose turn comes, of who has the lookout
+        self._again: list[Station] = []  # those that come after them
+        self._alerts = 0
         self._posted: deque[Callable[[], None]] = deque()
         self._soonest = inf
         self._swept = 0.0
@@ -110,8 +113,9 @@ class Lookout:
 
     def add(self, station: Station) -> None:
         """Begin with a station; it goes on soon, and is waited for when it has."""
-        self._stations[station.fd] = station
-        self._ready.append(station)
+        with self._lock:
+            self._stations[station.fd] = station
+            self._again.append(station)
         if threading.get_ident() != self._thread:
             self._bell.set()
 
@@ -129,7 +133,9 @@ class Lookout:
 
     def go_on_with_all(self) -> None:
         """Have every station go on, whether anything has come or not."""
-        self.post(lambda: self._ready.extend(self._waiting()))
+        with self._lock:
+            self._alerts += 1  # who is at it now goes on once more
+        self.post(lambda: self._ready.update((each.fd, each) for each in self._waiting()))
 
     # ------------------------------------------------------------------ threads
 
@@ -201,12 +207,17 @@ class Lookout:
         ready = self._ready
         while not turn.is_over:
             if ready:
-                self._go_on(turn, ready.popleft())
+                self._go_on(turn, ready.pop(next(iter(ready))))
+            elif self._again:
+                self._await(0.0)
+                with self._lock:
+                    again, self._again = self._again, []
+                ready.update((each.fd, each) for each in again)
             elif self._ending and not self._stations:
                 self._close()
                 return
             else:
-                self._await()
+                self._await(self._timeout())
 
     def _go_on(self, turn: _Turn, station: Station) -> None:
         begun = monotonic()
@@ -214,6 +225,7 @@ class Lookout:
             if self._stations.get(station.fd) is not station:  # removed meanwhile
                 return
             turn.station, turn.begun = station, begun
+            alerts = self._alerts
             if station.holds_up:
                 self._appoint()
         self._looks = 0
@@ -229,15 +241,20 @@ class Lookout:
         with self._lock:
             turn.station = None
             if goes_on:
-                self._park(station)
+                self._park(station, at_once=alerts != self._alerts)
         if not goes_on:
             self.remove(station)
         if turn.is_over:
             self._bell.set()  # what it has said or added is news to whoever waits now
 
-    def _park(self, station: Station) -> None:
-        """Wait for it, unless it was removed meanwhile; with the lock."""
-        if not station.is_watched and self._stations.get(station.fd) is station:
+    def _park(self, station: Station, at_once: bool) -> None:
+        """Wait for it, unless it was removed meanwhile or wants to go on; with the lock."""
+        if self._stations.get(station.fd) is not station:
+            return
+        if at_once or not station.deadline:
+            self._again.append(station)
+            return
+        if not station.is_watched:
             station.is_watched = True
             self._poller.watch(station.fd)
         self._soonest = min(self._soonest, station.deadline)
@@ -247,13 +264,13 @@ class Lookout:
             station.is_watched = False
             self._poller.ignore(station.fd)
 
-    def _await(self) -> None:
+    def _await(self, timeout: float | None) -> None:
         """Wait until there is something to go on with."""
         stations, ready = self._stations, self._ready
-        for fd, _ in self._poller.wait(self._timeout()):
+        for fd, _ in self._poller.wait(timeout):
             station = stations.get(fd)
             if station is not None:
-                ready.append(station)
+                ready[fd] = station
             else:
                 self._answer_bell()
         now = monotonic()
@@ -271,9 +288,8 @@ class Lookout:
             self._posted.popleft()()
 
     def _waiting(self) -> list[Station]:
-        """The stations that are waited for, and about to go on in no other way."""
-        ready = set(map(id, self._ready))
-        return [each for each in list(self._stations.values()) if each.is_watched and id(each) not in ready]
+        """The stations that nobody is at."""
+        return [each for each in list(self._stations.values()) if each.is_watched]
 
     def _sweep(self, now: float) -> None:
         """Go on with those whose time has come."""
@@ -281,7 +297,7 @@ class Lookout:
         soonest = inf
         for station in self._waiting():
             if station.deadline <= now:
-                self._ready.append(station)
+                self._ready[station.fd] = station
             elif station.deadline < soonest:
                 soonest = station.deadline
         self._soonest = soonest

@@ -9,7 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from dcmnet._net.readiness import Wake
-from dcmnet.limits import REST_AFTER
+from dcmnet.limits import REST_AFTER, TURN_SECONDS
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.effects import Close, Effect, Procedure, Receive
 from dcmnet.sync.driver import STILL_TO_COME, Actions, Driver, earliest
@@ -31,7 +31,8 @@ class ServingDriver(Driver):
         on_close: Called before the connection is closed.
 
     Attributes:
-        deadline: When `go_on` has to be called in any case; `inf` for never.
+        deadline: When `go_on` has to be called in any case; `inf` for never, 0 for as soon as the others had
+            their turn.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class ServingDriver(Driver):
         self._procedure = procedure
         self._effect: Effect | None = None
         self._is_waiting = False
+        self._turn_ends = 0.0
         self._rest_at = inf
         self._limit: float | None = None
         self._on_close = on_close
@@ -62,6 +64,7 @@ class ServingDriver(Driver):
 
         Raises what the procedure raises.
         """
+        self._turn_ends = time.monotonic() + TURN_SECONDS
         try:
             self._effect = self._carry_out(self._procedure, self._effect or next(self._procedure))
         except StopIteration:
@@ -79,11 +82,15 @@ class ServingDriver(Driver):
             event = None if effect.looked else upper_layer.next_event()
             if event is not None or upper_layer.closing:
                 return event
-            self._limit = None if effect.seconds is None else time.monotonic() + effect.seconds
+            now = time.monotonic()
+            if now >= self._turn_ends:
+                self.deadline = 0.0
+                return STILL_TO_COME
+            self._limit = None if effect.seconds is None else now + effect.seconds
             # TLS may have decrypted more than was asked for, which no poll tells of.
             answer_due, self._answer_due = self._answer_due and self._is_plain, False
             if answer_due:
-                return self._leave_waiting(time.monotonic())
+                return self._leave_waiting(now)
         return self._take(effect)
 
     def _take(self, effect: Receive) -> Any:
