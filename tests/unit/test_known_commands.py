@@ -242,3 +242,30 @@ def test_what_cannot_be_sent_is_refused_with_the_same_words(wrong: dict[str, Any
         with pytest.raises(LocalProtocolError) as then:
             message.encode()
         assert str(then.value) == str(first.value)
+
+
+BARE = [
+    kind(message_id_being_responded_to=0x1234, status=status)
+    for kind in module.RESPONSES
+    for status in (0x0000, 0xFF00, 0xA700)
+]
+
+
+@pytest.mark.parametrize("message", BARE, ids=lambda each: f"{each.NAME} {each.status:04X}")
+def test_a_response_with_nothing_but_its_status(message: Message, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = message.encode()
+    assert command.decode_bare_response(data, LIMITS) is not None
+    fast = outcome(data, LIMITS)
+    monkeypatch.setattr(module, "decode_bare_response", lambda *_: None)
+    assert fast == outcome(data, LIMITS) == message
+
+
+@given(st.sampled_from(BARE), st.data(), st.sampled_from([LIMITS, STRICT, Limits(max_command_set_length=51)]))
+def test_a_damaged_bare_response(message: Message, data: st.DataObject, limits: Limits) -> None:
+    raw = bytearray(message.encode())
+    for _ in range(data.draw(st.integers(0, 2))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    fast = outcome(bytes(raw), limits)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "decode_bare_response", lambda *_: None)
+        assert fast == outcome(bytes(raw), limits)

@@ -315,6 +315,18 @@ class Quick(NamedTuple):
     made_of: Callable[[str, int, int, str], Any]
 
 
+def decode_bare_response(view: Buffer, limits: Limits) -> tuple[int, int, int] | None:
+    """A response that says nothing but its status, as some peers send them; None for what is another one.
+
+    Returns:
+        Command Field, Message ID Being Responded To and Status.
+    """
+    if len(view) != _BARE_RESPONSE.size or len(view) > limits.max_command_set_length:
+        return None
+    one, command_field, two, message_id, three, status = _BARE_RESPONSE.unpack(view)
+    return (command_field, message_id, status) if (one, two, three) == _BARE_CONSTANTS else None
+
+
 def _decode_class(raw: bytes, tolerance: int) -> str | None:
     """Decode a SOP Class UID, and remember one of the registry, which needs no tolerance."""
     uid = _decode_uid(raw, _SOP_CLASS, tolerance)
@@ -469,6 +481,13 @@ _LENGTH_OF_CLASS = 16
 """Where the length of (0000,0002) is, its lowest byte first, where that comes behind (0000,0000)."""
 _SHAPES: dict[int, _Shape] = {}
 _MAX_PATTERNS = 256
+
+_BARE_RESPONSE = struct.Struct("<20sH8sH18sH")
+_BARE_CONSTANTS = (
+    _UL_ELEMENT.pack(0, 4, _BARE_RESPONSE.size - 12) + _HEADER.pack(0x0100 << 16, 2),
+    _HEADER.pack(0x0120 << 16, 2),
+    _US_ELEMENT.pack(0x0800 << 16, 2, 0x0101) + _HEADER.pack(0x0900 << 16, 2),
+)
 
 _KEYWORDS = {element.number: element.keyword for element in ELEMENTS}
 _US_NUMBERS = frozenset(element.number for element in ELEMENTS if element.vr == "US")

@@ -23,6 +23,7 @@ from dcmnet.dimse.command import (
     Value,
     clean_error_comment,
     command_error,
+    decode_bare_response,
     decode_command,
     encode_command,
 )
@@ -444,6 +445,8 @@ def decode_message(view: Buffer, limits: Limits) -> Message:
         if (values := quick.patterns.decode(view, limits)) is not None:
             known: Message = quick.made_of(*values)
             return known
+    if (bare := decode_bare_response(view, limits)) is not None and bare[0] in _RESPONSES:
+        return _RESPONSES[bare[0]](message_id_being_responded_to=bare[1], status=bare[2])
     elements = decode_command(view, limits)
     command_field = elements.get(_COMMAND_FIELD)
     layout = _LAYOUTS.get(command_field)
@@ -568,6 +571,7 @@ _QUICK: dict[Value | None, Quick] = {
     ),
 }
 _MEDIUM = Priority.MEDIUM
+_RESPONSES = {response.COMMAND_FIELD: response for response in RESPONSES}
 _PRIORITIES = {int(priority): priority for priority in Priority}
 
 # PS3.7 9.1, 10.1: what a response repeats of its request.
