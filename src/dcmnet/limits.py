@@ -110,9 +110,9 @@ BUSY_WAIT = 0.0005
 """Seconds that the blocking face looks for an answer before it sleeps: to be woken takes 30 to 50
 microseconds at each end, where many an answer takes less than a hundred."""
 
-HELD_UP_SECONDS = 0.005
-"""After so long with one association another thread of the blocking server goes on with the others: so long
-Python lets a thread calculate before another one gets its turn."""
+HELD_UP_SECONDS = 0.01
+"""After so long with one association another thread of the blocking server goes on with the others; for some
+milliseconds a busy system takes the processor from everybody now and then."""
 
 TURN_SECONDS = 0.002
 """After so long an association whose peer never stops sending gives way, before it holds others up."""

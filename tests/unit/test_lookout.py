@@ -27,7 +27,8 @@ class Speaker:
         self._act = act
         self.fd = self._ours.fileno()
         self.deadline = inf
-        self.holds_up = self.is_watched = False
+        self.slow_steps = 0
+        self.is_watched = False
         self.heard: queue.SimpleQueue[tuple[bytes, int]] = queue.SimpleQueue()
         self.within = threading.Lock()
 
@@ -131,10 +132,10 @@ def test_one_that_is_known_to_hold_up(lookout: Lookout, new: Callable[..., Speak
     """The lookout is given away before it goes on; once it is quick it no longer is."""
     speaker, other = new(), new()
     before = other.say(b"a")[1]
-    speaker.holds_up = True
+    speaker.slow_steps = module.SLOW_STEPS
     speaker.say(b"b")
     assert speaker.say(b"c")[1] != before
-    assert not speaker.holds_up
+    assert not speaker.slow_steps
 
 
 def test_no_more_threads(
@@ -247,3 +248,69 @@ def test_who_oversees_sleeps_when_nothing_happens(
     monkeypatch.setattr(lookout, "_rest", watched)
     assert rests.wait(DEADLINE)
     test_one_that_holds_up(lookout, new)
+
+
+def test_one_that_is_slow_again_and_again(
+    lookout: Lookout, new: Callable[..., Speaker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not long enough for anybody to take over, but all the time: it gives the lookout away by itself."""
+    monkeypatch.setattr(module, "QUICK_SECONDS", 0.0)
+    monkeypatch.setattr(module, "HELD_UP_SECONDS", 3600.0)
+    speaker, other = new(), new()
+    first = {speaker.say(b"a")[1] for _ in range(module.SLOW_STEPS - 1)}
+    assert len(first) == 1
+    for _ in range(3):
+        speaker.say(b"b")
+    monkeypatch.setattr(module, "QUICK_SECONDS", 3600.0)
+    speaker.say(b"c")
+    other.say(b"d")
+    assert speaker.slow_steps == 0
+
+
+def test_one_that_never_waits_gives_way(lookout: Lookout, new: Callable[..., Speaker]) -> None:
+    """It wants to go on at once, and the others have their turn before."""
+    order: list[str] = []
+    begun, done = threading.Event(), threading.Event()
+
+    def go_on_at_once(word: bytes) -> bool:
+        order.append("eager")
+        begun.set()
+        eager.deadline = 0.0 if "other" not in order[1:] else inf
+        if eager.deadline:
+            done.set()
+        return True
+
+    def take(word: bytes) -> bool:
+        order.append("other")
+        return True
+
+    other = new(take)
+    eager = Speaker(go_on_at_once)
+    lookout.add(eager)
+    assert begun.wait(DEADLINE)
+    other.say(b"a")
+    assert done.wait(DEADLINE)
+    assert "other" in order[1:-1]
+    assert eager.slow_steps == 0
+    lookout.remove(eager)
+    eager.close()
+
+
+def test_those_at_work_go_on_once_more_when_all_do(lookout: Lookout, new: Callable[..., Speaker]) -> None:
+    """They may have looked whether the server stops just before it did."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def act(word: bytes) -> bool:
+        if word == b"h":
+            entered.set()
+            leave.wait(DEADLINE)
+        return True
+
+    slow = new(act)
+    slow.peer.send(b"h")
+    assert entered.wait(DEADLINE)
+    new().say(b"a")  # by now another thread has the lookout
+    lookout.go_on_with_all()
+    leave.set()
+    assert slow.heard.get(timeout=DEADLINE)[0] == b"h"
+    assert slow.heard.get(timeout=DEADLINE)[0] == b""

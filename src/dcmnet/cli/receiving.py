@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Awaitable, Sequence
 from datetime import datetime
@@ -22,7 +21,7 @@ from dcmnet.errors import AssociationAborted
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.scp import AssociationRequest
 from dcmnet.registry.sop_classes import UNKNOWN_PREFIX, prefix_of
-from dcmnet.registry.statuses import SUCCESS, text_of
+from dcmnet.registry.statuses import DUPLICATE_SOP_INSTANCE, SUCCESS, text_of
 from dcmnet.services.storage import Outcome, Reception
 from dcmnet.storage.files import Duplicates
 from dcmnet.storage.naming import BySeriesDate, Sorter
@@ -286,9 +285,14 @@ class ReportingStore(FileStore):
 
     def keep(self, request: StoreRequest, path: str, duplicates: Duplicates | None = None) -> int:
         """Give a complete object its name."""
-        replaced = self.duplicates is Duplicates.REPLACE and os.access(path, os.F_OK)
-        status = FileStore.keep(self, request, path, duplicates)
-        self.reporter.kept(request, path, status, existed=replaced)
+        ways = duplicates or self.duplicates
+        replaces = ways is Duplicates.REPLACE
+        # To look first whether the name is taken would wait for whoever else changes the folder.
+        status = FileStore.keep(self, request, path, Duplicates.REFUSE if replaces else ways)
+        existed = replaces and status == DUPLICATE_SOP_INSTANCE
+        if existed:
+            status = FileStore.keep(self, request, path, ways)
+        self.reporter.kept(request, path, status, existed=existed)
         return status
 
 

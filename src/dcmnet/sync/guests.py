@@ -21,7 +21,7 @@ from dcmnet.procedures.effects import Procedure
 from dcmnet.procedures.scp import reject, serve
 from dcmnet.storage.node import Node
 from dcmnet.sync.driver import call
-from dcmnet.sync.lookout import Lookout
+from dcmnet.sync.lookout import SLOW_STEPS, Lookout
 from dcmnet.sync.serving import ServingDriver
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Guest:
     """
 
     __slots__ = (
-        *("_context", "_guests", "connection", "core", "deadline", "done", "driver", "fd", "holds_up"),
+        *("_context", "_guests", "connection", "core", "deadline", "done", "driver", "fd", "slow_steps"),
         *("is_watched", "peer", "verdict"),
     )
 
@@ -70,7 +70,7 @@ class Guest:
         self.driver: ServingDriver | None = None
         self.fd = connection.fileno()
         self.deadline = inf
-        self.holds_up = guests.security is not None  # a handshake takes its time
+        self.slow_steps = 0 if guests.security is None else SLOW_STEPS  # a handshake takes its time
         self.is_watched = False
 
     def go_on(self) -> bool:
@@ -257,7 +257,7 @@ def _secure(core: AssociationCore, security: Security, connection: Any, wake: Wa
 class Door:
     """A listening socket."""
 
-    __slots__ = ("_guests", "_listener", "_sock", "deadline", "fd", "holds_up", "is_watched")
+    __slots__ = ("_guests", "_listener", "_sock", "deadline", "fd", "is_watched", "slow_steps")
 
     def __init__(self, listener: Listener, sock: socket.socket, guests: Guests) -> None:
         self._listener = listener
@@ -265,7 +265,8 @@ class Door:
         self._guests = guests
         self.fd = sock.fileno()
         self.deadline = inf
-        self.holds_up = self.is_watched = False
+        self.slow_steps = 0
+        self.is_watched = False
 
     def go_on(self) -> bool:
         """Let the next one in."""
@@ -282,7 +283,7 @@ class Messenger:
         stopped: Set then.
     """
 
-    __slots__ = ("_guests", "_link", "deadline", "fd", "holds_up", "is_watched", "stopped")
+    __slots__ = ("_guests", "_link", "deadline", "fd", "is_watched", "slow_steps", "stopped")
 
     def __init__(self, link: Link, guests: Guests) -> None:
         self._link = link
@@ -290,7 +291,8 @@ class Messenger:
         self.stopped = threading.Event()
         self.fd = link.sock.fileno()
         self.deadline = inf
-        self.holds_up = self.is_watched = False
+        self.slow_steps = 0
+        self.is_watched = False
 
     def go_on(self) -> bool:
         """Take what has come; False when it says to stop."""

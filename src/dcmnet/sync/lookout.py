@@ -24,7 +24,10 @@ THREAD_SECONDS = 10.0
 """How long a thread waits to be needed again."""
 
 QUICK_SECONDS = 0.001
-"""Who takes no longer than this holds nobody up any more."""
+"""Who takes no longer than this holds nobody up."""
+
+SLOW_STEPS = 3
+"""Who has taken longer so often in a row holds everybody up: once may have been the system's doing."""
 
 SWEEP_SECONDS = 0.02
 """Deadlines are looked at so often at most, as all of them are looked at."""
@@ -40,13 +43,13 @@ class Station(Protocol):
         fd: Its descriptor.
         deadline: When it wants to go on in any case, by the monotonic clock; `inf` for never, 0 for as soon
             as the others had their turn.
-        holds_up: Whether it is expected to take long.
+        slow_steps: How often in a row it has held others up; the lookout's own, but for the beginning.
         is_watched: Whether the lookout waits for it; the lookout's own.
     """
 
     fd: int
     deadline: float
-    holds_up: bool
+    slow_steps: int
     is_watched: bool
 
     def go_on(self) -> bool:
@@ -179,7 +182,7 @@ class Lookout:
 
     def _oversee(self) -> None:
         """See that nobody is held up by who has the lookout."""
-        while not self._ended.wait(HELD_UP_SECONDS):
+        while not self._ended.wait(HELD_UP_SECONDS / 2):
             self._looks += 1
             if self._looks > QUIET_LOOKS:
                 self._rest()
@@ -187,7 +190,7 @@ class Lookout:
                 turn = self._turn
                 station = turn.station
                 if station is not None and monotonic() - turn.begun >= HELD_UP_SECONDS:
-                    station.holds_up = True
+                    station.slow_steps = SLOW_STEPS
                     self._appoint()
 
     def _rest(self) -> None:
@@ -226,7 +229,7 @@ class Lookout:
                 return
             turn.station, turn.begun = station, begun
             alerts = self._alerts
-            if station.holds_up:
+            if station.slow_steps >= SLOW_STEPS:
                 self._appoint()
         self._looks = 0
         if not self._is_overseen:
@@ -236,8 +239,10 @@ class Lookout:
         except BaseException:  # one of them must not end the others
             logger.exception("%s: what was being served has failed", self._name)
             goes_on = False
-        if station.holds_up and monotonic() - begun < QUICK_SECONDS:
-            station.holds_up = False
+        if monotonic() - begun < QUICK_SECONDS:
+            station.slow_steps = 0
+        elif station.deadline:  # else it was only asked to let others go first
+            station.slow_steps += 1
         with self._lock:
             turn.station = None
             if goes_on:
