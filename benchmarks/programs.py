@@ -289,8 +289,8 @@ def processor_seconds(pid: int | None) -> tuple[float, float]:
 def _family(pid: int) -> list[int]:
     found = [pid]
     for parent in found:
-        for path in Path("/proc").glob(f"{parent}/task/*/children"):
-            with suppress(OSError):
+        with suppress(OSError):  # processes end while they are looked at
+            for path in Path("/proc").glob(f"{parent}/task/*/children"):
                 found += map(int, path.read_text().split())
     return found
 
