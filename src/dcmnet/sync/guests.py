@@ -75,7 +75,10 @@ class Guest:
 
     def go_on(self) -> bool:
         """Go on as far as the peer has said something; False at the end."""
-        return self._context.run(self._guests.go_on, self)
+        goes_on = self._context.run(self._guests.go_on, self)
+        if not goes_on:
+            del self._context  # it knows this guest
+        return goes_on
 
 
 _SERVED: ContextVar[Guest | None] = ContextVar("_SERVED", default=None)

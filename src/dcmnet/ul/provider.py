@@ -54,6 +54,12 @@ _RECEIVED: dict[type, Evt] = {
 }
 
 
+_ENDED = (Sta.STA1, Sta.STA13)
+_INDICATE = Op.INDICATE
+_OTHERS = (Op.INDICATE, Op.INDICATE_P_ABORT, Op.CONNECT, Op.IGNORE)
+"""These are the caller's; the indication of an abort is raised."""
+
+
 class UpperLayer:
     """One association's Upper Layer.
 
@@ -302,34 +308,45 @@ class UpperLayer:
         acceptable = True
         if isinstance(item, AAssociateRQ):
             acceptable = bool(item.protocol_version & 1)  # PS3.8 9.3.2: only bit 0 is tested
-        transition = self._handle(_RECEIVED[type(item)], acceptable=acceptable, error=self._refusal(item))
-        indicated = Op.INDICATE in transition.operations
+        transition = self._handle(_RECEIVED[type(item)], acceptable=acceptable, item=item)
+        indicated = _INDICATE in transition.operations
         return item if indicated and not isinstance(item, AAbort | PDataTF) else None
 
-    def _refusal(self, item: PDU | Fragment) -> DcmnetError | None:
+    @staticmethod
+    def _refusal(item: PDU | Fragment, state: Sta) -> DcmnetError:
+        """What ends the association where an item does that came in this state."""
         if isinstance(item, AAbort):
             return AssociationAborted(item.source, item.reason)
-        if isinstance(item, AAssociateRQ) and self.state is Sta.STA2:
+        if isinstance(item, AAssociateRQ) and state is Sta.STA2:
             return RemoteProtocolError(
                 f"protocol version {item.protocol_version:#06x} has no bit for version 1"
             )
         kind = "P-DATA-TF" if isinstance(item, Fragment) else type(item).__name__
-        where = self.state.name.capitalize()
+        where = state.name.capitalize()
         return RemoteProtocolError(
             f"the peer sent {kind} in {where}, where PS3.8 Table 9-10 has no place for it",
             reason=ABORT_UNEXPECTED_PDU,
         )
 
-    def _handle(self, event: Evt, *, acceptable: bool = True, error: DcmnetError | None = None) -> Transition:
+    def _handle(
+        self,
+        event: Evt,
+        *,
+        acceptable: bool = True,
+        error: DcmnetError | None = None,
+        item: PDU | Fragment | None = None,
+    ) -> Transition:
         before = self._machine.state
         transition = self._machine.handle(event, acceptable=acceptable)
+        if item is not None and transition.next_state in _ENDED:
+            error = self._refusal(item, before)
         if self._trace is not None:
             self._trace("state", (event, before, transition))
         for operation in transition.operations:
             self._perform(operation, error)
         if transition.next_state is Sta.STA1:
             self._reader.discard()  # whatever came behind the end belongs to no association
-        ends = transition.next_state in (Sta.STA1, Sta.STA13) and before is not Sta.STA13
+        ends = transition.next_state in _ENDED and before is not Sta.STA13
         if ends and self._is_failure(event, transition):
             self._end = error
         return transition
@@ -342,6 +359,8 @@ class UpperLayer:
         return transition.action in ("AE-6", "AA-1", "AA-8") and event is not Evt.EVT15
 
     def _perform(self, operation: Op, error: DcmnetError | None) -> None:
+        if operation in _OTHERS:
+            return
         match operation:
             case Op.SEND:
                 self._send(self._to_send)
@@ -359,10 +378,8 @@ class UpperLayer:
                 self._artim = None if limit is None else self._now + limit
             case Op.STOP_ARTIM:
                 self._artim = None
-            case Op.CLOSE:
+            case _:  # CLOSE
                 self.closing = True
-            case _:  # CONNECT, INDICATE and IGNORE are the caller's; the indication of an abort is raised
-                pass
 
     def _send(self, pdu: PDU | None) -> None:
         assert pdu is not None  # every primitive that leads to SEND sets it
