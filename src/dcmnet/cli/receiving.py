@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 COUNTED = ("associations", "objects", "stored", "not_kept", "failed", "bytes")
 _PLACES = {name: place for place, name in enumerate(COUNTED)}
+_OBJECTS, _BYTES = _PLACES["objects"], _PLACES["bytes"]
+_STRIDE = 16
+"""From the numbers of one worker to those of the next: two of them do not share a line of the cache."""
 
 
 def _shared_numbers(count: int) -> memoryview:
@@ -67,7 +70,7 @@ class Reporter:
         self._json = JsonLines() if json else None
         self._verbose_pc = verbose_pc
         self._lock = threading.Lock()
-        self._counts = _shared_numbers(workers * len(COUNTED)) if workers else [0] * len(COUNTED)
+        self._counts = _shared_numbers(workers * _STRIDE) if workers else [0] * len(COUNTED)
         self._first = 0
         self.events: Events | None = None
         self.faults: Faults | None = None
@@ -110,7 +113,7 @@ class Reporter:
     def conclude(self) -> None:
         """Show the totals."""
         numbers = list(self._counts)
-        counts = {name: sum(numbers[index :: len(COUNTED)]) for index, name in enumerate(COUNTED)}
+        counts = {name: sum(numbers[index::_STRIDE]) for index, name in enumerate(COUNTED)}
         self.log.info(
             "associations: %d, objects stored: %d (%s), not kept: %d, failed: %d",
             counts["associations"],
@@ -193,24 +196,22 @@ class Reporter:
         return text
 
     def _count(self, outcome: str, length: int = 0) -> None:
+        counts, first = self._counts, self._first
         with self._lock:
-            self._add("objects", 1)
-            self._add(outcome, 1)
-            self._add("bytes", length)
-
-    def _add(self, name: str, number: int) -> None:
-        self._counts[self._first + _PLACES[name]] += number
+            counts[first + _OBJECTS] += 1
+            counts[first + _PLACES[outcome]] += 1
+            counts[first + _BYTES] += length
 
     def _worker(self, index: int) -> None:
         """This process is a worker from now on."""
-        self._first = index * len(COUNTED)
+        self._first = index * _STRIDE
 
     # ------------------------------------------------------------------ the life of an association
 
     def _requested(self, request: AssociationRequest) -> None:
         self.announce(request)
         with self._lock:
-            self._add("associations", 1)
+            self._counts[self._first + _PLACES["associations"]] += 1
         if self.faults is not None:
             self.faults.check(request)
 
