@@ -95,6 +95,14 @@ def test_a_short_wait_is_followed_by_looking(counted: tuple[Any, Counted]) -> No
     assert asked.timeouts[-1] == 5.0  # looked long enough
 
 
+def test_many_are_waited_for_asleep(counted: tuple[Any, Counted]) -> None:
+    poller, asked = counted
+    asked.answers = [[(7, 1)]]
+    poller.wait(5.0)
+    poller.wait(5.0, may_look=False)
+    assert asked.timeouts == [5.0, 5.0]
+
+
 def test_no_time_to_look(counted: tuple[Any, Counted]) -> None:
     poller, asked = counted
     asked.answers = [[(7, 1)]]

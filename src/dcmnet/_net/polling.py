@@ -7,7 +7,8 @@ import selectors
 from collections.abc import Callable
 from time import monotonic
 
-from dcmnet._net.readiness import look, may_look
+from dcmnet._net import readiness
+from dcmnet._net.readiness import look
 
 Found = list[tuple[int, int]]
 """Descriptors that can be read, or have failed, each with what the system says of it."""
@@ -22,7 +23,7 @@ class Poller:
     """
 
     def __init__(self, busy_wait: float = 0.0) -> None:
-        self._busy_wait = busy_wait if busy_wait and may_look() else 0.0
+        self._busy_wait = busy_wait if busy_wait and readiness.may_look() else 0.0
         self._was_short = False
         self._poll: Callable[[float | None], Found]
         self._add: Callable[[int, int], object]
@@ -44,11 +45,16 @@ class Poller:
         """Wait for it no more; before it is closed."""
         self._remove(fd)
 
-    def wait(self, timeout: float | None) -> Found:
-        """Wait until one can be read, or for `timeout` seconds."""
+    def wait(self, timeout: float | None, *, may_look: bool = True) -> Found:
+        """Wait until one can be read, or for `timeout` seconds.
+
+        Args:
+            timeout: Seconds; None for as long as it takes.
+            may_look: Whether to look without sleeping where that is worth it.
+        """
         begun = monotonic()
         found: Found = []
-        if self._was_short and (timeout is None or timeout > self._busy_wait):
+        if may_look and self._was_short and (timeout is None or timeout > self._busy_wait):
             found = look(self._poll, begun, self._busy_wait)
         found = found or self._poll(timeout)
         self._was_short = monotonic() - begun < self._busy_wait

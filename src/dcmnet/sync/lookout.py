@@ -32,6 +32,9 @@ SLOW_STEPS = 3
 SWEEP_SECONDS = 0.02
 """Deadlines are looked at so often at most, as all of them are looked at."""
 
+FEW_STATIONS = 4
+"""With more of them something comes soon, and the processor that looking takes is missed by their peers."""
+
 QUIET_LOOKS = 200
 """After so many looks without anything to be done nobody watches who has the lookout."""
 
@@ -272,7 +275,7 @@ class Lookout:
     def _await(self, timeout: float | None) -> None:
         """Wait until there is something to go on with."""
         stations, ready = self._stations, self._ready
-        for fd, _ in self._poller.wait(timeout):
+        for fd, _ in self._poller.wait(timeout, may_look=len(stations) <= FEW_STATIONS):
             station = stations.get(fd)
             if station is not None:
                 ready[fd] = station
