@@ -130,7 +130,8 @@ def _scu_row(batch: Batch, count: int) -> Row:
         f"C-STORE to canned answers, {count} x {batch.name}, PDU 131072",
         _transfers(pairs, batch, count, 131072),
         {"of DCMTK": "dcmtk -> canned"},
-        [Bar(f"{each} -> canned", SCU_BARS[batch.name], "of DCMTK") for each in ("dcmnet", WINDOW[0])],
+        # In lockstep the canned server takes most of the time that the bar leaves for both ends.
+        [Bar(f"{WINDOW[0]} -> canned", SCU_BARS[batch.name], "of DCMTK")],
     )
 
 
