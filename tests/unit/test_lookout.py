@@ -296,6 +296,17 @@ def test_one_that_never_waits_gives_way(lookout: Lookout, new: Callable[..., Spe
     eager.close()
 
 
+def test_nobody_rings_for_who_is_awake(lookout: Lookout, new: Callable[..., Speaker]) -> None:
+    """It would be done for each object."""
+    speaker = new()
+    deadline = monotonic() + DEADLINE
+    while not lookout._is_overseen and monotonic() < deadline:
+        pass
+    lookout._alarm.clear()
+    speaker.say(b"a")
+    assert not lookout._alarm.is_set()
+
+
 def test_those_at_work_go_on_once_more_when_all_do(lookout: Lookout, new: Callable[..., Speaker]) -> None:
     """They may have looked whether the server stops just before it did."""
     entered, leave = threading.Event(), threading.Event()

@@ -185,6 +185,7 @@ class Lookout:
 
     def _oversee(self) -> None:
         """See that nobody is held up by who has the lookout."""
+        self._is_overseen = True
         while not self._ended.wait(HELD_UP_SECONDS / 2):
             self._looks += 1
             if self._looks > QUIET_LOOKS:
