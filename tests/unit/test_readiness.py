@@ -248,11 +248,19 @@ def test_nobody_looks_on_a_machine_that_is_crowded() -> None:
     busy = readiness._Busy()
     now = looks(busy, 50.0, answered=100)
     now = looks(busy, now, lost=0.006)
-    for _ in range(2):  # it is tried again, and is as it was
+    pause = readiness.CROWDED_SECONDS
+    for _ in range(10):  # it is tried again, after longer and longer, and is as it was
         now = looks(busy, now, lost=0.006)
         assert not busy.enter(now)
-        assert not busy.enter(now + readiness.CROWDED_SECONDS / 2)
-        now += readiness.CROWDED_SECONDS
+        assert not busy.enter(now + 0.99 * pause)
+        now += 1.01 * pause
+        pause = min(2 * pause, readiness.LONGEST_CROWDED_SECONDS)
+    now = looks(busy, now, answered=1000)  # the others have gone
+    for _ in range(3):
+        now = looks(busy, now, lost=0.006)
+    assert not busy.enter(now + 0.99 * readiness.CROWDED_SECONDS)
+    assert busy.enter(now + 1.01 * readiness.CROWDED_SECONDS)
+    busy.leave(now, answered=False, lost=0.0)
 
 
 def test_who_saves_more_than_it_costs_goes_on_looking() -> None:
@@ -273,7 +281,7 @@ def test_what_was_gained_long_ago_does_not_count() -> None:
 
 
 def test_the_time_that_is_lost_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.001, 0.0011, 0.0051, 0.0052])
+    clock = iter([0.00091, 0.00092, 0.00492, 0.00493])
     monkeypatch.setattr(readiness, "monotonic", lambda: next(clock))
     told: list[tuple[float, bool, float]] = []
 
@@ -286,5 +294,5 @@ def test_the_time_that_is_lost_is_measured(monkeypatch: pytest.MonkeyPatch) -> N
     answers = iter([[], [], [], [(7, 1)]])
     assert readiness.look(lambda _: next(answers), 0.0009, 1.0) == [(7, 1)]
     ((now, answered, lost),) = told
-    assert (now, answered) == (0.0052, True)
+    assert (now, answered) == (0.00493, True)
     assert lost == pytest.approx(0.004)

@@ -31,12 +31,13 @@ class _Busy:
     looks is more than not sleeping saves: who sleeps is served sooner then.
     """
 
-    __slots__ = ("_gained", "_lock", "_until")
+    __slots__ = ("_gained", "_lock", "_pause", "_until")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._until = 0.0
         self._gained = ALLOWED_SECONDS
+        self._pause = CROWDED_SECONDS
 
     def enter(self, now: float) -> bool:
         """Whether this thread may; it has to `leave` then."""
@@ -57,18 +58,23 @@ class _Busy:
         """
         gained = self._gained + (SAVED_SECONDS if answered else 0.0) - LOST_MORE * lost
         if gained < 0.0:
-            self._until, gained = now + CROWDED_SECONDS, ALLOWED_SECONDS
-        self._gained = min(gained, MOST_GAINED)
+            self._until, gained = now + self._pause, ALLOWED_SECONDS
+            self._pause = min(2 * self._pause, LONGEST_CROWDED_SECONDS)
+        elif gained >= MOST_GAINED:
+            self._pause, gained = CROWDED_SECONDS, MOST_GAINED
+        self._gained = gained
         self._lock.release()
 
 
 CONTENDED_SECONDS = 0.05
 """How long nobody waits without sleeping once two threads wanted to."""
 
-CROWDED_SECONDS = 1.0
-"""How long nobody does once others wanted the processor."""
+CROWDED_SECONDS = 0.2
+"""How long nobody does once others wanted the processor; twice as long each time, until it pays again."""
 
-TAKEN_SECONDS = 0.0003
+LONGEST_CROWDED_SECONDS = 3.2
+
+TAKEN_SECONDS = 50e-6
 """Who gets no further for so long had to give the processor, or the interpreter, to somebody."""
 
 SAVED_SECONDS = 40e-6
@@ -77,7 +83,7 @@ SAVED_SECONDS = 40e-6
 LOST_MORE = 2.0
 """The processor is taken from who works as well, where that is not measured."""
 
-ALLOWED_SECONDS = 0.01
+ALLOWED_SECONDS = 0.005
 """What may be lost before something was gained: now and then every system has something to do."""
 
 MOST_GAINED = 0.03

@@ -135,6 +135,8 @@ def send_some(sock: socket.socket | TLSSocket, buffers: Sequence[Buffer]) -> int
 
 def rest_after(buffers: list[memoryview], count: int) -> list[memoryview]:
     """What is left of `buffers` once `count` bytes have gone."""
+    if count == sum(map(len, buffers)):
+        return []
     for index, view in enumerate(buffers):
         if count < len(view):
             return [view[count:], *buffers[index + 1 :]]
