@@ -247,7 +247,6 @@ def looks(busy: readiness._Busy, now: float, *, answered: int = 0, lost: float =
 def test_nobody_looks_on_a_machine_that_is_crowded() -> None:
     busy = readiness._Busy()
     now = looks(busy, 50.0, answered=100)
-    now = looks(busy, now, lost=0.006)
     pause = readiness.CROWDED_SECONDS
     for _ in range(10):  # it is tried again, after longer and longer, and is as it was
         now = looks(busy, now, lost=0.006)
