@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from benchmarks import canned, canned_client, canned_server, delay, figures, micro, raw, run
+from benchmarks import canned, canned_client, canned_server, delay, figures, micro, pouring, raw, run
 from benchmarks.cells import Cell, Transfer
 from benchmarks.objects import BATCHES, Batch, data_set_start, differences, objects_of
 from benchmarks.programs import Invalid, Usage
@@ -264,3 +264,29 @@ def test_parts_in_memory_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert differences(objects_of(SMALL, 1), tmp_path / "received") == []
     for part in (micro.echo_exchange, micro.negotiation, micro.send_only, lambda: micro.reader(12_000)):
         part()()
+
+
+@pytest.mark.parametrize("way", pouring.all_ways(1))
+def test_every_way_pours_the_same(way: str, tmp_path: Path) -> None:
+    data_set = bytes(range(256)) * 1100  # three pieces
+    path = tmp_path / "object"
+    path.write_bytes(bytes(pouring.OFFSET) + data_set)
+    received = bytearray()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        sender = socket.create_connection(listener.getsockname())
+        connection, _ = listener.accept()
+
+    def receive() -> None:
+        while data := connection.recv(1 << 16):
+            received.extend(data)
+
+    thread = threading.Thread(target=receive)
+    with connection:
+        thread.start()
+        with sender:
+            pouring.all_ways(2 * len(data_set))[way](sender, str(path))
+        thread.join(30)
+        assert not thread.is_alive()
+    piece = pouring.PIECE
+    parts = [data_set[start : start + piece] for start in range(0, len(data_set), piece)]
+    assert bytes(received) == b"".join(pouring.HEADER + part for part in parts)
