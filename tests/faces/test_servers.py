@@ -19,7 +19,8 @@ import pytest
 import dcmnet
 from dcmnet import aio
 from dcmnet._net.admission import Verdict
-from tests.faces.adapters import PATIENT, QUICK, Face, LoopThread, Server, running
+from dcmnet.sync.lookout import SLOW_STEPS
+from tests.faces.adapters import PATIENT, QUICK, BlockingFace, Face, LoopThread, Server, running
 from tests.faces.wire import (
     CT,
     DEADLINE,
@@ -376,6 +377,39 @@ def test_a_shutdown_that_was_interrupted(received: Path, monkeypatch: pytest.Mon
         assert peer.read_abort() == (0, 0)
         again.join(DEADLINE)
         assert not again.is_alive()
+
+
+def test_slow_handlers_of_several_associations(received: Path) -> None:
+    """They wait for each other, object by object: none is called after another."""
+    server = dcmnet.Server(spool=received, timeouts=PATIENT)
+    barrier = threading.Barrier(4)
+
+    @server.on_store
+    def meet(request: dcmnet.StoreRequest) -> None:
+        barrier.wait(DEADLINE)
+
+    with running(BlockingFace(), server) as running_server, ExitStack() as stack:
+        peers = [stack.enter_context(RawPeer.associated(running_server.port)) for _ in range(4)]
+        for _ in range(5):
+            for peer in peers:
+                peer.send(store())
+            assert [peer.read_status() for peer in peers] == [0] * 4
+
+
+def test_an_association_with_a_slow_handler_does_not_keep_the_lookout(received: Path) -> None:
+    """It is too quick for anybody to take over, and slow enough to be noticed."""
+    server = dcmnet.Server(spool=received, timeouts=PATIENT)
+    never = threading.Event()
+
+    @server.on_store
+    def wait(request: dcmnet.StoreRequest) -> None:
+        never.wait(0.004)
+
+    with running(BlockingFace(), server) as running_server, RawPeer.associated(running_server.port) as peer:
+        for _ in range(SLOW_STEPS):
+            peer.send(store())
+            assert peer.read_status() == 0
+        until(lambda: [each.slow_steps >= SLOW_STEPS for each in server._associations.present] == [True])
 
 
 HANGING = """

@@ -359,6 +359,7 @@ class Supervisor:
             connection.close()
             return
         self._waiting.append(_Connection(connection, peer, verdict))
+        self._count[0] += 1  # before a worker can ask
         self._share_out()
 
     def _share_out(self) -> None:

@@ -83,13 +83,13 @@ class ServingDriver(Driver):
             if event is not None or upper_layer.closing:
                 return event
             now = time.monotonic()
-            if now >= self._turn_ends:
+            answer_due, self._answer_due = self._answer_due, False
+            if now >= self._turn_ends and not answer_due:
                 self.deadline = 0.0
                 return STILL_TO_COME
             self._limit = None if effect.seconds is None else now + effect.seconds
             # TLS may have decrypted more than was asked for, which no poll tells of.
-            answer_due, self._answer_due = self._answer_due and self._is_plain, False
-            if answer_due:
+            if answer_due and self._is_plain:
                 return self._leave_waiting(now)
         return self._take(effect)
 
