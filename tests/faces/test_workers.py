@@ -645,6 +645,14 @@ def test_a_worker_without_descriptors_gives_a_connection_back(face: Face, crew: 
     assert len(crew.begun()) == 1
 
 
+def has_stopped(pid: int) -> bool:
+    """Whether every thread of a process has taken note of SIGSTOP."""
+    states = [
+        path.read_text().rpartition(")")[2].split()[0] for path in Path(f"/proc/{pid}/task").glob("*/stat")
+    ]
+    return set(states) == {"T"}
+
+
 def test_a_held_up_worker_keeps_few_connections(face: Face, crew: Crew, node: Handlers) -> None:
     """Others are served meanwhile, and it when the worker goes on."""
     with running(face, node) as server, ExitStack() as stack:
@@ -652,6 +660,7 @@ def test_a_held_up_worker_keeps_few_connections(face: Face, crew: Crew, node: Ha
         stopped = min(crew.begun())
         os.kill(stopped, signal.SIGSTOP)
         try:
+            until(lambda: has_stopped(stopped))  # a thread that is at it may take one connection before
             peers = [stack.enter_context(RawPeer.connected(server.port, associate_rq())) for _ in range(10)]
             answered = [peer for peer in peers if select.select([peer.sock], [], [], 2.0)[0]]
             assert len(answered) >= 8
