@@ -57,6 +57,18 @@ class Speaker:
         self.peer.close()
 
 
+def holding(entered: threading.Event, leave: threading.Event) -> Callable[[bytes], bool]:
+    """What a station does that holds everybody up at the word `h`, until it may leave."""
+
+    def act(word: bytes) -> bool:
+        if word == b"h":
+            entered.set()
+            leave.wait(DEADLINE)
+        return True
+
+    return act
+
+
 @pytest.fixture
 def lookout() -> Iterator[Lookout]:
     made = Lookout("test-lookout", 0.0)
@@ -108,14 +120,7 @@ def test_the_end_of_a_station(lookout: Lookout, new: Callable[..., Speaker]) -> 
 
 def test_one_that_holds_up(lookout: Lookout, new: Callable[..., Speaker]) -> None:
     entered, leave = threading.Event(), threading.Event()
-
-    def act(word: bytes) -> bool:
-        if word == b"h":
-            entered.set()
-            leave.wait(DEADLINE)
-        return True
-
-    slow, others = new(act), [new() for _ in range(3)]
+    slow, others = new(holding(entered, leave)), [new() for _ in range(3)]
     before = others[0].say(b"a")[1]
     slow.peer.send(b"h")
     assert entered.wait(DEADLINE)
@@ -146,17 +151,11 @@ def test_no_more_threads(
 ) -> None:
     entered, leave = threading.Event(), threading.Event()
 
-    def act(word: bytes) -> bool:
-        if word == b"h":
-            entered.set()
-            leave.wait(DEADLINE)
-        return True
-
     def refuse(*_: object, **__: object) -> None:
         leave.set()
         raise RuntimeError("can't start new thread")
 
-    slow, other = new(act), new()
+    slow, other = new(holding(entered, leave)), new()
     with monkeypatch.context() as patch:
         patch.setattr(threading, "Thread", refuse)
         slow.say(b"h")
@@ -310,14 +309,7 @@ def test_nobody_rings_for_who_is_awake(lookout: Lookout, new: Callable[..., Spea
 def test_those_at_work_go_on_once_more_when_all_do(lookout: Lookout, new: Callable[..., Speaker]) -> None:
     """They may have looked whether the server stops just before it did."""
     entered, leave = threading.Event(), threading.Event()
-
-    def act(word: bytes) -> bool:
-        if word == b"h":
-            entered.set()
-            leave.wait(DEADLINE)
-        return True
-
-    slow = new(act)
+    slow = new(holding(entered, leave))
     slow.peer.send(b"h")
     assert entered.wait(DEADLINE)
     new().say(b"a")  # by now another thread has the lookout
