@@ -84,6 +84,9 @@ MAX_ASSOCIATIONS_BY_PEER = 1000
 MAX_HANDLER_THREADS = 256
 """Handlers and writes to files that an asyncio server runs at once, each in a thread of its own."""
 
+MAX_CLIENT_THREADS = 32
+"""The same for all clients of one event loop."""
+
 MAX_WINDOW = 1000
 """Operations of one association under way at once, where the negotiation names no limit, and at most asked
 for: their responses fit into the buffers between two peers that both send before they read."""
@@ -239,8 +242,8 @@ class Timeouts:
         write: For a peer that has stopped reading.
         minimum_rate: Bytes a second that a message must arrive with, measured over `minimum_rate_period`;
             0 switches it off.
-        busy_wait: How long the blocking face looks for the peer's next bytes before it sleeps, where the wait
-            before was as short; 0 for not at all.
+        busy_wait: How long to look for the peer's next bytes before sleeping, where the wait before was as
+            short; 0 for not at all.
     """
 
     connect: float | None = 30.0

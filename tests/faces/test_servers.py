@@ -434,9 +434,42 @@ server.shutdown(0.0)
 """
 
 
-def test_a_handler_that_never_returns_does_not_hold_the_end_of_the_program(received: Path) -> None:
+HANGING_IN_A_LOOP = """
+import asyncio, sys, threading, dcmnet, dcmnet.aio.server
+from tests.faces.test_window import ask_for
+from tests.faces.wire import RawPeer, store
+
+dcmnet.aio.server.ABORT_SECONDS = 0.1
+entered = threading.Event()
+server = dcmnet.aio.Server(spool=sys.argv[1])
+
+@server.on_store
+def hang(request):
+    entered.set()
+    threading.Event().wait()
+
+def send(port):
+    peer = RawPeer.associated(port, ask_for(4))
+    peer.send(store())
+    assert entered.wait(30)
+    return peer
+
+async def main():
+    await server.start(0)
+    peer = await asyncio.to_thread(send, server.port)
+    await server.shutdown(0.0)
+
+loop = asyncio.new_event_loop()
+loop.run_until_complete(main())
+"""
+
+
+@pytest.mark.parametrize("program", [HANGING, HANGING_IN_A_LOOP])
+def test_a_handler_that_never_returns_does_not_hold_the_end_of_the_program(
+    received: Path, program: str
+) -> None:
     run = subprocess.run(
-        [sys.executable, "-c", HANGING, received], timeout=3 * DEADLINE, check=True, capture_output=True
+        [sys.executable, "-c", program, received], timeout=3 * DEADLINE, check=True, capture_output=True
     )
     assert b"left behind" in run.stderr
 

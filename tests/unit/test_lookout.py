@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from math import inf
 from time import monotonic
@@ -140,7 +141,10 @@ def test_one_that_is_known_to_hold_up(lookout: Lookout, new: Callable[..., Speak
     speaker.slow_steps = module.SLOW_STEPS
     speaker.say(b"b")
     assert speaker.say(b"c")[1] != before
-    assert not speaker.slow_steps
+    deadline = time.monotonic() + DEADLINE
+    while speaker.slow_steps:  # a step is slow where the machine was busy elsewhere
+        assert time.monotonic() < deadline
+        speaker.say(b"d")
 
 
 def test_no_more_threads(

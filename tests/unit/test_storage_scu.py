@@ -21,6 +21,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from dcmnet.acse import AcceptedContext, AcceptorPolicy, SupportedContext
+from dcmnet.dataset import Encoding
 from dcmnet.dimse.messages import CStoreRQ, Priority
 from dcmnet.errors import (
     AssociationAborted,
@@ -51,6 +52,7 @@ from tests.procedures.pairs import MAX_PDU_LENGTH, REQUEST, TIMEOUTS, MemoryStor
 from tests.unit.objects import (
     CT,
     EXPLICIT,
+    IMPLICIT,
     JPEG,
     MR,
     data_set,
@@ -1087,6 +1089,38 @@ def test_a_small_file_is_opened_once(
     assert sender.run(many, window=window).ok
     large = {"07.dcm", "08.dcm", "20.dcm"}
     assert opened == {each: 2 if each in large else 1 for each in os.listdir(many)}
+
+
+@pytest.mark.parametrize("how", ["in memory", "not kept", "parallel", "large", "converted", "changed"])
+def test_what_is_in_memory_is_opened_in_place(
+    sender: Sender, folder: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """But for what was read before the association; what may take its time the face carries out its way."""
+    monkeypatch.setattr(scu_module, "SCAN_FIRST", 1)
+    options: dict[str, Any] = {"parallel": 2} if how == "parallel" else {}
+    if how == "not kept":
+        monkeypatch.setattr(feed, "KEPT_LENGTH", 0)
+    elif how == "large":
+        for number in range(5):
+            data = data_set(f"1.2.{number}") + bytes(100_000)
+            write_file(folder / f"{number}.dcm", f"1.2.{number}", data=data)
+    elif how == "converted":
+        sender.peer.contexts = (SupportedContext(abstract_syntax=CT, transfer_syntaxes=(IMPLICIT,)),)
+    elif how == "changed":
+        options["proposal"] = Proposal(encoding=Encoding(new_vr=False))
+    calls: list[Any] = []
+    carry_out = End._carry_out_at_once
+
+    def noted(end: End, effect: Any) -> Any:
+        if isinstance(effect, Call) and getattr(effect.handler, "__name__", "") == "_open_all":
+            calls.append(effect)
+        return carry_out(end, effect)
+
+    monkeypatch.setattr(End, "_carry_out_at_once", noted)
+    report = sender.run(folder, **options)
+    assert report.ok
+    assert len(calls) == (1 if how == "in memory" else 5)
+    assert len(sender.store.kept) == 5
 
 
 @pytest.mark.usefixtures("few_at_first")

@@ -104,22 +104,52 @@ def may_look() -> bool:
     return _processors() > 1
 
 
+class Looking:
+    """A while in which one thread, or event loop, looks again and again without sleeping.
+
+    Args:
+        begun: The time.
+        seconds: How long it may take.
+    """
+
+    __slots__ = ("_end", "_last", "_lost")
+
+    def __init__(self, begun: float, seconds: float) -> None:
+        self._last = begun
+        self._lost = 0.0
+        self._end = begun + seconds
+
+    def goes_on(self) -> bool:
+        """Whether to look once more."""
+        now = monotonic()
+        if now - self._last > TAKEN_SECONDS:
+            self._lost += now - self._last
+        self._last = now
+        return now < self._end
+
+    def end(self, *, found: bool) -> None:
+        """Somebody else may look now."""
+        self.goes_on()
+        _BUSY.leave(self._last, answered=found, lost=self._lost)
+
+
+def begin_looking(begun: float, seconds: float) -> Looking | None:
+    """Begin to look, for so many seconds; None where to sleep is better. Whoever begins has to end it."""
+    return Looking(begun, seconds) if _BUSY.enter(begun) else None
+
+
 def look(poll: Callable[[int], list[Any]], begun: float, seconds: float) -> list[Any]:
     """Look again and again, for so many seconds, without sleeping; what `poll` has found, if anything."""
-    if not _BUSY.enter(begun):
+    looking = begin_looking(begun, seconds)
+    if looking is None:
         return []
     ready: list[Any] = []
-    lost, last, end = 0.0, begun, begun + seconds
     try:
-        while last < end and not ready:
+        while not ready and looking.goes_on():
             ready = poll(0)
-            now = monotonic()
-            if now - last > TAKEN_SECONDS:
-                lost += now - last
-            last = now
         return ready
     finally:
-        _BUSY.leave(last, answered=bool(ready), lost=lost)
+        looking.end(found=bool(ready))
 
 
 class Wake:

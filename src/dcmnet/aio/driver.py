@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import socket
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Executor
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +14,7 @@ from dcmnet._net.connecting import happy_eyeballs
 from dcmnet._net.pacing import Pace
 from dcmnet._net.transfer import Gatherer, address_text, prepare, reason_text, rest_after, send_some
 from dcmnet.aio.readiness import Waiter
+from dcmnet.aio.threads import Threads, of_clients
 from dcmnet.errors import AssociationAborted, DeadlineExceeded, TransportClosed
 from dcmnet.limits import REST_AFTER
 from dcmnet.procedures.association import AssociationCore
@@ -69,7 +68,7 @@ class Driver:
         core: The association.
         sock: The connection of an acceptor; a requestor's comes with `Connect`.
         family: Address family of `Connect`, AF_UNSPEC for any.
-        executor: Has the threads; the loop's default one when not given.
+        threads: What blocks is called in; those that all clients of the loop share when not given.
         pace: How fast to send, together with all that share it; None for as fast as the peer takes it.
         turn: Held while a handler is called, where the drivers of one transfer share it.
     """
@@ -80,7 +79,7 @@ class Driver:
         sock: socket.socket | TLSSocket | None = None,
         *,
         family: int = socket.AF_UNSPEC,
-        executor: Executor | None = None,
+        threads: Threads | None = None,
         pace: Pace | None = None,
         turn: asyncio.Lock | None = None,
     ) -> None:
@@ -89,8 +88,8 @@ class Driver:
         self._upper_layer = core.upper_layer
         self._pace = pace
         self._family = family
-        self._executor = executor
         self._loop = asyncio.get_running_loop()
+        self._threads = threads or of_clients()
         self._sock: socket.socket | TLSSocket | None = None
         self._waiter: Waiter | None = None
         self._gatherer = Gatherer()
@@ -100,6 +99,7 @@ class Driver:
         self._spawned: dict[int, Driver] = {}
         self._in_a_row = 0
         self._started: set[asyncio.Task[None]] = set()
+        self._joining: asyncio.Future[None] | None = None
         self._finished: list[Finished] = []  # a deque takes ten times as much, idle
         self._turn = turn
         self._usual = _ACTIONS  # one table for all associations, and another only for those that differ
@@ -149,7 +149,7 @@ class Driver:
     async def _spawn(self, effect: Spawn) -> Any:
         driver = self._spawned.pop(id(effect.core), None)
         if driver is None:
-            driver = Driver(effect.core, family=self._family, executor=self._executor, pace=self._pace)
+            driver = Driver(effect.core, family=self._family, threads=self._threads, pace=self._pace)
         try:
             return await driver.run(effect.procedure)
         finally:
@@ -159,7 +159,7 @@ class Driver:
     async def _together(self, effect: Together) -> None:
         turn = asyncio.Lock()
         drivers = [
-            Driver(spawn.core, family=self._family, executor=self._executor, pace=self._pace, turn=turn)
+            Driver(spawn.core, family=self._family, threads=self._threads, pace=self._pace, turn=turn)
             for spawn in effect.spawns
         ]
         tasks = [
@@ -181,23 +181,54 @@ class Driver:
             return await self._call(effect)
 
     async def _start(self, effect: Start) -> None:
-        task = self._loop.create_task(self._carry_out(effect, asyncio.current_task()))
+        served = asyncio.current_task()
+        if inspect.iscoroutinefunction(effect.handler):
+            self._begin_task(effect, partial(effect.handler, *effect.args), served)
+        else:
+            ended = partial(self._returned, effect, served)
+            self._threads.begin(effect.handler, effect.args, ended)
+
+    def _returned(
+        self,
+        effect: Start,
+        served: asyncio.Task[Any] | None,
+        outcome: Any,
+        error: BaseException | None,
+    ) -> None:
+        """A handler that is no coroutine function has ended; it may have returned an awaitable."""
+        if inspect.isawaitable(outcome):
+            self._begin_task(effect, lambda: outcome, served)
+        else:
+            self._note(Finished(effect, outcome, error))
+
+    def _begin_task(
+        self, effect: Start, handler: Callable[[], Awaitable[Any]], served: asyncio.Task[Any] | None
+    ) -> None:
+        task = self._loop.create_task(self._carry_out(effect, handler, served))
         self._started.add(task)
         task.add_done_callback(partial(self._ended, effect))
 
     def _ended(self, effect: Start, task: asyncio.Task[None]) -> None:
         self._started.discard(task)
         if task.cancelled():  # before its first step, in which it would have seen to that
-            self._finished.append(Finished(effect, error=asyncio.CancelledError()))
+            self._note(Finished(effect, error=asyncio.CancelledError()))
 
-    async def _carry_out(self, effect: Start, served: asyncio.Task[Any] | None) -> None:
+    async def _carry_out(
+        self, effect: Start, handler: Callable[[], Awaitable[Any]], served: asyncio.Task[Any] | None
+    ) -> None:
         token = _ON_BEHALF.set((asyncio.current_task(), served))
         try:
-            finished = Finished(effect, await self._call(Call(effect.handler, effect.args)))
+            finished = Finished(effect, await handler())
         except BaseException as error:  # whoever waits for the end gets it
             finished = Finished(effect, error=error)
         _ON_BEHALF.reset(token)
+        self._note(finished)
+
+    def _note(self, finished: Finished) -> None:
+        """Something has ended: tell who waits for that."""
         self._finished.append(finished)
+        if self._joining is not None and not self._joining.done():
+            self._joining.set_result(None)
         if self._waiter is not None:
             self._waiter.wake()
 
@@ -206,7 +237,8 @@ class Driver:
             for task in self._started:
                 task.cancel()
         while not self._finished:
-            await asyncio.wait(self._started, return_when=asyncio.FIRST_COMPLETED)
+            self._joining = self._loop.create_future()
+            await self._joining
         return self._finished.pop(0)
 
     # ------------------------------------------------------------------ the connection
@@ -216,7 +248,7 @@ class Driver:
         if isinstance(sock, socket.socket):
             prepare(sock)
             self._core.peer = address_text(sock.getpeername())
-            self._waiter = Waiter(self._loop, sock)
+            self._waiter = Waiter(self._loop, sock, busy_wait=self._core.timeouts.busy_wait)
         else:
             from dcmnet.aio import tls
 
@@ -240,7 +272,7 @@ class Driver:
         from dcmnet._net.tls import requestor_security
         from dcmnet.aio.tls import secure
 
-        security = await self._in_thread(requestor_security, effect.tls, effect.host)  # reads files
+        security = await self._threads.call(requestor_security, effect.tls, effect.host)  # reads files
         seconds = self._core.timeouts.acse if effect.timeout is None else effect.timeout
         return partial(secure, security=security, seconds=seconds, deadline=deadline)
 
@@ -427,40 +459,22 @@ class Driver:
     # ------------------------------------------------------------------ the rest
 
     async def _store(self, effect: Store) -> None:
-        await self._in_thread(effect.sink.write, effect.views)
+        await self._threads.call(effect.sink.write, effect.views)
 
     async def _call(self, effect: Call) -> Any:
         if inspect.iscoroutinefunction(effect.handler):
             return await effect.handler(*effect.args)
-        outcome = await self._in_thread(effect.handler, *effect.args)
+        outcome = await self._threads.call(effect.handler, *effect.args)
         return await outcome if inspect.isawaitable(outcome) else outcome
 
     async def _next(self, effect: Next) -> Any:
         if hasattr(effect.iterator, "__anext__"):
             return await anext(effect.iterator, None)
-        return await self._in_thread(next, effect.iterator, None)
-
-    async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Run it in the executor to its end: one that a cancellation left running would meet closed files."""
-        future = self._loop.run_in_executor(self._executor, partial(_called, function, *args))
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            while not future.done():
-                with contextlib.suppress(asyncio.CancelledError):  # cancelled again
-                    await asyncio.wait((future,))
-            raise
+        return await self._threads.call(next, effect.iterator, None)
 
 
 async def _wait(_: Driver, effect: Wait) -> None:
     await asyncio.sleep(effect.seconds)
-
-
-def _called(function: Callable[..., Any], *args: Any) -> Any:
-    try:
-        return function(*args)
-    except StopIteration as error:  # no future can hold it: whoever waits would wait for ever
-        raise RuntimeError("a handler raised StopIteration") from error
 
 
 _ACTIONS: dict[type, Callable[[Driver, Any], Awaitable[Any]]] = {

@@ -7,7 +7,6 @@ import inspect
 import socket
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -19,6 +18,7 @@ from dcmnet._net.transfer import address_text
 from dcmnet.acse import REJECT_LOCAL_LIMIT_EXCEEDED
 from dcmnet.aio.driver import Driver, serving_task
 from dcmnet.aio.readiness import Waiter
+from dcmnet.aio.threads import Threads
 from dcmnet.errors import DcmnetError
 from dcmnet.limits import MAX_HANDLER_THREADS
 from dcmnet.procedures.association import AssociationCore
@@ -117,8 +117,8 @@ class Server(Handlers):
         self._acceptor = self.node.acceptor(log_failure)
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
-        threads = min(MAX_HANDLER_THREADS, self.node.max_associations)
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="dcmnet")
+        most = min(MAX_HANDLER_THREADS, self.node.max_associations)
+        self._threads = Threads(asyncio.get_running_loop(), most)
 
     async def wait(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109  # as the blocking one
         """Wait until the server stops accepting; False when `timeout` seconds passed first.
@@ -151,7 +151,7 @@ class Server(Handlers):
                 await self._ended.wait()
             await self._end(drain)
         finally:
-            self._executor.shutdown(wait=False)
+            self._threads.close()
             self._ended.set()
 
     async def _end_crew(self, crew: Crew | Link, drain: float) -> None:
@@ -255,7 +255,7 @@ class Server(Handlers):
         error: BaseException | None = None
         try:
             if self._security is None:
-                await self._drive(core, Driver(core, connection, executor=self._executor), verdict)
+                await self._drive(core, Driver(core, connection, threads=self._threads), verdict)
             else:
                 await self._serve_securely(core, self._security, connection, verdict)
         except (DcmnetError, OSError) as ended:
@@ -278,7 +278,7 @@ class Server(Handlers):
         core.peer = address_text(connection.getpeername())
         seconds = core.timeouts.artim  # a client that is silent has this long, with TLS or without
         with await secure(connection, security, seconds=seconds) as secured:
-            await self._drive(core, Driver(core, secured, executor=self._executor), verdict)
+            await self._drive(core, Driver(core, secured, threads=self._threads), verdict)
 
     async def _drive(self, core: AssociationCore, driver: Driver, verdict: Verdict) -> None:
         if verdict is Verdict.REJECT:
@@ -335,7 +335,7 @@ class Server(Handlers):
         hastening = asyncio.create_task(self._hasten(link, waiter))
         await self._end(link.drain)
         hastening.cancel()
-        self._executor.shutdown(wait=False)
+        self._threads.close()
 
     async def _hasten(self, link: Link, waiter: Waiter) -> None:
         while not link.hastened:

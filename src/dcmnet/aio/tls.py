@@ -19,12 +19,13 @@ class Waiter(SocketWaiter):
     Args:
         loop: The event loop.
         sock: The connection.
+        busy_wait: As for a plain one.
     """
 
     __slots__ = ("_tls",)
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, sock: TLSSocket) -> None:
-        super().__init__(loop, sock)
+    def __init__(self, loop: asyncio.AbstractEventLoop, sock: TLSSocket, *, busy_wait: float = 0.0) -> None:
+        super().__init__(loop, sock, busy_wait=busy_wait)
         self._tls = sock
 
     async def wait(self, *, write: bool = False, read: bool = True, deadline: float | None = None) -> Ready:
@@ -47,7 +48,7 @@ def attach(core: AssociationCore, sock: TLSSocket, loop: asyncio.AbstractEventLo
     core.peer = sock.peer
     core.tls = sock.session()
     logger.debug("%s: %s", sock.peer, core.tls)
-    return Waiter(loop, sock)
+    return Waiter(loop, sock, busy_wait=core.timeouts.busy_wait)
 
 
 async def secure(

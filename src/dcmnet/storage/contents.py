@@ -67,6 +67,11 @@ class Contents:
             self.room += content.length
         return content
 
+    def has(self, instance: Instance) -> bool:
+        """Whether something is kept of an instance that was read lately: nobody need look at its file."""
+        content = self._kept.get(id(instance))
+        return content is not None and content.era == self.era
+
     def drop(self, instances: Iterable[Instance]) -> None:
         """Keep nothing of these."""
         for instance in instances:

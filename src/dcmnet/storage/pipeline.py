@@ -201,7 +201,11 @@ class Pipeline:
         taken = [] if line.stopped else line.take(self._window, SEND_BATCH_LENGTH)
         if not taken:
             return False
-        opened: list[_Opened | Unusable] = yield Call(self._open_all, (taken,))
+        opened: list[_Opened | Unusable]
+        if all(map(self._is_at_hand, taken)):
+            opened = self._open_all(taken)
+        else:
+            opened = yield Call(self._open_all, (taken,))
         self._ready.extend([self._encoded(*each) if len(each) == 3 else each for each in opened])
         return True
 
@@ -213,6 +217,14 @@ class Pipeline:
             yield Call(self._feed.contents.drop, (later,))
         if instances and self._job.on_found is not None:
             yield Call(self._job.on_found, (instances,))
+
+    def _is_at_hand(self, instance: Instance) -> bool:
+        """Whether it is in memory as it goes out, so that to open it holds nobody up."""
+        if self._job.parallel > 1:  # the contents are shared: one `Call` at a time
+            return False
+        context = self._contexts.get((instance.sop_class_uid, instance.transfer_syntax))
+        as_it_is = context is not None and context.transfer_syntax == instance.transfer_syntax
+        return as_it_is and self._feed.contents.has(instance)
 
     def _open_all(self, instances: list[Instance]) -> list[_Opened | Unusable]:
         return [self._open(instance) for instance in instances]

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import queue
-import threading
 from collections.abc import Callable
-from contextvars import Context, copy_context
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
+from dcmnet._net.hands import Hands
 from dcmnet._net.readiness import Wake
 from dcmnet.procedures.effects import Finished, Start
 
 
 class Beside:
     """The calls that one association has started and that have not been dealt with.
-
-    Its threads do not hold the end of the program: a handler may never return.
 
     Args:
         threads: How many there may be at once.
@@ -26,10 +25,7 @@ class Beside:
     """
 
     def __init__(self, threads: int, call: Callable[..., Any]) -> None:
-        self._most = threads
-        self._threads = 0
-        self._idle = threading.Semaphore(0)
-        self._waiting: queue.SimpleQueue[tuple[Context, Start] | None] = queue.SimpleQueue()
+        self._hands = Hands(threads, "dcmnet-operation")
         self._ended: queue.SimpleQueue[Finished] = queue.SimpleQueue()
         self._call = call
         self.wake = Wake()
@@ -40,9 +36,7 @@ class Beside:
         Raises:
             RuntimeError: There is no thread for it, and none to be had.
         """
-        if not self._idle.acquire(blocking=False) and self._threads < self._most:
-            self._begin_thread()
-        self._waiting.put((copy_context(), effect))
+        self._hands.do(partial(copy_context().run, self._run, effect))
 
     def take(self) -> Finished | None:
         """A call that has ended, if there is one."""
@@ -57,25 +51,8 @@ class Beside:
 
     def close(self) -> None:
         """Begin no more calls, and wake nobody; those under way go on."""
-        for _ in range(self._threads):
-            self._waiting.put(None)
+        self._hands.close()
         self.wake.close()
-
-    def _begin_thread(self) -> None:
-        try:
-            threading.Thread(target=self._work, name="dcmnet-operation", daemon=True).start()
-        except RuntimeError:
-            if not self._threads:
-                raise
-            return  # those that are there do it, one after the other
-        self._threads += 1
-
-    def _work(self) -> None:
-        while (waiting := self._waiting.get()) is not None:
-            context, effect = waiting
-            context.run(self._run, effect)
-            del waiting, context, effect  # an idle thread holds nothing
-            self._idle.release()
 
     def _run(self, effect: Start) -> None:
         try:
