@@ -29,7 +29,8 @@ from dcmnet.acse import (
     negotiate,
     requestor_contexts,
 )
-from dcmnet.dimse.messages import CEchoRQ, CStoreRQ, CStoreRSP, Message, decode_message, response_to
+from dcmnet.dimse.messages import CEchoRQ, CStoreRQ, CStoreRSP, Message, decode_message
+from dcmnet.dimse.responses import response_to
 from dcmnet.dimse.stream import Assembler, fragment_message
 from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, Limits, Timeouts
 from dcmnet.procedures import association, scp, scu

@@ -15,6 +15,7 @@ from benchmarks.programs import Invalid
 from benchmarks.tables import Bar, Row
 
 OURS = "dcmnet -> dcmnet"
+ASYNCIO = "dcmnet-aio -> dcmnet-aio"
 WINDOW = ("dcmnet --window 32", "dcmnet --max-window 32")
 WITH_WINDOW = " -> ".join(WINDOW)
 DCMTK = {"of DCMTK": "dcmtk -> dcmtk"}
@@ -23,8 +24,12 @@ BOTH = {**DCMTK, "of +B": "dcmtk -> dcmtk+B"}
 RAW = {"of raw": "raw -> raw"}
 
 LOCKSTEP_BARS = {
-    "12kB-131072": (Bar(OURS, 2, "of DCMTK"), Bar(WITH_WINDOW, 4, "of DCMTK")),
-    "527kB-131072": (Bar(OURS, 1.4, "of DCMTK"), Bar(OURS, 0.7, "of raw")),
+    "12kB-131072": (
+        Bar(OURS, 2, "of DCMTK"),
+        Bar(WITH_WINDOW, 4, "of DCMTK"),
+        Bar(ASYNCIO, 1, "of DCMTK"),
+    ),
+    "527kB-131072": (Bar(OURS, 1.4, "of DCMTK"), Bar(OURS, 0.7, "of raw"), Bar(ASYNCIO, 1, "of DCMTK")),
     "527kB-16384": (Bar(OURS, 1.2, "of DCMTK"),),
     "524MB-131072": (Bar(OURS, 1, "of DCMTK"), Bar(OURS, 0.75, "of raw")),
 }
@@ -175,7 +180,7 @@ def _echo_row(count: int) -> Row:
     if _can("pynetdicom"):
         cells.append(Echo("pynetdicom", "pynetdicom", max(2, count // 10)))
     title = f"C-ECHO on one association, {count} times"
-    return Row("echo", title, cells, DCMTK, (Bar(OURS, 1, "of DCMTK"),))
+    return Row("echo", title, cells, DCMTK, (Bar(OURS, 1, "of DCMTK"), Bar(ASYNCIO, 1, "of DCMTK")))
 
 
 def _association_row(count: int, at_once: int) -> Row:

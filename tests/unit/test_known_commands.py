@@ -1,4 +1,4 @@
-"""C-STORE messages that look like one before take a fast way: what comes out of it is the same."""
+"""C-STORE messages that look like one before, and C-ECHO, take a fast way: what comes out is the same."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from hypothesis import strategies as st
 
 from dcmnet.dimse import command
 from dcmnet.dimse import messages as module
-from dcmnet.dimse.messages import CStoreRQ, CStoreRSP, Message, Priority, decode_message, response_to
+from dcmnet.dimse.messages import CEchoRQ, CEchoRSP, CStoreRQ, CStoreRSP, Message, Priority, decode_message
+from dcmnet.dimse.responses import response_to
 from dcmnet.errors import LocalProtocolError, RemoteProtocolError
 from dcmnet.limits import Limits, Tolerance
+from dcmnet.registry.sop_classes import VERIFICATION
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 LIMITS = Limits()
 STRICT = Limits(tolerance=Tolerance.NONE)
 REQUEST = CStoreRQ(message_id=1, affected_sop_class_uid=CT, affected_sop_instance_uid="1.2.3.4")
 RESPONSE = response_to(REQUEST, 0)
+ECHO = CEchoRQ(message_id=1, affected_sop_class_uid=VERIFICATION)
 
 
 @pytest.fixture(autouse=True)
@@ -269,3 +272,60 @@ def test_a_damaged_bare_response(message: Message, data: st.DataObject, limits: 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "decode_bare_response", lambda *_: None)
         assert fast == outcome(bytes(raw), limits)
+
+
+# ---------------------------------------------------------------------- C-ECHO
+
+
+ECHOES = st.builds(
+    CEchoRQ, message_id=NUMBERS, affected_sop_class_uid=st.just(VERIFICATION) | UIDS
+) | st.builds(
+    CEchoRSP,
+    message_id_being_responded_to=NUMBERS,
+    status=NUMBERS,
+    affected_sop_class_uid=st.just(VERIFICATION) | st.just("") | UIDS,
+    error_comment=st.sampled_from(["", "why"]),
+    error_id=st.none() | NUMBERS,
+)
+
+
+def the_long_way(data: bytes, limits: Limits) -> Message | str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "decode_echo", lambda *_: None)
+        return outcome(data, limits)
+
+
+@given(ECHOES, st.sampled_from([LIMITS, STRICT]))
+def test_echoes(message: CEchoRQ | CEchoRSP, limits: Limits) -> None:
+    encoded = message.encode()
+    assert encoded == message._encode()
+    assert outcome(encoded, limits) == the_long_way(encoded, limits) == message
+
+
+@given(ECHOES, st.integers(0, 200), st.integers(0, 255), st.sampled_from([LIMITS, STRICT]))
+def test_echoes_with_a_fault(message: CEchoRQ | CEchoRSP, offset: int, byte: int, limits: Limits) -> None:
+    data = bytearray(message.encode())
+    data[offset % len(data)] = byte
+    assert outcome(bytes(data), limits) == the_long_way(bytes(data), limits)
+
+
+@pytest.mark.parametrize("message", [ECHO, response_to(ECHO, 0)])
+def test_an_echo_that_is_too_long_for_the_limit(message: Message) -> None:
+    limits = Limits(max_command_set_length=64)
+    assert "the limit is 64" in str(outcome(message.encode(), limits))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        CEchoRQ(message_id=0x10000, affected_sop_class_uid=VERIFICATION),
+        CEchoRQ(message_id=1, affected_sop_class_uid=VERIFICATION, has_data_set=True),
+        CEchoRQ(message_id=1, affected_sop_class_uid=""),
+        CEchoRSP(message_id_being_responded_to=-1, status=0, affected_sop_class_uid=VERIFICATION),
+        CEchoRSP(message_id_being_responded_to=1, status=0x10000, affected_sop_class_uid=VERIFICATION),
+        CEchoRSP(message_id_being_responded_to=1, status=0, has_data_set=True),
+    ],
+)
+def test_an_echo_that_cannot_be_encoded(message: Message) -> None:
+    with pytest.raises(LocalProtocolError):
+        message.encode()

@@ -38,9 +38,9 @@ from dcmnet.dimse.messages import (
     Priority,
     StatusClass,
     decode_message,
-    response_to,
     status_class,
 )
+from dcmnet.dimse.responses import response_to
 from dcmnet.errors import LocalProtocolError, RemoteProtocolError, StatusError
 from dcmnet.limits import Limits, Tolerance
 

@@ -17,8 +17,8 @@ from dcmnet.dimse.messages import (
     CStoreRSP,
     Message,
     NGetRQ,
-    response_to,
 )
+from dcmnet.dimse.responses import response_to
 from dcmnet.dimse.stream import (
     MAX_BATCH_PDVS,
     Assembler,

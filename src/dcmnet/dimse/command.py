@@ -16,6 +16,7 @@ from dcmnet.errors import LocalProtocolError, RemoteProtocolError
 from dcmnet.limits import MAX_UID_LENGTH, Limits, Tolerance
 from dcmnet.payload import Buffer
 from dcmnet.registry._uids import UIDS
+from dcmnet.registry.sop_classes import VERIFICATION
 
 Value: TypeAlias = "int | str | tuple[int, ...]"
 """UI, AE, LO are strings without padding, US and UL integers, AT a tuple of tags, group << 16 | element."""
@@ -327,6 +328,46 @@ def decode_bare_response(view: Buffer, limits: Limits) -> tuple[int, int, int] |
     return (command_field, message_id, status) if (one, two, three) == _BARE_CONSTANTS else None
 
 
+def encode_echo_rq(message_id: int) -> bytes | None:
+    """A C-ECHO-RQ (PS3.7 9.3.5.1) in one go; None where its number does not fit."""
+    try:
+        return _ECHO_RQ.pack(_ECHO_RQ_CONSTANTS[0], message_id, _ECHO_RQ_CONSTANTS[1])
+    except struct.error:
+        return None
+
+
+def encode_echo_rsp(message_id: int, status: int) -> bytes | None:
+    """A C-ECHO-RSP (PS3.7 9.3.5.2) that says nothing but its status; None where a number does not fit."""
+    try:
+        return _ECHO_RSP.pack(_ECHO_RSP_CONSTANTS[0], message_id, _ECHO_RSP_CONSTANTS[1], status)
+    except struct.error:
+        return None
+
+
+def decode_echo(view: Buffer, limits: Limits) -> tuple[int, ...] | None:
+    """A C-ECHO-RQ's Message ID, or what a C-ECHO-RSP responds to and its status; None for other messages.
+
+    One that is encoded otherwise than by `encode_echo_rq` and `encode_echo_rsp` counts as another message.
+    """
+    length = len(view)
+    if length > limits.max_command_set_length:
+        return None
+    if length == _ECHO_RQ.size:
+        one, message_id, two = _ECHO_RQ.unpack(view)
+        return (message_id,) if (one, two) == _ECHO_RQ_CONSTANTS else None
+    if length == _ECHO_RSP.size:
+        one, message_id, two, status = _ECHO_RSP.unpack(view)
+        return (message_id, status) if (one, two) == _ECHO_RSP_CONSTANTS else None
+    return None
+
+
+def missing_elements(name: str, required: frozenset[int], elements: Mapping[int, Value]) -> str:
+    """Which elements a message should have, and has not."""
+    missing = sorted(required - elements.keys())
+    names = ", ".join(f"(0000,{number:04X}) {_KEYWORDS[number]}" for number in missing)
+    return f"{name} without {names}"
+
+
 def _decode_class(raw: bytes, tolerance: int) -> str | None:
     """Decode a SOP Class UID, and remember one of the registry, which needs no tolerance."""
     uid = _decode_uid(raw, _SOP_CLASS, tolerance)
@@ -482,11 +523,30 @@ _LENGTH_OF_CLASS = 16
 _SHAPES: dict[int, _Shape] = {}
 _MAX_PATTERNS = 256
 
+_NO_DATA_SET = _US_ELEMENT.pack(0x0800 << 16, 2, 0x0101)
 _BARE_RESPONSE = struct.Struct("<20sH8sH18sH")
 _BARE_CONSTANTS = (
     _UL_ELEMENT.pack(0, 4, _BARE_RESPONSE.size - 12) + _HEADER.pack(0x0100 << 16, 2),
     _HEADER.pack(0x0120 << 16, 2),
-    _US_ELEMENT.pack(0x0800 << 16, 2, 0x0101) + _HEADER.pack(0x0900 << 16, 2),
+    _NO_DATA_SET + _HEADER.pack(0x0900 << 16, 2),
+)
+
+_ECHO_RQ = struct.Struct("<56sH10s")
+_ECHO_RSP = struct.Struct("<56sH18sH")
+_VERIFICATION = _encode_uid(VERIFICATION)
+
+
+def _echo_start(length: int, command_field: int, number: int) -> bytes:
+    """The elements up to the Message ID, whose element has that number."""
+    sop_class = _HEADER.pack(_SOP_CLASS, len(_VERIFICATION)) + _VERIFICATION
+    field = _US_ELEMENT.pack(0x0100 << 16, 2, command_field)
+    return _UL_ELEMENT.pack(0, 4, length - 12) + sop_class + field + _HEADER.pack(number << 16, 2)
+
+
+_ECHO_RQ_CONSTANTS = (_echo_start(_ECHO_RQ.size, 0x0030, 0x0110), _NO_DATA_SET)
+_ECHO_RSP_CONSTANTS = (
+    _echo_start(_ECHO_RSP.size, 0x8030, 0x0120),
+    _NO_DATA_SET + _HEADER.pack(0x0900 << 16, 2),
 )
 
 _KEYWORDS = {element.number: element.keyword for element in ELEMENTS}

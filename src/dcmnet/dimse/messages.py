@@ -21,15 +21,19 @@ from dcmnet.dimse.command import (
     Patterns,
     Quick,
     Value,
-    clean_error_comment,
     command_error,
     decode_bare_response,
     decode_command,
+    decode_echo,
     encode_command,
+    encode_echo_rq,
+    encode_echo_rsp,
+    missing_elements,
 )
 from dcmnet.errors import LocalProtocolError, StatusError
 from dcmnet.limits import Limits
 from dcmnet.payload import Buffer
+from dcmnet.registry.sop_classes import VERIFICATION
 from dcmnet.registry.statuses import service_of, text_of
 
 DataSetRule: TypeAlias = Literal["required", "forbidden", "optional"]
@@ -251,6 +255,11 @@ class CEchoRQ(Request):
 
     affected_sop_class_uid: str
 
+    def encode(self) -> bytes:
+        """As for every message."""
+        is_plain = self.affected_sop_class_uid == VERIFICATION and not self.has_data_set
+        return (is_plain and encode_echo_rq(self.message_id)) or self._encode()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CEchoRSP(Response):
@@ -258,6 +267,12 @@ class CEchoRSP(Response):
 
     NAME: ClassVar[str] = "C-ECHO-RSP"
     COMMAND_FIELD: ClassVar[int] = 0x8030
+
+    def encode(self) -> bytes:
+        """As for every message."""
+        is_plain = _PLAIN_ECHO_RSP(self) == (VERIFICATION, False, (), "", None)
+        encoded = is_plain and encode_echo_rsp(self.message_id_being_responded_to, self.status)
+        return encoded or self._encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -441,20 +456,18 @@ def decode_message(view: Buffer, limits: Limits) -> Message:
         RemoteProtocolError: The bytes are no Command Set; the Command Field is unknown; a required element is
             missing or empty; a request has a data set that PS3.7 forbids, or lacks one that it requires.
     """
-    for quick in _QUICK.values():
-        if (values := quick.patterns.decode(view, limits)) is not None:
-            known: Message = quick.made_of(*values)
-            return known
-    if (bare := decode_bare_response(view, limits)) is not None and bare[0] in _RESPONSES:
-        return _RESPONSES[bare[0]](message_id_being_responded_to=bare[1], status=bare[2])
+    if (plain := _decode_plain(view, limits)) is not None:
+        return plain
     elements = decode_command(view, limits)
     command_field = elements.get(_COMMAND_FIELD)
     layout = _LAYOUTS.get(command_field)
     if layout is None:
-        raise command_error(_no_layout(command_field))
+        if command_field is None:
+            raise command_error("Command Set without Command Field (0000,0100)")
+        raise command_error(f"unknown Command Field (0000,0100) {command_field:#06x}")
     message = layout.message
     if not layout.required <= elements.keys():
-        raise command_error(_missing(layout, elements))
+        raise command_error(missing_elements(message.NAME, layout.required, elements))
     keywords = layout.keywords
     found: dict[str, Any] = {keywords[n]: value for n, value in elements.items() if n in keywords}
     if "priority" in found:
@@ -466,6 +479,27 @@ def decode_message(view: Buffer, limits: Limits) -> Message:
     if command_field in _QUICK and _QUICK[command_field].others(made) == _QUICK[command_field].plain:
         _QUICK[command_field].patterns.learn_to_decode(view)
     return made
+
+
+def _decode_plain(view: Buffer, limits: Limits) -> Message | None:
+    """A message that looks like many others; None for one that needs a closer look."""
+    for quick in _QUICK.values():
+        if (values := quick.patterns.decode(view, limits)) is not None:
+            known: Message = quick.made_of(*values)
+            return known
+    if (echo := decode_echo(view, limits)) is not None:
+        return _echo_of(*echo)
+    if (bare := decode_bare_response(view, limits)) is not None and bare[0] in _RESPONSES:
+        return _RESPONSES[bare[0]](message_id_being_responded_to=bare[1], status=bare[2])
+    return None
+
+
+def _echo_of(message_id: int, status: int | None = None) -> CEchoRQ | CEchoRSP:
+    if status is None:
+        return CEchoRQ(message_id=message_id, affected_sop_class_uid=VERIFICATION)
+    return CEchoRSP(
+        message_id_being_responded_to=message_id, status=status, affected_sop_class_uid=VERIFICATION
+    )
 
 
 def _store_rq(sop_class_uid: str, message_id: int, priority: int, sop_instance_uid: str) -> CStoreRQ:
@@ -487,28 +521,6 @@ def store_rsp(sop_class_uid: str, message_id: int, status: int, sop_instance_uid
     )
 
 
-def response_to(request: Message, status: int, **more: Any) -> Response:
-    """The response to a request, with its message id, SOP class and instance, event or action type.
-
-    Args:
-        request: What is answered.
-        status: Status (0000,0900).
-        **more: Other fields of the response; an `error_comment` may be any text, it is made to fit.
-
-    Raises:
-        LocalProtocolError: The request is a C-CANCEL-RQ or no request: nothing answers it.
-    """
-    if not isinstance(request, Request):
-        raise LocalProtocolError(f"{request.NAME} is not answered")
-    values: dict[str, Any] = {"message_id_being_responded_to": request.message_id, "status": status}
-    for source, target in _REPEATED[type(request)]:
-        values[target] = getattr(request, source)
-    values.update(more)
-    if values.get("error_comment"):
-        values["error_comment"] = clean_error_comment(values["error_comment"])
-    return RESPONSE_TO[type(request)](**values)
-
-
 def _check_data_set(
     name: str, rule: DataSetRule, has_data_set: bool, error: Callable[[str], Exception]
 ) -> None:
@@ -516,18 +528,6 @@ def _check_data_set(
         raise error(f"{name} without the data set that it must have")
     if rule == "forbidden" and has_data_set:
         raise error(f"{name} with a data set, which it must not have")
-
-
-def _no_layout(command_field: Value | None) -> str:
-    if command_field is None:
-        return "Command Set without Command Field (0000,0100)"
-    return f"unknown Command Field (0000,0100) {command_field:#06x}"
-
-
-def _missing(layout: _Layout, elements: Mapping[int, Value]) -> str:
-    missing = sorted(layout.required - elements.keys())
-    names = ", ".join(f"(0000,{number:04X}) {_KEYWORDS[number]}" for number in missing)
-    return f"{layout.message.NAME} without {names}"
 
 
 def _layout(message: type[Message]) -> _Layout:
@@ -544,10 +544,6 @@ def _layout(message: type[Message]) -> _Layout:
     # The last one is there because an attrgetter of one name gives no tuple.
     values_of = attrgetter(*keywords.values(), "has_data_set")
     return _Layout(message, tuple(keywords), keywords, frozenset(required), values_of)
-
-
-def _names_of(message: type[Message]) -> set[str]:
-    return {each.name for each in fields(message)}
 
 
 _KEYWORDS = {element.number: element.keyword for element in ELEMENTS}
@@ -570,24 +566,9 @@ _QUICK: dict[Value | None, Quick] = {
         store_rsp,
     ),
 }
+_PLAIN_ECHO_RSP = attrgetter(
+    "affected_sop_class_uid", "has_data_set", "offending_element", "error_comment", "error_id"
+)
 _MEDIUM = Priority.MEDIUM
 _RESPONSES = {response.COMMAND_FIELD: response for response in RESPONSES}
 _PRIORITIES = {int(priority): priority for priority in Priority}
-
-# PS3.7 9.1, 10.1: what a response repeats of its request.
-_COPIED = (
-    ("affected_sop_class_uid", "affected_sop_class_uid"),
-    ("requested_sop_class_uid", "affected_sop_class_uid"),
-    ("affected_sop_instance_uid", "affected_sop_instance_uid"),
-    ("requested_sop_instance_uid", "affected_sop_instance_uid"),
-    ("event_type_id", "event_type_id"),
-    ("action_type_id", "action_type_id"),
-)
-_REPEATED: dict[type[Message], list[tuple[str, str]]] = {
-    request: [
-        (source, target)
-        for source, target in _COPIED
-        if source in _names_of(request) and target in _names_of(response)
-    ]
-    for request, response in RESPONSE_TO.items()
-}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dcmnet.acse import AcceptedContext
-from dcmnet.dimse.messages import Message, NEventReportRQ, Request, response_to
+from dcmnet.dimse.messages import Message, NEventReportRQ, Request
+from dcmnet.dimse.responses import response_to
 from dcmnet.errors import ABORT_SOURCE_USER, RemoteProtocolError
 from dcmnet.limits import MAX_KEPT_REPORTS
 from dcmnet.procedures.association import AssociationCore

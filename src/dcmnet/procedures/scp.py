@@ -13,8 +13,8 @@ from dcmnet.dimse.messages import (
     NEventReportRQ,
     Request,
     Response,
-    response_to,
 )
+from dcmnet.dimse.responses import response_to
 from dcmnet.errors import ABORT_SOURCE_USER, AssociationRejected, RemoteProtocolError
 from dcmnet.limits import PUT_OFF_RESPONSES
 from dcmnet.payload import Payload

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from dcmnet.acse import AcceptedContext
-from dcmnet.dimse.messages import NEventReportRQ, NEventReportRSP, Request, response_to
+from dcmnet.dimse.messages import NEventReportRQ, NEventReportRSP, Request
+from dcmnet.dimse.responses import response_to
 from dcmnet.limits import MAX_KEPT_REPORTS
 from dcmnet.procedures.association import AssociationCore, join, receive_data
 from dcmnet.procedures.effects import Call, Procedure

@@ -19,8 +19,8 @@ from dcmnet.dimse.messages import (
     NEventReportRSP,
     Request,
     Response,
-    response_to,
 )
+from dcmnet.dimse.responses import response_to
 from dcmnet.dimse.stream import MessageStart
 from dcmnet.errors import ABORT_SOURCE_USER, RemoteProtocolError
 from dcmnet.procedures.association import AssociationCore, await_end, join, next_message, send_message

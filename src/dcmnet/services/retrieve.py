@@ -18,9 +18,9 @@ from dcmnet.dimse.messages import (
     CStoreRSP,
     Response,
     StatusClass,
-    response_to,
     status_class,
 )
+from dcmnet.dimse.responses import response_to
 from dcmnet.errors import (
     AssociationError,
     DcmnetError,

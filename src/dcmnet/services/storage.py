@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from dcmnet.acse import AcceptedContext
-from dcmnet.dimse.messages import CStoreRQ, Response, response_to, store_rsp
+from dcmnet.dimse.messages import CStoreRQ, Response, store_rsp
+from dcmnet.dimse.responses import response_to
 from dcmnet.limits import DETACHED_LENGTH
 from dcmnet.procedures.association import (
     AssociationCore,

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from dcmnet.acse import AcceptedContext
-from dcmnet.dimse.messages import CEchoRQ, response_to
+from dcmnet.dimse.messages import CEchoRQ
+from dcmnet.dimse.responses import response_to
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.effects import Call, Procedure
 from dcmnet.procedures.scp import Service, respond

@@ -21,8 +21,8 @@ from dcmnet.dimse.messages import (
     NSetRQ,
     Request,
     StatusClass,
-    response_to,
 )
+from dcmnet.dimse.responses import response_to
 from dcmnet.errors import InputFileError, LocalProtocolError, StatusError
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.registry.statuses import (
