@@ -93,6 +93,20 @@ def test_a_task_that_is_cancelled_waits_for_the_function() -> None:
     run(main)
 
 
+def test_nobody_is_left_to_wait() -> None:
+    """As when the loop is dropped with a task that was cancelled."""
+    go_on = threading.Event()
+
+    async def main(threads: Threads) -> None:
+        calling = threads.call(go_on.wait, DEADLINE)
+        calling.send(None)
+        calling.throw(asyncio.CancelledError)
+        calling.close()
+        go_on.set()
+
+    run(main)
+
+
 def test_a_task_that_is_cancelled_while_the_function_fails() -> None:
     entered, go_on = threading.Event(), threading.Event()
 

@@ -66,7 +66,7 @@ class Threads:
         except asyncio.CancelledError:
             while not waiting.is_over:
                 waiting.future = asyncio.get_running_loop().create_future()
-                with contextlib.suppress(BaseException):  # what it ends with, or cancelled again
+                with contextlib.suppress(asyncio.CancelledError, Exception):  # again, or what it ends with
                     await waiting.future
             raise
 
