@@ -123,6 +123,12 @@ TURN_SECONDS = 0.002
 RECEIVE_BUFFER_LENGTH = 256 * 1024
 """The fixed receive buffer of an association that transfers data sets."""
 
+WIDE_RECEIVE_BUFFER_LENGTH = 640 * 1024
+"""That of a few associations of an asyncio server: a CT image comes in one piece then."""
+
+MAX_WIDE_BUFFERS = 32
+"""Associations of an asyncio server that have one at a time."""
+
 SMALL_RECEIVE_BUFFER_LENGTH = 4096
 """The receive buffer until the first data set arrives: an idle association stays small."""
 

@@ -396,9 +396,26 @@ def test_a_reader_at_rest_has_no_buffer() -> None:
 def test_what_has_arrived_stays_at_rest() -> None:
     reader = new()
     put(reader, RELEASE[:7])
-    reader.rest()
+    assert not reader.rest()
     put(reader, RELEASE[7:])
     assert list(drain(reader)) == [AReleaseRQ()]
+    assert reader.rest()
+
+
+@pytest.mark.parametrize("length", [RECEIVE_BUFFER_LENGTH - 1, 2 * RECEIVE_BUFFER_LENGTH])
+def test_a_wide_buffer(length: int) -> None:
+    """For data sets only, no shorter than the ordinary one, and until the next rest."""
+    reader = new()
+    reader.widen(length)
+    assert len(reader.get_buffer()) == SMALL_RECEIVE_BUFFER_LENGTH
+    for expected in (max(length, RECEIVE_BUFFER_LENGTH), RECEIVE_BUFFER_LENGTH):
+        put(reader, pdata(pdv(b"abcd", 2)))
+        (fragment,) = drain(reader)
+        assert isinstance(fragment, Fragment)
+        assert bytes(fragment.data) == b"abcd"
+        assert len(reader.get_buffer()) == expected
+        assert reader.rest()
+        assert len(reader.get_buffer()) == SMALL_RECEIVE_BUFFER_LENGTH
 
 
 def test_more_bytes_than_the_buffer_has_room_for() -> None:

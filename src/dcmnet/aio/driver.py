@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dcmnet._net.connecting import happy_eyeballs
 from dcmnet._net.pacing import Pace
 from dcmnet._net.transfer import Gatherer, address_text, prepare, reason_text, rest_after, send_some
+from dcmnet.aio.buffers import WideBuffers
 from dcmnet.aio.readiness import Waiter
 from dcmnet.aio.threads import Threads, of_clients
 from dcmnet.errors import AssociationAborted, DeadlineExceeded, TransportClosed
@@ -69,6 +70,7 @@ class Driver:
         sock: The connection of an acceptor; a requestor's comes with `Connect`.
         family: Address family of `Connect`, AF_UNSPEC for any.
         threads: What blocks is called in; those that all clients of the loop share when not given.
+        wide: Longer receive buffers, for as many associations as may have one; see `give_back_buffer`.
         pace: How fast to send, together with all that share it; None for as fast as the peer takes it.
         turn: Held while a handler is called, where the drivers of one transfer share it.
     """
@@ -80,6 +82,7 @@ class Driver:
         *,
         family: int = socket.AF_UNSPEC,
         threads: Threads | None = None,
+        wide: WideBuffers | None = None,
         pace: Pace | None = None,
         turn: asyncio.Lock | None = None,
     ) -> None:
@@ -90,6 +93,8 @@ class Driver:
         self._family = family
         self._loop = asyncio.get_running_loop()
         self._threads = threads or of_clients()
+        self._wide = wide
+        self._has_wide = False
         self._sock: socket.socket | TLSSocket | None = None
         self._waiter: Waiter | None = None
         self._gatherer = Gatherer()
@@ -140,6 +145,12 @@ class Driver:
     async def _interrupted(self, _: Send | Receive | None = None) -> Any:
         self.resume()
         raise AssociationAborted(0, 0, locally=True)
+
+    def give_back_buffer(self) -> None:
+        """Let other associations have the wide buffer of this one, if it has one; at the end it must."""
+        if self._wide is not None and self._has_wide:
+            self._has_wide = False
+            self._wide.give_back()
 
     def resume(self) -> None:
         """Forget an interruption that nothing was under way for."""
@@ -437,7 +448,8 @@ class Driver:
         if deadline is None or rest_at < deadline:
             if (await self._waiter.wait(deadline=rest_at)).readable or self._finished:
                 return
-            self._upper_layer.rest()
+            if self._upper_layer.rest():
+                self.give_back_buffer()
             self._gatherer.rest()
         await self._waiter.wait(deadline=deadline)
 
@@ -459,6 +471,8 @@ class Driver:
     # ------------------------------------------------------------------ the rest
 
     async def _store(self, effect: Store) -> None:
+        if self._wide is not None and not self._has_wide:
+            self._has_wide = self._wide.take(self._core)
         await self._threads.call(effect.sink.write, effect.views)
 
     async def _call(self, effect: Call) -> Any:

@@ -16,6 +16,7 @@ from dcmnet._net.listening import OUT_OF_RESOURCES, PAUSE, open_listeners
 from dcmnet._net.trace import log_failure, log_trace, logger
 from dcmnet._net.transfer import address_text
 from dcmnet.acse import REJECT_LOCAL_LIMIT_EXCEEDED
+from dcmnet.aio.buffers import WideBuffers
 from dcmnet.aio.driver import Driver, serving_task
 from dcmnet.aio.readiness import Waiter
 from dcmnet.aio.threads import Threads
@@ -28,7 +29,7 @@ from dcmnet.storage.node import Handlers, Node
 if TYPE_CHECKING:
     from dcmnet._net.crew import Crew
     from dcmnet._net.link import Link
-    from dcmnet._net.tls import Security
+    from dcmnet._net.tls import Security, TLSSocket
 
 LOOPBACK = "127.0.0.1"
 DRAIN_SECONDS = 10.0
@@ -118,6 +119,7 @@ class Server(Handlers):
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
         most = min(MAX_HANDLER_THREADS, self.node.max_associations)
+        self._wide = WideBuffers()
         self._threads = Threads(asyncio.get_running_loop(), most)
 
     async def wait(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109  # as the blocking one
@@ -255,7 +257,7 @@ class Server(Handlers):
         error: BaseException | None = None
         try:
             if self._security is None:
-                await self._drive(core, Driver(core, connection, threads=self._threads), verdict)
+                await self._drive(core, connection, verdict)
             else:
                 await self._serve_securely(core, self._security, connection, verdict)
         except (DcmnetError, OSError) as ended:
@@ -278,14 +280,18 @@ class Server(Handlers):
         core.peer = address_text(connection.getpeername())
         seconds = core.timeouts.artim  # a client that is silent has this long, with TLS or without
         with await secure(connection, security, seconds=seconds) as secured:
-            await self._drive(core, Driver(core, secured, threads=self._threads), verdict)
+            await self._drive(core, secured, verdict)
 
-    async def _drive(self, core: AssociationCore, driver: Driver, verdict: Verdict) -> None:
+    async def _drive(self, core: AssociationCore, sock: socket.socket | TLSSocket, verdict: Verdict) -> None:
+        driver = Driver(core, sock, threads=self._threads, wide=self._wide)
         if verdict is Verdict.REJECT:
             logger.warning("%s: rejected, too many associations", core.peer)
             await driver.run(reject(core, REJECT_LOCAL_LIMIT_EXCEEDED))
-        else:
+            return
+        try:
             await driver.run(serve(core, self._acceptor))
+        finally:
+            driver.give_back_buffer()
 
     async def _call_ended(self, core: AssociationCore, error: BaseException | None) -> None:
         hook = self.node.hooks.ended

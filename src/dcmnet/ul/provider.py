@@ -169,9 +169,17 @@ class UpperLayer:
         """Room for received bytes. Views that events brought before are released by this call."""
         return self._reader.get_buffer()
 
-    def rest(self) -> None:
-        """Nothing has come for a while: give the receive buffer up until something does."""
-        self._reader.rest()
+    def widen(self, length: int) -> None:
+        """Receive as many bytes of data sets at once, until `rest` has given the buffer up."""
+        self._reader.widen(length)
+
+    def rest(self) -> bool:
+        """Nothing has come for a while: give the receive buffer up until something does.
+
+        Returns:
+            Whether it was given up: it is kept where there is something in it.
+        """
+        return self._reader.rest()
 
     def bytes_received(self, count: int, now: float) -> None:
         """`count` bytes have been written to the start of the last `get_buffer()`."""

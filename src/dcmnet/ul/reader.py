@@ -82,7 +82,8 @@ class Reader:
         self._limits = limits
         margin = OVERSIZED_PDU_MARGIN if Tolerance.OVERSIZED_PDU in limits.tolerance else 0
         self._max_pdata_length = max_pdu_length + margin if max_pdu_length else _LARGEST_LENGTH
-        self._buffer_length = max(limits.receive_buffer_length, SMALLEST_BUFFER_LENGTH)
+        self._own_length = max(limits.receive_buffer_length, SMALLEST_BUFFER_LENGTH)
+        self._buffer_length = self._own_length
         self._small_length = min(self._buffer_length, SMALL_RECEIVE_BUFFER_LENGTH)
         self._view = _NO_BUFFER
         self._capacity = 0
@@ -127,12 +128,23 @@ class Reader:
         self._handed_out.append(tail)
         return tail
 
-    def rest(self) -> None:
-        """Give the buffer up, unless there is something in it; the next `get_buffer` makes a small one."""
-        if self._start == self._end:
-            self._release()
-            self._compact(_NO_BUFFER)
-            self._data_arrived = False
+    def widen(self, length: int) -> None:
+        """Have a buffer of that length for data sets, if it is the longer one; until `rest` gives it up."""
+        self._buffer_length = max(length, self._own_length)
+
+    def rest(self) -> bool:
+        """Give the buffer up, unless there is something in it; the next `get_buffer` makes a small one.
+
+        Returns:
+            Whether it was given up.
+        """
+        if self._start != self._end:
+            return False
+        self._release()
+        self._compact(_NO_BUFFER)
+        self._data_arrived = False
+        self._buffer_length = self._own_length
+        return True
 
     def _release(self) -> bool:
         """Make every view handed out unusable; False if one is in use, by a write under way for instance."""
