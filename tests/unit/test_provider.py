@@ -566,11 +566,17 @@ def test_whatever_comes_ends_at_most_once(pdus: list[PDU | bytes], state: Sta) -
 
 
 def test_the_receive_buffer_is_given_up_at_rest() -> None:
+    """Unless there is something in it; it is as long as it was before, also where it was wide."""
     upper_layer = UpperLayer(requestor=False, timeouts=Timeouts(), limits=Limits())
     upper_layer.transport_connected(0.0)
+    upper_layer.widen(1 << 20)
     before = upper_layer.get_buffer()
-    upper_layer.rest()
-    assert len(upper_layer.get_buffer()) > 0
+    assert upper_layer.rest()
+    room = upper_layer.get_buffer()
     assert not upper_layer.has_input
     with pytest.raises(ValueError):
         len(before)
+    room[:1] = b"\x01"
+    upper_layer.bytes_received(1, 0.0)
+    assert not upper_layer.rest()
+    assert upper_layer.has_input
