@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from dcmnet.errors import LocalProtocolError, RemoteProtocolError
@@ -212,9 +212,9 @@ class Patterns:
 
     def __init__(self, numbers: tuple[int, ...], varying: tuple[int, int]) -> None:
         self._tags = [number << 16 for number in numbers]
-        self._varying = frozenset((_SOP_CLASS, *(number << 16 for number in varying), _SOP_INSTANCE))
-        self._encoded: dict[tuple[str, int], _Pattern] = {}
-        self._decoded: dict[int, _Pattern] = {}
+        self._varying = frozenset((*(number << 16 for number in varying), _SOP_INSTANCE))
+        self._encoded: dict[tuple[str, int], Pattern] = {}
+        self._decoded: dict[int, Pattern] = {}
 
     def encode(self, values: tuple[Any, ...]) -> bytes | None:
         """The Command Set; None where none like it was encoded yet, or a value does not fit.
@@ -226,15 +226,16 @@ class Patterns:
         try:
             instance = _encode_uid(sop_instance_uid)
             pattern = self._encoded.get((sop_class_uid, len(instance)))
-            return None if pattern is None else pattern.packed(first, second, instance)
-        except (ValueError, TypeError, AttributeError, struct.error):
+        except (ValueError, TypeError, AttributeError):
             return None
+        return None if pattern is None else pattern.pack(first, second, instance)
 
     def learn_to_encode(self, values: tuple[Any, ...], encoded: bytes) -> bytes:
         """Remember how a Command Set is encoded; returns it."""
         sop_class_uid, sop_instance_uid = values[:2]
         if sop_class_uid and sop_instance_uid:
-            self._learn(self._encoded, (sop_class_uid, (len(sop_instance_uid) + 1) & ~1), encoded)
+            key = (sop_class_uid, (len(sop_instance_uid) + 1) & ~1)
+            self._learn(self._encoded, key, encoded, self._varying)
         return encoded
 
     def decode(self, view: Buffer, limits: Limits) -> tuple[str, int, int, str] | None:
@@ -247,7 +248,7 @@ class Patterns:
         if not _LENGTH_OF_CLASS < length <= limits.max_command_set_length:
             return None
         pattern = self._decoded.get(length << 8 | view[_LENGTH_OF_CLASS])
-        values = pattern and pattern.values_in(view)
+        values = pattern and pattern.unpack(view)
         if not values:
             return None
         sop_class, first, second, instance = values
@@ -260,50 +261,62 @@ class Patterns:
 
     def learn_to_decode(self, view: Buffer) -> None:
         """Remember what a Command Set that was decoded looks like."""
-        self._learn(self._decoded, len(view) << 8 | view[_LENGTH_OF_CLASS], bytes(view))
+        key = len(view) << 8 | view[_LENGTH_OF_CLASS]
+        self._learn(self._decoded, key, bytes(view), self._varying | {_SOP_CLASS})
 
-    def _learn(self, patterns: dict[Any, _Pattern], key: object, encoded: bytes) -> None:
+    def _learn(
+        self, patterns: dict[Any, Pattern], key: object, encoded: bytes, varying: frozenset[int]
+    ) -> None:
         elements = list(_elements(encoded))
         plain = [tag for tag, _ in elements] == self._tags and all(raw for _, raw in elements)
         if plain and _UL_VALUE.unpack_from(encoded, 8)[0] == len(encoded) - 12:
             if len(patterns) >= _MAX_PATTERNS:
                 patterns.clear()
-            patterns[key] = _Pattern(elements, self._varying)
+            patterns[key] = Pattern(elements, varying)
 
 
-class _Pattern:
-    """What the Command Sets with the same elements, equally long, have in common."""
+class Pattern:
+    """What the Command Sets with the same elements, equally long, have in common.
 
-    __slots__ = ("_constants", "_pack", "_sop_class", "_unpack")
+    Args:
+        elements: Tag, as `_HEADER` reads it, and value of each.
+        varying: Tags of those whose value may be another one: a number (US), or bytes.
 
-    def __init__(self, elements: list[tuple[int, bytes]], varying: frozenset[int]) -> None:
+    Attributes:
+        size: How long they are, in bytes.
+    """
+
+    __slots__ = ("_constants", "_pack", "_parts", "_unpack", "size")
+
+    def __init__(self, elements: Iterable[tuple[int, bytes]], varying: frozenset[int]) -> None:
         constants = [b""]
-        values: list[bytes] = []
         layout = ""
         for tag, raw in elements:
             constants[-1] += _HEADER.pack(tag, len(raw))
             if tag in varying:
                 layout += f"{len(constants[-1])}s{'H' if tag in _US_TAGS else f'{len(raw)}s'}"
-                values.append(raw)
                 constants.append(b"")
             else:
                 constants[-1] += raw
-        self._constants = tuple(constants[:4])  # behind the last value there is nothing
-        self._sop_class = values[0]
-        whole = struct.Struct(f"<{layout}")
-        self._pack, self._unpack = whole.pack, whole.unpack
+        whole = struct.Struct(f"<{layout}{len(constants[-1])}s")  # behind the last value there may be nothing
+        self._constants = tuple(constants)
+        self._parts: list[Any] = [None] * (2 * len(constants) - 1)
+        self._parts[::2] = constants
+        self._pack, self._unpack, self.size = whole.pack, whole.unpack, whole.size
 
-    def packed(self, first: int, second: int, instance: bytes) -> bytes:
-        """A Command Set for the SOP class of the one that this was learned from."""
-        one, two, three, four = self._constants
-        return self._pack(one, self._sop_class, two, first, three, second, four, instance)
-
-    def values_in(self, view: Buffer) -> tuple[bytes, int, int, bytes] | None:
-        """The values of a Command Set that is as long; None where it has another pattern."""
-        one, sop_class, two, first, three, second, four, instance = self._unpack(view)
-        if (one, two, three, four) != self._constants:
+    def pack(self, *values: Any) -> bytes | None:
+        """A Command Set with these values, bytes of the right length; None where a number does not fit."""
+        parts = self._parts.copy()
+        parts[1::2] = values
+        try:
+            return self._pack(*parts)
+        except struct.error:
             return None
-        return sop_class, first, second, instance
+
+    def unpack(self, view: Buffer) -> tuple[Any, ...] | None:
+        """The values of a Command Set of that size; None where it has another pattern."""
+        parts = self._unpack(view)
+        return parts[1::2] if parts[::2] == self._constants else None
 
 
 class Quick(NamedTuple):
@@ -314,51 +327,6 @@ class Quick(NamedTuple):
     plain: tuple[Any, ...]
     varying: Callable[[Any], tuple[Any, ...]]
     made_of: Callable[[str, int, int, str], Any]
-
-
-def decode_bare_response(view: Buffer, limits: Limits) -> tuple[int, int, int] | None:
-    """A response that says nothing but its status, as some peers send them; None for what is another one.
-
-    Returns:
-        Command Field, Message ID Being Responded To and Status.
-    """
-    if len(view) != _BARE_RESPONSE.size or len(view) > limits.max_command_set_length:
-        return None
-    one, command_field, two, message_id, three, status = _BARE_RESPONSE.unpack(view)
-    return (command_field, message_id, status) if (one, two, three) == _BARE_CONSTANTS else None
-
-
-def encode_echo_rq(message_id: int) -> bytes | None:
-    """A C-ECHO-RQ (PS3.7 9.3.5.1) in one go; None where its number does not fit."""
-    try:
-        return _ECHO_RQ.pack(_ECHO_RQ_CONSTANTS[0], message_id, _ECHO_RQ_CONSTANTS[1])
-    except struct.error:
-        return None
-
-
-def encode_echo_rsp(message_id: int, status: int) -> bytes | None:
-    """A C-ECHO-RSP (PS3.7 9.3.5.2) that says nothing but its status; None where a number does not fit."""
-    try:
-        return _ECHO_RSP.pack(_ECHO_RSP_CONSTANTS[0], message_id, _ECHO_RSP_CONSTANTS[1], status)
-    except struct.error:
-        return None
-
-
-def decode_echo(view: Buffer, limits: Limits) -> tuple[int, ...] | None:
-    """A C-ECHO-RQ's Message ID, or what a C-ECHO-RSP responds to and its status; None for other messages.
-
-    One that is encoded otherwise than by `encode_echo_rq` and `encode_echo_rsp` counts as another message.
-    """
-    length = len(view)
-    if length > limits.max_command_set_length:
-        return None
-    if length == _ECHO_RQ.size:
-        one, message_id, two = _ECHO_RQ.unpack(view)
-        return (message_id,) if (one, two) == _ECHO_RQ_CONSTANTS else None
-    if length == _ECHO_RSP.size:
-        one, message_id, two, status = _ECHO_RSP.unpack(view)
-        return (message_id, status) if (one, two) == _ECHO_RSP_CONSTANTS else None
-    return None
 
 
 def missing_elements(name: str, required: frozenset[int], elements: Mapping[int, Value]) -> str:
@@ -523,32 +491,6 @@ _LENGTH_OF_CLASS = 16
 _SHAPES: dict[int, _Shape] = {}
 _MAX_PATTERNS = 256
 
-_NO_DATA_SET = _US_ELEMENT.pack(0x0800 << 16, 2, 0x0101)
-_BARE_RESPONSE = struct.Struct("<20sH8sH18sH")
-_BARE_CONSTANTS = (
-    _UL_ELEMENT.pack(0, 4, _BARE_RESPONSE.size - 12) + _HEADER.pack(0x0100 << 16, 2),
-    _HEADER.pack(0x0120 << 16, 2),
-    _NO_DATA_SET + _HEADER.pack(0x0900 << 16, 2),
-)
-
-_ECHO_RQ = struct.Struct("<56sH10s")
-_ECHO_RSP = struct.Struct("<56sH18sH")
-_VERIFICATION = _encode_uid(VERIFICATION)
-
-
-def _echo_start(length: int, command_field: int, number: int) -> bytes:
-    """The elements up to the Message ID, whose element has that number."""
-    sop_class = _HEADER.pack(_SOP_CLASS, len(_VERIFICATION)) + _VERIFICATION
-    field = _US_ELEMENT.pack(0x0100 << 16, 2, command_field)
-    return _UL_ELEMENT.pack(0, 4, length - 12) + sop_class + field + _HEADER.pack(number << 16, 2)
-
-
-_ECHO_RQ_CONSTANTS = (_echo_start(_ECHO_RQ.size, 0x0030, 0x0110), _NO_DATA_SET)
-_ECHO_RSP_CONSTANTS = (
-    _echo_start(_ECHO_RSP.size, 0x8030, 0x0120),
-    _NO_DATA_SET + _HEADER.pack(0x0900 << 16, 2),
-)
-
 _KEYWORDS = {element.number: element.keyword for element in ELEMENTS}
 _US_NUMBERS = frozenset(element.number for element in ELEMENTS if element.vr == "US")
 _US_TAGS = frozenset(number << 16 for number in _US_NUMBERS)
@@ -569,3 +511,19 @@ _DECODER_OF_VR: dict[str, Callable[[bytes, int, int], Value | None]] = {
 }
 _ENCODERS = {e.number: _ENCODER_OF_VR[e.vr] for e in ELEMENTS if e.vr in _ENCODER_OF_VR}
 _DECODERS = {e.number << 16: _DECODER_OF_VR[e.vr] for e in ELEMENTS}
+
+
+def _pattern(fields: Mapping[int, Value], *varying: int) -> Pattern:
+    return Pattern(_elements(encode_command(fields)), frozenset(number << 16 for number in varying))
+
+
+ECHO_RQ = _pattern({0x0002: VERIFICATION, 0x0100: 0x0030, 0x0110: 0, 0x0800: 0x0101}, 0x0110)
+"""A C-ECHO-RQ (PS3.7 9.3.5.1); its Message ID varies."""
+
+ECHO_RSP = _pattern(
+    {0x0002: VERIFICATION, 0x0100: 0x8030, 0x0120: 0, 0x0800: 0x0101, 0x0900: 0}, 0x0120, 0x0900
+)
+"""A C-ECHO-RSP (PS3.7 9.3.5.2); Message ID Being Responded To and Status vary."""
+
+BARE_RESPONSE = _pattern({0x0100: 0, 0x0120: 0, 0x0800: 0x0101, 0x0900: 0}, 0x0100, 0x0120, 0x0900)
+"""A response that says nothing but its status, as some peers send them; Command Field and these two vary."""

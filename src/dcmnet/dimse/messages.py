@@ -17,17 +17,17 @@ from dcmnet.dimse.codes import Priority as Priority
 from dcmnet.dimse.codes import StatusClass as StatusClass
 from dcmnet.dimse.codes import status_class as status_class
 from dcmnet.dimse.command import (
+    BARE_RESPONSE,
+    ECHO_RQ,
+    ECHO_RSP,
     ELEMENTS,
+    Pattern,
     Patterns,
     Quick,
     Value,
     command_error,
-    decode_bare_response,
     decode_command,
-    decode_echo,
     encode_command,
-    encode_echo_rq,
-    encode_echo_rsp,
     missing_elements,
 )
 from dcmnet.errors import LocalProtocolError, StatusError
@@ -258,7 +258,7 @@ class CEchoRQ(Request):
     def encode(self) -> bytes:
         """As for every message."""
         is_plain = self.affected_sop_class_uid == VERIFICATION and not self.has_data_set
-        return (is_plain and encode_echo_rq(self.message_id)) or self._encode()
+        return (is_plain and ECHO_RQ.pack(self.message_id)) or self._encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,7 +271,7 @@ class CEchoRSP(Response):
     def encode(self) -> bytes:
         """As for every message."""
         is_plain = _PLAIN_ECHO_RSP(self) == (VERIFICATION, False, (), "", None)
-        encoded = is_plain and encode_echo_rsp(self.message_id_being_responded_to, self.status)
+        encoded = is_plain and ECHO_RSP.pack(self.message_id_being_responded_to, self.status)
         return encoded or self._encode()
 
 
@@ -487,19 +487,29 @@ def _decode_plain(view: Buffer, limits: Limits) -> Message | None:
         if (values := quick.patterns.decode(view, limits)) is not None:
             known: Message = quick.made_of(*values)
             return known
-    if (echo := decode_echo(view, limits)) is not None:
-        return _echo_of(*echo)
-    if (bare := decode_bare_response(view, limits)) is not None and bare[0] in _RESPONSES:
-        return _RESPONSES[bare[0]](message_id_being_responded_to=bare[1], status=bare[2])
-    return None
+    of_numbers = _NUMBERS.get(len(view))
+    if of_numbers is None or len(view) > limits.max_command_set_length:
+        return None
+    pattern, made_of = of_numbers
+    numbers = pattern.unpack(view)
+    return None if numbers is None else made_of(*numbers)
 
 
-def _echo_of(message_id: int, status: int | None = None) -> CEchoRQ | CEchoRSP:
-    if status is None:
-        return CEchoRQ(message_id=message_id, affected_sop_class_uid=VERIFICATION)
+def _echo_rq(message_id: int) -> CEchoRQ:
+    return CEchoRQ(message_id=message_id, affected_sop_class_uid=VERIFICATION)
+
+
+def _echo_rsp(message_id: int, status: int) -> CEchoRSP:
     return CEchoRSP(
         message_id_being_responded_to=message_id, status=status, affected_sop_class_uid=VERIFICATION
     )
+
+
+def _bare_response(command_field: int, message_id: int, status: int) -> Response | None:
+    response = _RESPONSES.get(command_field)
+    if response is None:
+        return None
+    return response(message_id_being_responded_to=message_id, status=status)
 
 
 def _store_rq(sop_class_uid: str, message_id: int, priority: int, sop_instance_uid: str) -> CStoreRQ:
@@ -566,6 +576,12 @@ _QUICK: dict[Value | None, Quick] = {
         store_rsp,
     ),
 }
+_NUMBERS: dict[int, tuple[Pattern, Callable[..., Message | None]]] = {
+    ECHO_RQ.size: (ECHO_RQ, _echo_rq),
+    ECHO_RSP.size: (ECHO_RSP, _echo_rsp),
+    BARE_RESPONSE.size: (BARE_RESPONSE, _bare_response),
+}
+"""What differs in numbers only, by its length."""
 _PLAIN_ECHO_RSP = attrgetter(
     "affected_sop_class_uid", "has_data_set", "offending_element", "error_comment", "error_id"
 )
