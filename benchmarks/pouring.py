@@ -8,7 +8,6 @@ the receiver's.
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import multiprocessing
 import os
@@ -150,6 +149,8 @@ def splicing(connection: socket.socket, path: str) -> None:
 @cache
 def pipe() -> tuple[int, int]:
     """One that has room for a file."""
+    import fcntl  # as `splice` only where there is one
+
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE)
     return reader, writer
@@ -157,13 +158,15 @@ def pipe() -> tuple[int, int]:
 
 def all_ways(length: int) -> dict[str, Way]:
     """Every way to send files of at most that length."""
+    by_reference = {"sendfile": one_by_one(sendfile)}
+    if hasattr(os, "splice"):
+        by_reference["splice"] = one_by_one(splicing)
     return {
         "read, then send": reading(memoryview(bytearray(length))),
         "the same, buffer of whole pages": reading(memoryview(mmap.mmap(-1, length))),
         "a thread reads ahead": reading_ahead([memoryview(bytearray(length)) for _ in range(3)]),
         "send from a mapping": one_by_one(mapping),
-        "sendfile": one_by_one(sendfile),
-        "splice": one_by_one(splicing),
+        **by_reference,
     }
 
 

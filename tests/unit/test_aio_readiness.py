@@ -64,14 +64,25 @@ def run(main: Callable[[Fixture], Awaitable[None]], busy_wait: float = 0.0) -> N
     asyncio.run(with_fixture())
 
 
+async def exchange(each: Fixture, **how: Any) -> None:
+    """Wait for something that is there."""
+    each.peer.send(b"x")
+    assert await each.waiter.wait(**how) == READABLE
+    each.sock.recv(1)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop go on until something that nobody announces has come true."""
+    while not condition():  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+
+
 def test_request_and_answer_ask_the_loop_for_nothing() -> None:
     """But at first; the loop looks once more before who has waited takes the bytes."""
 
     async def main(each: Fixture) -> None:
         for _ in range(10):
-            each.peer.send(b"x")
-            assert await each.waiter.wait(deadline=each.loop.time() + 5) == READABLE
-            each.sock.recv(1)
+            await exchange(each, deadline=each.loop.time() + 5)
             await each.turns()
         assert each.asked == ["add_reader", "call_at"]
 
@@ -113,9 +124,7 @@ def test_the_time_is_up(seconds: float) -> None:
 
 def test_a_deadline_before_that_of_the_last_wait() -> None:
     async def main(each: Fixture) -> None:
-        each.peer.send(b"x")
-        assert await each.waiter.wait(deadline=each.loop.time() + 1000) == READABLE
-        each.sock.recv(1)
+        await exchange(each, deadline=each.loop.time() + 1000)
         begun = each.loop.time()
         assert await each.waiter.wait(deadline=begun + 0.02) == NOTHING
         assert each.loop.time() - begun < 10
@@ -127,9 +136,7 @@ def test_a_deadline_behind_that_of_the_last_wait() -> None:
     """The timer of the last one ends, and this one goes on."""
 
     async def main(each: Fixture) -> None:
-        each.peer.send(b"x")
-        assert await each.waiter.wait(deadline=each.loop.time() + 0.02) == READABLE
-        each.sock.recv(1)
+        await exchange(each, deadline=each.loop.time() + 0.02)
         begun = each.loop.time()
         assert await each.waiter.wait(deadline=begun + 0.08) == NOTHING
         assert each.loop.time() - begun >= 0.079
@@ -140,11 +147,9 @@ def test_a_deadline_behind_that_of_the_last_wait() -> None:
 @pytest.mark.parametrize("waits", [False, True])
 def test_a_timer_that_ends_when_nobody_minds(waits: bool) -> None:
     async def main(each: Fixture) -> None:
-        each.peer.send(b"x")
-        assert await each.waiter.wait(deadline=each.loop.time() + 0.02) == READABLE
-        each.sock.recv(1)
+        await exchange(each, deadline=each.loop.time() + 0.02)
         waiting = asyncio.create_task(each.waiter.wait()) if waits else None
-        await asyncio.sleep(0.05)
+        await until(lambda: each.waiter._timer is None)
         assert each.asked.count("call_at") == 1
         if waiting is not None:
             assert not waiting.done()
@@ -156,8 +161,7 @@ def test_a_timer_that_ends_when_nobody_minds(waits: bool) -> None:
 
 def test_the_end_stops_the_timer() -> None:
     async def main(each: Fixture) -> None:
-        each.peer.send(b"x")
-        assert await each.waiter.wait(deadline=each.loop.time() + 1000) == READABLE
+        await exchange(each, deadline=each.loop.time() + 1000)
         timer = each.waiter._timer
         assert timer is not None
         each.waiter.close()
@@ -210,13 +214,6 @@ def busy(monkeypatch: pytest.MonkeyPatch) -> Busy:
     return made
 
 
-async def exchange(each: Fixture, **how: Any) -> None:
-    """Wait for something that is there."""
-    each.peer.send(b"x")
-    assert await each.waiter.wait(**how) == READABLE
-    each.sock.recv(1)
-
-
 def test_a_short_wait_is_followed_by_looking(busy: Busy) -> None:
     """While other tasks go on; a long one by sleeping."""
 
@@ -243,7 +240,7 @@ def test_looking_has_an_end(busy: Busy) -> None:
     async def main(each: Fixture) -> None:
         await exchange(each)
         waiting = asyncio.create_task(each.waiter.wait())
-        await asyncio.sleep(0.1)
+        await until(lambda: bool(busy.looks))
         assert busy.looks == [False]
         each.peer.send(b"x")
         assert await waiting == READABLE
