@@ -65,14 +65,23 @@ def running(
 
 
 def received(
-    maker: str, tool: str, options: Sequence[str | Path], folder: Path, *senders: Sequence[str | Path]
+    maker: str,
+    tool: str,
+    options: Sequence[str | Path],
+    folder: Path,
+    *senders: Sequence[str | Path],
+    last: str = "",
 ) -> dict[str, bytes]:
-    """Files by their normalised paths, after the senders have sent; the folder is empty before."""
+    """Files by their normalised paths, after the senders have sent; the folder is empty before.
+
+    The tool is stopped when it has said `last`.
+    """
     folder.mkdir()
     whole = (*options, "-od", folder)
     with running(maker, tool, whole, folder.with_suffix(".log")) as process:
         for sender in senders:
             send(process, sender)
+        eventually(lambda: last in process.said(), last)
     return {normalised(path, folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -326,7 +335,8 @@ def test_dcmrecv_says_the_same(tmp_path: Path, profile: tuple[str | Path, ...]) 
     said = []
     for maker in MAKERS:
         folder = tmp_path / maker
-        found = received(maker, "dcmrecv", (*profile, "-dhl"), folder, samples("ct-1.dcm"))
+        files, last = samples("ct-1.dcm"), "Received Association Release Request"
+        found = received(maker, "dcmrecv", (*profile, "-dhl"), folder, files, last=last)
         assert len(found) == 1
         log = folder.with_suffix(".log").read_text()
         lines = [line for line in log.splitlines() if line.startswith("I: ")]
