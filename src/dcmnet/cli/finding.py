@@ -27,6 +27,7 @@ from dcmnet.cli.querying import (
     transfer_syntax,
     without_pydicom,
 )
+from dcmnet.dataset.elements import read_elements
 from dcmnet.errors import InputFileError
 from dcmnet.registry.statuses import CANCEL, SUCCESS, service_of
 from dcmnet.registry.transfer_syntaxes import proposed
@@ -97,7 +98,12 @@ class _Run:
         responses = association.find(identifier, model=session.model, cancel_after=arguments.cancel)
         for count, match in enumerate(responses, 1):
             self._matches += 1
-            self._tell("match", self._matches, match)
+            content = read_elements(match.data, match.transfer_syntax, known_vrs=True)
+            self._tell("match", self._matches, match, content)
+            if content.fault:
+                text = f"response {self._matches} cannot be read: {content.fault}"
+                session.log.error("%s", text)
+                session.fail(EXIT_FAILURE, text)
             if count == arguments.cancel:
                 session.log.info("Sending Cancel Request (MsgID %d)", self._queries)
         status, response = responses.status, responses.response

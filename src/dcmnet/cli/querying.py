@@ -207,13 +207,13 @@ def log_request(session: Session, number: int, identifier: bytes, syntax: str) -
     log.info("Sending %s Request (MsgID %d)", title, number)
     if session.manner.shows_identifiers and log.isEnabledFor(INFO):
         log.info("Request Identifiers:")
-        log_dump(log, identifier, syntax)
+        log_dump(log, identifier, syntax, checked=False)
 
 
-def log_dump(log: Logger, identifier: bytes, syntax: str) -> None:
-    """Show a data set, with empty lines around it."""
+def log_dump(log: Logger, identifier: bytes, syntax: str, *, checked: bool = True) -> None:
+    """Show a data set, with empty lines around it; `checked` as for `dump`."""
     log.info("")
-    for line in dump(identifier, syntax):
+    for line in dump(identifier, syntax, checked=checked):
         log.info("%s", line)
     log.info("")
 

@@ -96,7 +96,7 @@ def decode_identifier(data: Buffer, transfer_syntax: str, *, name: str = "identi
 
     encoded = bytes(data)
     if is_deflated(transfer_syntax):
-        encoded = _inflate(encoded, name)
+        encoded = inflate(encoded, name)
     last: list[tuple[Any, int]] = [(None, 0)]
 
     def look(tag: Any, _: str | None, length: int) -> bool:
@@ -119,18 +119,6 @@ def decode_identifier(data: Buffer, transfer_syntax: str, *, name: str = "identi
     if element is not None and element.is_raw and element.value_tell + length != len(encoded):
         raise InputFileError(name, f"is truncated behind {tag}")
     return data_set
-
-
-def failed_instances(data: Buffer, transfer_syntax: str) -> tuple[str, ...]:
-    """The Failed SOP Instance UID List (0008,0058) of a retrieval's response; () where there is none.
-
-    Raises:
-        InputFileError: The identifier cannot be read.
-    """
-    found = decode_identifier(data, transfer_syntax).get("FailedSOPInstanceUIDList") if data else None
-    if not found:
-        return ()
-    return (str(found),) if isinstance(found, str) else tuple(str(uid) for uid in found)
 
 
 def attribute_called(key: str, name: str) -> tuple[int, str]:
@@ -190,7 +178,12 @@ def _values(value: Any) -> Sequence[Any]:
     return value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else (value,)
 
 
-def _inflate(deflated: bytes, name: str) -> bytes:
+def inflate(deflated: bytes, name: str) -> bytes:
+    """The bytes of a deflated identifier (PS3.5 A.5).
+
+    Raises:
+        InputFileError: They are no deflated stream, or too long when they are inflated.
+    """
     inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
     try:
         inflated = inflater.decompress(deflated, MAX_INFLATED_IDENTIFIER_LENGTH)

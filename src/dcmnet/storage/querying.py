@@ -70,12 +70,26 @@ class Match:
     def identifier(self) -> Dataset:
         """The identifier as a pydicom data set, decoded when it is first looked at.
 
+        A value that is none of its VR, such as a US of three bytes, is there as it came, with VR UN; `faults`
+        names it.
+
         Raises:
-            InputFileError: It is not encoded as its transfer syntax says.
+            InputFileError: Not all of it can be read, because it is truncated, for example.
         """
         if self._identifier is None:
-            self._identifier = identifiers.decode_identifier(self.data, self.transfer_syntax, name="match")
+            from dcmnet.dataset.matches import decode_match  # many users only count matches
+
+            self._identifier = decode_match(self.data, self.transfer_syntax)
         return self._identifier
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is wrong with the identifier: values that are not valid, by their tags, and a missing end."""
+        from dcmnet.dataset.elements import read_elements
+
+        content = read_elements(self.data, self.transfer_syntax)
+        found = tuple(f"{where}: {fault}" for where, fault in content.faults())
+        return (*found, f"the identifier {content.fault}") if content.fault else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +103,7 @@ class Progress:
         failed: Objects that did not.
         warnings: Objects that arrived, with a warning.
         failed_sop_instance_uids: The objects that did not arrive; only a final response names them.
+        fault: Why the list of these cannot be read, or not to its end; "" if it can.
     """
 
     status: int
@@ -97,6 +112,7 @@ class Progress:
     failed: int | None = None
     warnings: int | None = None
     failed_sop_instance_uids: tuple[str, ...] = ()
+    fault: str = ""
 
 
 def match_of(answer: Answer) -> Match:
@@ -105,21 +121,23 @@ def match_of(answer: Answer) -> Match:
 
 
 def progress_of(answer: Answer) -> Progress:
-    """The counts of a response.
-
-    Raises:
-        InputFileError: Its identifier cannot be read.
-    """
+    """The counts of a response; an identifier that cannot be read takes nothing from them."""
     response = answer.response
     assert isinstance(response, SubOperationsResponse)
-    final = status_class(response.status) is not StatusClass.PENDING
+    uids: tuple[str, ...] = ()
+    fault = ""
+    if answer.identifier and status_class(response.status) is not StatusClass.PENDING:
+        from dcmnet.dataset.elements import failed_instances
+
+        uids, fault = failed_instances(answer.identifier, answer.transfer_syntax)
     return Progress(
         response.status,
         response.number_of_remaining_suboperations,
         response.number_of_completed_suboperations,
         response.number_of_failed_suboperations,
         response.number_of_warning_suboperations,
-        identifiers.failed_instances(answer.identifier, answer.transfer_syntax) if final else (),
+        uids,
+        fault,
     )
 
 
