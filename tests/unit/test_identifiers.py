@@ -10,7 +10,7 @@ import pytest
 
 from dcmnet import limits
 from dcmnet.dataset import CONVERTIBLE, identifiers
-from dcmnet.dataset.identifiers import decode_identifier, encode_identifier, failed_instances, from_keywords
+from dcmnet.dataset.identifiers import decode_identifier, encode_identifier, from_keywords
 from dcmnet.errors import InputFileError
 from dcmnet.registry.transfer_syntaxes import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN as DEFLATED
 from dcmnet.registry.transfer_syntaxes import EXPLICIT_VR_LITTLE_ENDIAN as EXPLICIT
@@ -144,14 +144,3 @@ def test_a_deflated_identifier_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     bomb = compressor.compress(bytes(100_000)) + compressor.flush()
     with pytest.raises(InputFileError, match="longer than 1000 bytes when inflated"):
         decode_identifier(bomb, DEFLATED)
-
-
-@pytest.mark.parametrize("uids", [(), ("1.2",), ("1.2", "1.3")])
-def test_failed_instances(uids: tuple[str, ...]) -> None:
-    data = encode_identifier({"FailedSOPInstanceUIDList": list(uids)}, IMPLICIT)
-    assert failed_instances(data, IMPLICIT) == uids
-
-
-def test_no_failed_instances() -> None:
-    assert failed_instances(b"", IMPLICIT) == ()
-    assert failed_instances(encode_identifier({"PatientName": "X"}, IMPLICIT), IMPLICIT) == ()

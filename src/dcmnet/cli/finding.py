@@ -19,6 +19,7 @@ from dcmnet.cli.querying import (
     Session,
     associate,
     check_queries,
+    details_of,
     directory_refusal,
     log_request,
     queries,
@@ -109,11 +110,16 @@ class _Run:
         status, response = responses.status, responses.response
         assert status is not None and response is not None  # the loop has ended by itself
         text = status_text(status, service_of(session.sop_class))
-        comment = str(getattr(response, "error_comment", "") or "")
-        session.log.info("Received Final Find Response (%s)", text)
-        session.event("final", query=self._queries, status=f"0x{status:04X}", text=text, comment=comment)
+        detail = f"{text}: {response.details}" if response.details else text
+        session.log.info("Received Final Find Response (%s)", detail)
+        session.event(
+            "final",
+            query=self._queries,
+            status=f"0x{status:04X}",
+            text=text,
+            **{"comment": "", **details_of(response)},
+        )
         if status != SUCCESS and not (status == CANCEL and arguments.cancel is not None):
-            detail = f"{text}: {comment}" if comment else text
             session.log.error("Find Failed: the peer answered with status 0x%04X (%s)", status, detail)
             session.fail(EXIT_FAILURE)
 

@@ -14,9 +14,9 @@ from dcmnet.cli import logs
 from dcmnet.cli.findscu import EXTRACTS
 from dcmnet.cli.options import UsageError
 from dcmnet.cli.querying import Session, log_dump, status_text
-from dcmnet.dataset.keys import tags_of
 from dcmnet.dataset.elements import Content
 from dcmnet.dataset.json_model import to_json_model
+from dcmnet.dataset.keys import tags_of
 from dcmnet.dataset.printing import value_at
 from dcmnet.errors import InputFileError
 from dcmnet.registry.statuses import service_of
@@ -197,11 +197,11 @@ class _Files:
         directory: str = self._session.arguments.output_directory
         path = os.path.join(directory, f"rsp{number:04d}.{'dcm' if self._kind == 'dicom' else 'xml'}")
         try:
-            content = _dicom(match) if self._kind == "dicom" else _xml(match)
+            written = _dicom(match) if self._kind == "dicom" else _xml(match)
         except InputFileError:
             return  # that it cannot be read has been said, and half of it would pass for a whole
         self._session.log.info("Writing response dataset to file: %s", path)
-        file = PartialFile(directory, content)
+        file = PartialFile(directory, written)
         try:
             file.publish(path, Duplicates.REPLACE)
         finally:
@@ -273,7 +273,9 @@ def _row(session: Session, columns: tuple[Key, ...], number: int, content: Conte
     for key in columns:
         text, fault = value_at(content, key)
         if fault:
-            session.log.warning("response %d: %s is not valid, and shown as it came: %s", number, key.name, fault)
+            session.log.warning(
+                "response %d: %s is not valid, and shown as it came: %s", number, key.name, fault
+            )
         row.append(_printable(text))
     return row
 

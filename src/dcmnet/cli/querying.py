@@ -14,7 +14,7 @@ from dcmnet._records import dataclass
 from dcmnet.acse import ProposedContext
 from dcmnet.cli import logs, networking
 from dcmnet.cli.associating import request_association
-from dcmnet.cli.json_output import JsonLines
+from dcmnet.cli.json_output import JsonLines, details
 from dcmnet.cli.options import Arguments, UsageError
 from dcmnet.cli.running import EXIT_SUCCESS
 from dcmnet.cli.tls_settings import tls_settings
@@ -22,6 +22,7 @@ from dcmnet.dataset import Encoding
 from dcmnet.dataset.identifiers import encode_identifier
 from dcmnet.dataset.keys import query, read_query
 from dcmnet.dataset.printing import dump
+from dcmnet.dimse.messages import Response
 from dcmnet.errors import AssociationAborted, InputFileError, NoPresentationContext
 from dcmnet.registry.query_models import (
     MODALITY_WORKLIST,
@@ -140,6 +141,11 @@ def without_pydicom() -> Iterator[None]:
 def status_text(status: int, service: str) -> str:
     """What a status means: a word for the usual ones, the standard's words for the others."""
     return _SHORT_TEXTS.get(status) or text_of(status, service)
+
+
+def details_of(response: Response) -> dict[str, object]:
+    """What a response says beside its status, as fields of an event."""
+    return details(response.error_comment, response.offending_element, response.error_id)
 
 
 def directory_refusal(directory: str) -> str:

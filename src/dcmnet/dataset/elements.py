@@ -158,9 +158,11 @@ def failed_instances(data: Buffer, transfer_syntax: str) -> tuple[tuple[str, ...
     """
     content = read_elements(data, transfer_syntax)
     element = element_with(0x00080058, content.elements)
-    uids = element.text.split("\\") if element is not None else ()
-    fault = content.fault or (element.fault if element is not None else "")
-    return tuple(uid for each in uids if (uid := each.strip(" \0"))), fault
+    if element is None:
+        return (), content.fault
+    uids = [uid for each in element.text.split("\\") if (uid := each.strip(" \0"))]
+    is_cut_off = content.fault and element is content.elements[-1]
+    return tuple(uids[:-1] if is_cut_off else uids), content.fault or element.fault
 
 
 def _faults(elements: tuple[Element, ...], path: str) -> Iterator[tuple[str, str]]:

@@ -89,9 +89,7 @@ def value_at(content: Content, key: Key) -> tuple[str, str]:
 
 def _dump(elements: tuple[Element, ...], depth: int, checked: bool) -> Iterator[str]:
     for element in elements:
-        line = _line(
-            depth, element.tag, element.vr, _shown(element), element.length, element.multiplicity
-        )
+        line = _line(depth, element.tag, element.vr, _shown(element), element.length, element.multiplicity)
         yield f"{line} (invalid: {element.fault})" if element.fault and checked else line
         if element.items is not None:
             yield from _dump_items(element.items, depth + 1, checked)

@@ -360,7 +360,30 @@ def receiving_node(store: Store, title: str, port: int, options: dict[str, Any])
     return node, files
 
 
-class ResponsesBase(Generic[A]):
+class Details:
+    """What the final response says beside its status (PS3.7 Annex C)."""
+
+    __slots__ = ()
+
+    response: Any
+
+    @property
+    def comment(self) -> str:
+        """Error Comment (0000,0902); "" if there is none."""
+        return self.response.error_comment if self.response is not None else ""
+
+    @property
+    def offending_element(self) -> tuple[int, ...]:
+        """Tags of Offending Element (0000,0901); () if there is none."""
+        return self.response.offending_element if self.response is not None else ()
+
+    @property
+    def error_id(self) -> int | None:
+        """Error ID (0000,0903); None if there is none."""
+        return self.response.error_id if self.response is not None else None
+
+
+class ResponsesBase(Details, Generic[A]):
     """What both faces' `Responses` know about an operation.
 
     Args:
@@ -410,7 +433,7 @@ class ResponsesBase(Generic[A]):
 
 
 @dataclass(frozen=True, slots=True)
-class FindResult:
+class FindResult(Details):
     """What came of a query that is over.
 
     Attributes:
@@ -433,7 +456,7 @@ class FindResult:
 
 
 @dataclass(frozen=True, slots=True)
-class RetrieveResult:
+class RetrieveResult(Details):
     """What came of a retrieval that is over.
 
     Attributes:
