@@ -7,7 +7,6 @@ import struct
 from typing import Any
 from xml.etree import ElementTree
 
-import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
