@@ -58,15 +58,15 @@ def _last_lines(message: Any) -> Iterator[str]:
     if status is not None:
         service = service_of(message.affected_sop_class_uid)
         yield _line("DIMSE Status", f"0x{status:04x}: {text_of(status, service)}")
-    comment = getattr(message, "error_comment", "")
-    if comment:
-        yield _line("Error Comment", "".join(each if each.isprintable() else "?" for each in comment))
     elements = getattr(message, "offending_element", ())
     if elements:
         yield _line("Offending Element", ", ".join(map(tag_text, elements)))
     error_id = getattr(message, "error_id", None)
     if error_id is not None:
         yield _line("Error ID", error_id)
+    comment = getattr(message, "error_comment", "")
+    if comment:
+        yield _line("Error Comment", "".join(each if each.isprintable() else "?" for each in comment))
 
 
 def _type_of(name: str) -> str:
