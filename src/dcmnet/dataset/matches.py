@@ -34,11 +34,9 @@ def _data_set(elements: tuple[Element, ...], encodings: Any, implicit: bool, lit
     from pydicom.dataset import Dataset
 
     character_set = element_with(SPECIFIC_CHARACTER_SET, elements)
-    made = Dataset(parent_encoding=encodings or default_encoding)
-    encodings = (character_set and encodings_named(character_set.text)) or encodings
-    for element in elements:
-        made[element.tag] = _element(element, encodings, implicit, little_endian)
-    return made
+    own = (character_set and encodings_named(character_set.text)) or encodings
+    found = (_element(element, own, implicit, little_endian) for element in elements)
+    return Dataset({each.tag: each for each in found}, parent_encoding=encodings or default_encoding)
 
 
 def _element(element: Element, encodings: Any, implicit: bool, little_endian: bool) -> Any:
