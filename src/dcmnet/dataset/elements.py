@@ -7,9 +7,8 @@ known any more where the next element begins, what came before is there all the 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn
 
 from dcmnet.dataset.identifiers import inflate
 from dcmnet.dataset.values import (
@@ -178,13 +177,10 @@ class _Reader:
     """Reads elements out of bytes; no length is believed before it is compared with what is there."""
 
     def __init__(self, data: bytes, *, little_endian: bool, known_vrs: bool) -> None:
-        order = "<" if little_endian else ">"
         self._data = data
         self._little_endian = little_endian
         self._known_vrs = known_vrs
-        self._tag_and_length = struct.Struct(order + "HHL").unpack_from
-        self._short = struct.Struct(order + "H").unpack_from
-        self._long = struct.Struct(order + "L").unpack_from
+        self._order: Literal["little", "big"] = "little" if little_endian else "big"
 
     def read(
         self, found: list[Element], position: int, end: int, scope: _Scope, *, delimited: bool = False
@@ -211,16 +207,23 @@ class _Reader:
 
     # ------------------------------------------------------------------ headers
 
+    def _number(self, position: int, size: int) -> int:
+        return int.from_bytes(self._data[position : position + size], self._order)
+
+    def _tag_and_length(self, position: int) -> tuple[int, int]:
+        tag = self._number(position, 2) << 16 | self._number(position + 2, 2)
+        return tag, self._number(position + 4, 4)
+
     def _header(
         self, position: int, end: int, implicit: bool, creators: dict[int, str], found: list[Element]
     ) -> _Header:
         if end - position < 8:
             _lose("is truncated", "behind", found)
-        group, number, length = self._tag_and_length(self._data, position)
-        tag, start = group << 16 | number, position + 8
+        tag, length = self._tag_and_length(position)
+        start = position + 8
         vr = self._data[position + 4 : position + 6].decode("latin-1")
         fits = length == _UNDEFINED or length <= end - start
-        if group == 0xFFFE:  # PS3.5 7.5: items and delimiters have no VR
+        if tag >> 16 == 0xFFFE:  # PS3.5 7.5: items and delimiters have no VR
             return _Header(tag, "na", length, start)
         if implicit and (fits or vr not in _SHORT_HEADER | _LONG_HEADER):
             return _Header(tag, vr_in_dictionary(tag, creators), length, start)
@@ -236,10 +239,10 @@ class _Reader:
         return header
 
     def _explicit_header(self, tag: int, vr: str, position: int, end: int) -> _Header:
-        (length,) = self._short(self._data, position + 6)
+        length = self._number(position + 6, 2)
         if vr in _SHORT_HEADER:
             return _Header(tag, vr, length, position + 8)
-        whole = self._long(self._data, position + 8)[0] if end - position >= 12 else _UNDEFINED + 1
+        whole = self._number(position + 8, 4) if end - position >= 12 else _UNDEFINED + 1
         if vr in _LONG_HEADER:
             if whole > _UNDEFINED:
                 raise _Lost(f"is truncated within {_shown(tag)}")
@@ -303,8 +306,8 @@ class _Reader:
         while position < end:
             if end - position < 8:
                 raise _Lost("is truncated")
-            group, number, length = self._tag_and_length(self._data, position)
-            tag, start = group << 16 | number, position + 8
+            tag, length = self._tag_and_length(position)
+            start = position + 8
             if tag == _SEQUENCE_END and delimited:
                 return tuple(items), start
             undefined = length == _UNDEFINED

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-import struct
+import sys
+from array import array
 from collections.abc import Callable, Mapping
 from typing import Any
 
 IN_CHARACTER_SET = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))
 TEXT = IN_CHARACTER_SET | frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"))
 ONE_VALUE = frozenset(("LT", "ST", "UR", "UT"))
-NUMBERS = {"FD": "d", "FL": "f", "SL": "l", "SS": "h", "SV": "q", "UL": "L", "US": "H", "UV": "Q", "AT": "HH"}
+NUMBERS = {"AT": "H", "FD": "d", "FL": "f", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
+"""The VRs of binary numbers, and what `array` calls those; a tag is two."""
+
 SIZES = {
-    **{vr: struct.calcsize("<" + code) for vr, code in NUMBERS.items()},
-    **{"OD": 8, "OF": 4, "OL": 4, "OV": 8, "OW": 2},
+    **{vr: array(code).itemsize for vr, code in NUMBERS.items()},
+    **{"AT": 4, "OD": 8, "OF": 4, "OL": 4, "OV": 8, "OW": 2},
 }
 """Bytes of one value, of each VR that consists of values of fixed length."""
 
@@ -97,8 +100,12 @@ def bytes_as_text(value: bytes) -> str:
 
 def numbers(vr: str, value: bytes, *, little_endian: bool) -> list[Any]:
     """The numbers of a valid value of `NUMBERS`; those of AT are tags."""
-    found = list(struct.iter_unpack(("<" if little_endian else ">") + NUMBERS[vr], value))
-    return [group << 16 | number for group, number in found] if vr == "AT" else [each for (each,) in found]
+    found: array[Any] = array(NUMBERS[vr], value)
+    if little_endian != (sys.byteorder == "little"):
+        found.byteswap()
+    if vr == "AT":
+        return [group << 16 | number for group, number in zip(found[::2], found[1::2], strict=True)]
+    return found.tolist()
 
 
 def number_of(vr: str, text: str) -> int | float | None:

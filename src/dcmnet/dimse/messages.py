@@ -134,13 +134,9 @@ class Response(Message):
         if self.status_class not in (StatusClass.FAILURE, StatusClass.UNKNOWN):
             return self
         text = f"0x{self.status:04X} ({text_of(self.status, service_of(self.affected_sop_class_uid))})"
-        raise StatusError(
-            f"{text}: {self.details}" if self.details else text,
-            status=self.status,
-            comment=self.error_comment,
-            offending_element=self.offending_element,
-            error_id=self.error_id,
-        )
+        message = f"{text}: {self.details}" if self.details else text
+        more: dict[str, Any] = {"offending_element": self.offending_element, "error_id": self.error_id}
+        raise StatusError(message, status=self.status, comment=self.error_comment, **more)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
