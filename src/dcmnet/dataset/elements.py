@@ -1,4 +1,4 @@
-"""The elements of an identifier as they are encoded, read without pydicom's reader.
+"""The elements of an identifier as they are encoded, read one by one.
 
 What a peer answers may have bad values and bad ends. Each costs nothing but itself: an element whose value
 is no valid one has its bytes and a fault, and so has a sequence that does not hold items; if it is not
@@ -8,7 +8,7 @@ known any more where the next element begins, what came before is there all the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from dcmnet.dataset.identifiers import inflate
 from dcmnet.dataset.values import (
@@ -177,10 +177,13 @@ class _Reader:
     """Reads elements out of bytes; no length is believed before it is compared with what is there."""
 
     def __init__(self, data: bytes, *, little_endian: bool, known_vrs: bool) -> None:
+        from pydicom.filebase import DicomBytesIO
+
         self._data = data
         self._little_endian = little_endian
         self._known_vrs = known_vrs
-        self._order: Literal["little", "big"] = "little" if little_endian else "big"
+        self._source = DicomBytesIO(data)
+        self._source.is_little_endian = little_endian
 
     def read(
         self, found: list[Element], position: int, end: int, scope: _Scope, *, delimited: bool = False
@@ -207,12 +210,10 @@ class _Reader:
 
     # ------------------------------------------------------------------ headers
 
-    def _number(self, position: int, size: int) -> int:
-        return int.from_bytes(self._data[position : position + size], self._order)
-
     def _tag_and_length(self, position: int) -> tuple[int, int]:
-        tag = self._number(position, 2) << 16 | self._number(position + 2, 2)
-        return tag, self._number(position + 4, 4)
+        self._source.seek(position)
+        group, number = self._source.read_tag()
+        return group << 16 | number, self._source.read_UL()
 
     def _header(
         self, position: int, end: int, implicit: bool, creators: dict[int, str], found: list[Element]
@@ -239,10 +240,11 @@ class _Reader:
         return header
 
     def _explicit_header(self, tag: int, vr: str, position: int, end: int) -> _Header:
-        length = self._number(position + 6, 2)
+        self._source.seek(position + 6)
+        length = self._source.read_US()
         if vr in _SHORT_HEADER:
             return _Header(tag, vr, length, position + 8)
-        whole = self._number(position + 8, 4) if end - position >= 12 else _UNDEFINED + 1
+        whole = self._source.read_UL() if end - position >= 12 else _UNDEFINED + 1
         if vr in _LONG_HEADER:
             if whole > _UNDEFINED:
                 raise _Lost(f"is truncated within {_shown(tag)}")

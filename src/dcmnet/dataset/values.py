@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-import sys
-from array import array
 from collections.abc import Callable, Mapping
 from typing import Any
 
 IN_CHARACTER_SET = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))
 TEXT = IN_CHARACTER_SET | frozenset(("AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"))
 ONE_VALUE = frozenset(("LT", "ST", "UR", "UT"))
-NUMBERS = {"AT": "H", "FD": "d", "FL": "f", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
-"""The VRs of binary numbers, and what `array` calls those; a tag is two."""
+NUMBERS = {"AT": "", "FD": "d", "FL": "f", "SL": "l", "SS": "h", "SV": "q", "UL": "L", "US": "H", "UV": "Q"}
+"""The VRs of binary numbers, and what pydicom calls those that are no tags."""
 
 SIZES = {
-    **{vr: array(code).itemsize for vr, code in NUMBERS.items()},
-    **{"AT": 4, "OD": 8, "OF": 4, "OL": 4, "OV": 8, "OW": 2},
+    **{"AT": 4, "FD": 8, "FL": 4, "SL": 4, "SS": 2, "SV": 8, "UL": 4, "US": 2, "UV": 8},
+    **{"OD": 8, "OF": 4, "OL": 4, "OV": 8, "OW": 2},
 }
 """Bytes of one value, of each VR that consists of values of fixed length."""
 
@@ -100,12 +98,12 @@ def bytes_as_text(value: bytes) -> str:
 
 def numbers(vr: str, value: bytes, *, little_endian: bool) -> list[Any]:
     """The numbers of a valid value of `NUMBERS`; those of AT are tags."""
-    found: array[Any] = array(NUMBERS[vr], value)
-    if little_endian != (sys.byteorder == "little"):
-        found.byteswap()
+    from pydicom.values import convert_numbers, convert_tag
+
     if vr == "AT":
-        return [group << 16 | number for group, number in zip(found[::2], found[1::2], strict=True)]
-    return found.tolist()
+        return [int(convert_tag(value, little_endian, start)) for start in range(0, len(value), 4)]
+    found = convert_numbers(value, little_endian, NUMBERS[vr])
+    return list(found) if isinstance(found, list) else [found]
 
 
 def number_of(vr: str, text: str) -> int | float | None:
