@@ -193,8 +193,8 @@ class Reporter:
 
     def _refused(self, status: int, comment: str, sop_instance_uid: str) -> str:
         text = text_of(status, "storage")
-        detail = f"{text}: {comment}" if comment else text
-        self.log.error("object %s not stored: 0x%04X (%s)", sop_instance_uid, status, detail)
+        detail = f": {comment}" if comment else ""
+        self.log.error("object %s not stored: 0x%04X (%s)%s", sop_instance_uid, status, text, detail)
         return text
 
     def _count(self, outcome: str, length: int = 0) -> None:
