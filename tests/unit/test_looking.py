@@ -16,17 +16,20 @@ from hypothesis import strategies as st
 from dcmnet.errors import InputFileError
 from dcmnet.limits import KEPT_FILE_LENGTH, KEPT_LENGTH, LOOK_AHEAD, MAX_LAYOUTS
 from dcmnet.payload import FileRange
+from dcmnet.storage.completeness import Shape
 from dcmnet.storage.contents import ENTRY_LENGTH, Contents
 from dcmnet.storage.looking import Looker
 from dcmnet.storage.part10 import sop_instance_uid_span
 from dcmnet.storage.sources import FIRST_READ, DataSetOpener, Instance, describe
 from tests.unit.objects import (
+    BIG_ENDIAN,
     CT,
     EXPLICIT,
     IMPLICIT,
     MR,
     data_set,
     element,
+    encoded,
     file_meta,
     open_descriptors,
     write_file,
@@ -47,9 +50,9 @@ class Slow(Looker):
         super().__init__(**options)
         self.closer = 0
 
-    def _learn(self, head: bytes, instance: Instance) -> None:
+    def _learn(self, head: bytes, instance: Instance, shape: Shape) -> None:
         self.closer += 1
-        super()._learn(head, instance)
+        super()._learn(head, instance, shape)
 
 
 def outcome(look: Any, path: Path) -> Any:
@@ -116,6 +119,44 @@ def test_a_data_set_that_begins_like_the_group(tmp_path: Path) -> None:
     path = write_file(tmp_path / "a.dcm", "1.2.3", CT, private, data=data)
     assert looker.look(path) == looker.look(path) == describe(path)
     assert looker.closer == 2
+
+
+def stale_file(path: Path, meta_uid: str, uid: str, time: str = "120000", **options: Any) -> Path:
+    """A file whose File Meta Information names another instance than its data set does."""
+    begin = element(8, 5, "CS", b"ISO_IR 100") + element(8, 0x13, "TM", time.encode())
+    data = encoded(begin + data_set(uid, options.get("sop_class", CT)), options.get("syntax", EXPLICIT))
+    meta = file_meta(meta_uid, options.get("meta_class", CT), options.get("syntax", EXPLICIT))
+    path.write_bytes(meta + data)
+    return path
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN])
+def test_stale_files_of_a_series_take_one_closer_look(tmp_path: Path, syntax: str) -> None:
+    """Identity is that of the data set, also if all files of a series name the same instance in front."""
+    looker = Slow()
+    for number in range(10, 30):
+        for meta_uid in ("1.2.99", f"1.2.{number + 1}"):
+            path = stale_file(
+                tmp_path / f"{number}", meta_uid, f"1.2.{number}", f"12{number}00", syntax=syntax
+            )
+            instance = looker.look(path)
+            assert instance == describe(path)
+            assert instance.sop_instance_uid == f"1.2.{number}"
+    assert looker.closer == 1
+
+
+def test_a_data_set_of_another_class_is_another_kind(tmp_path: Path) -> None:
+    looker = Slow()
+    for uid, sop_class in (("1.2.10", CT), ("1.2.11", MR), ("1.2.12", CT), ("1.2.13", MR)):
+        path = stale_file(tmp_path / uid, "1.2.99", uid, sop_class=sop_class)
+        instance = looker.look(path)
+        assert (instance.sop_class_uid, instance.sop_instance_uid) == (sop_class, uid)
+    assert looker.closer == 2
+
+
+def test_a_class_in_front_that_nothing_can_be_stored_with_plays_no_part(tmp_path: Path) -> None:
+    path = stale_file(tmp_path / "a", "1.2.9", "1.2.3", meta_class="1.2.840.10008.1.3.10")  # a DICOMDIR
+    assert Looker().look(path).sop_class_uid == describe(path).sop_class_uid == CT
 
 
 _ELEMENTS = st.lists(

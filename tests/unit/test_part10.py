@@ -22,7 +22,14 @@ from dcmnet.storage import identity as identity_module
 from dcmnet.storage.elements import HEAD_LENGTH, guess_transfer_syntax
 from dcmnet.storage.heads import DataSetHead
 from dcmnet.storage.identity import Identifiers, is_as_expected, scan_identifiers
-from dcmnet.storage.part10 import FileMeta, encode_file_meta, frame_of, padded_uid, read_file_meta
+from dcmnet.storage.part10 import (
+    FileMeta,
+    encode_file_meta,
+    frame_of,
+    has_file_meta,
+    padded_uid,
+    read_file_meta,
+)
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 IMPLICIT = transfer_syntaxes.IMPLICIT_VR_LITTLE_ENDIAN
@@ -208,6 +215,67 @@ class TestReadFileMeta:
         meta, offset = read_file_meta(head + CLASS_UID, "x")
         assert meta == FileMeta(sop_class_uid="1.2", sop_instance_uid="1.2.3", transfer_syntax=LITTLE)
         assert offset == len(head)
+
+    def group(self, declared: int, *elements: bytes, order: str = "<") -> bytes:
+        return element(0x00020000, "UL", struct.pack(f"{order}L", declared), order=order) + b"".join(elements)
+
+    def test_the_group_ends_where_its_length_says(self) -> None:
+        """PS3.10 7.1: what follows belongs to the data set, and is not believed."""
+        stray = element(0x00020010, "UI", b"1.2.840.10008.1.2.4.70\0"), element(0x00020003, "UI", b"9.9\0")
+        for begin in (b"", bytes(128) + b"DICM"):
+            head = begin + self.group(len(required()), required())
+            meta, offset = read_file_meta(head + b"".join(stray) + CLASS_UID, "x")
+            assert (offset, meta.transfer_syntax, meta.sop_instance_uid) == (len(head), LITTLE, "1.2.3")
+
+    def test_a_length_that_names_no_boundary_plays_no_part(self) -> None:
+        more = element(0x00020102, "OB", bytes(50))
+        inside = len(required()) + 20
+        for declared in (inside, len(required()) - 2, len(required()) + len(more) + 2):
+            head = part10(self.group(declared, required(), more))
+            assert read_file_meta(head + CLASS_UID, "x")[1] == len(head)
+
+    def test_a_length_in_front_of_the_transfer_syntax_plays_no_part(self) -> None:
+        head = part10(self.group(len(required(without=0x00020010)), required()))
+        meta, offset = read_file_meta(head + CLASS_UID, "x")
+        assert (offset, meta.transfer_syntax) == (len(head), LITTLE)
+
+    def test_only_the_first_element_is_the_length(self) -> None:
+        again = element(0x00020000, "UL", struct.pack("<L", 0))
+        head = part10(required(), again, element(0x00020102, "OB", bytes(50)))
+        assert read_file_meta(head + CLASS_UID, "x")[1] == len(head)
+
+    @pytest.mark.parametrize("begin", [b"", bytes(128) + b"DICM"])
+    @pytest.mark.parametrize(("vr", "order"), [("UI", "<"), ("", "<"), ("UI", ">"), ("", ">")])
+    def test_other_encodings_of_the_group(self, begin: bytes, vr: str, order: str) -> None:
+        texts = b"".join(
+            element(tag, vr, value, order=order)
+            for tag, value in (
+                (0x00020002, b"1.2\0"),
+                (0x00020003, b"1.2.3\0"),
+                (0x00020010, LITTLE.encode() + b"\0"),
+            )
+        )
+        length = element(0x00020000, vr and "UL", struct.pack(f"{order}L", len(texts)), order=order)
+        for head in (begin + length + texts, begin + texts):
+            assert has_file_meta(head)
+            meta, offset = read_file_meta(head + CLASS_UID, "x")
+            assert offset == len(head)
+            assert meta == FileMeta(sop_class_uid="1.2", sop_instance_uid="1.2.3", transfer_syntax=LITTLE)
+
+    @pytest.mark.parametrize("without", [0x00020002, 0x00020003, 0x00020010])
+    def test_what_is_missing_is_empty(self, without: int) -> None:
+        meta, offset = read_file_meta(part10(required(without=without)) + CLASS_UID, "x")
+        assert "" in (meta.sop_class_uid, meta.sop_instance_uid, meta.transfer_syntax)
+        assert offset == len(part10(required(without=without)))
+
+    @pytest.mark.parametrize(
+        "start", [b"\x02\0\x10\0", b"\0\x02AB\0\0\0\4", b"\x02\0\x10\0\xff\xff\xff\xff", CLASS_UID, b"\0" * 9]
+    )
+    def test_what_is_no_group(self, start: bytes) -> None:
+        for head in (start, part10(start)):
+            assert not has_file_meta(head)
+            with pytest.raises(InputFileError, match="not a DICOM file"):
+                read_file_meta(head, "x")
 
     @pytest.mark.parametrize("length", [0, 1, 30, 10**6, UNDEFINED])
     def test_wrong_group_length_plays_no_part(self, length: int) -> None:

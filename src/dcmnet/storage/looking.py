@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from dcmnet.limits import KEPT_FILE_LENGTH, MAX_LAYOUTS, Tolerance
 from dcmnet.registry.uids import is_valid_uid
-from dcmnet.storage.completeness import ends_with_pixel_data
+from dcmnet.storage.completeness import NO_SEQUENCES, Shape, ends_with_pixel_data, shape_of
 from dcmnet.storage.contents import Contents
+from dcmnet.storage.elements import HEAD_LENGTH
 from dcmnet.storage.identity import Opening, opening_of
 from dcmnet.storage.part10 import sop_instance_uid_span
 from dcmnet.storage.sources import (
@@ -27,6 +28,9 @@ _TOLERATED = Tolerance.NONCONFORMING_UID
 _META_GROUP = b"\x02\0"
 """How an element of the File Meta Information begins; few data sets, deflated ones, begin with it."""
 
+_HEADER_LENGTH = 16
+"""Bytes of Pixel Data that show what they are: the header of the element, and of a fragment."""
+
 
 class _Layout(NamedTuple):
     """The start of a file that can be sent, around its SOP Instance UIDs.
@@ -41,6 +45,7 @@ class _Layout(NamedTuple):
         uid: Where the value of (0008,0018) starts and ends.
         sop_class_uid: UID.
         transfer_syntax: UID.
+        shape: That of the last data set that was whole.
     """
 
     before: bytes
@@ -52,6 +57,7 @@ class _Layout(NamedTuple):
     uid: slice
     sop_class_uid: str
     transfer_syntax: str
+    shape: Shape
 
 
 class Looker:
@@ -84,6 +90,7 @@ class Looker:
         self._check = check
         self._contents = Contents(0) if contents is None else contents
         self._layouts: list[_Layout] = []
+        self._first_read = FIRST_READ
 
     def look(self, source: Source) -> Instance:
         """What a source is; errors as for `describe`."""
@@ -99,20 +106,33 @@ class Looker:
         size = status.st_size
         kept = size <= KEPT_FILE_LENGTH and size <= self._contents.room
         # With one byte more than there should be it shows whether the file has grown meanwhile.
-        head = os.read(fd, size + 1 if kept else FIRST_READ)
+        head = os.read(fd, size + 1 if kept else self._first_read)
         instance = self._recognised(fd, head, path, status)
         if instance is None:
-            found = describe_start(fd, head, path, status, self._bare, self._check)
+            found = describe_start(fd, head, path, status, self._bare)
             instance = checked(found, meta=self._meta, uid_checks=self._uid_checks)
-            self._learn(head, instance)
-        if kept and len(head) == size:
+            self._learn(head, instance, self._shape_of(fd, head, instance))
+        if kept and len(head) == size and instance.size % 2 == 0:  # an odd one is padded when it is opened
             self._contents.keep(instance, head)
         return instance
+
+    def _shape_of(self, fd: int, head: bytes, instance: Instance) -> Shape:
+        """Check a file, if that is wanted, and see what similar files can be compared with."""
+        read = reader_of(fd)
+        place = check_whole(instance, head, read) if self._check else None
+        if place is None:
+            return NO_SEQUENCES
+        needed = instance.offset + place.begin + _HEADER_LENGTH
+        if len(head) < needed <= HEAD_LENGTH:  # so much is read of the next files
+            self._first_read = needed + FIRST_READ
+            head = read(0, self._first_read)
+        offset, size, transfer_syntax = instance.offset, instance.size, instance.transfer_syntax
+        return shape_of(head, offset, size, transfer_syntax, place) or NO_SEQUENCES
 
     def _recognised(self, fd: int, head: bytes, path: str, status: os.stat_result) -> Instance | None:
         """What a file is whose start is that of another one; None if that takes a closer look."""
         for layout in self._layouts:
-            before, behind, end, offset, opening, identity, where, sop_class_uid, transfer_syntax = layout
+            before, behind, end, offset, opening, identity, where, sop_class_uid, transfer_syntax, _ = layout
             if not (head.startswith(before) and head.startswith(behind, end)):
                 continue
             if not opening.matches(head, identity, offset) or len(head) < where.stop:
@@ -129,12 +149,12 @@ class Looker:
             instance = Instance(
                 path, sop_class_uid, uid, transfer_syntax, path, offset, size, status.st_mtime_ns
             )
-            if self._check and not ends_with_pixel_data(head, offset, size, transfer_syntax):
-                check_whole(instance, head, reader_of(fd))
+            if self._check and not ends_with_pixel_data(head, offset, size, transfer_syntax, layout.shape):
+                self._layouts[0] = layout._replace(shape=self._shape_of(fd, head, instance))
             return instance
         return None
 
-    def _learn(self, head: bytes, instance: Instance) -> None:
+    def _learn(self, head: bytes, instance: Instance, shape: Shape) -> None:
         """Remember the start of a file; it is one that can be sent."""
         offset = instance.offset
         if offset > len(head):
@@ -158,6 +178,7 @@ class Looker:
                 uid,
                 instance.sop_class_uid,
                 instance.transfer_syntax,
+                shape,
             ),
         )
         del self._layouts[MAX_LAYOUTS:]

@@ -18,12 +18,12 @@ from dcmnet import dataset
 from dcmnet._records import dataclass, replace
 from dcmnet.dataset import Encoding
 from dcmnet.errors import InputFileError
-from dcmnet.limits import READ_AHEAD_LENGTH, SMALL_DATA_SET_LENGTH, Tolerance
+from dcmnet.limits import MAX_CONVERTED_LENGTH, READ_AHEAD_LENGTH, SMALL_DATA_SET_LENGTH, Tolerance
 from dcmnet.payload import FileRange, Payload
 from dcmnet.registry.sop_classes import is_storage
-from dcmnet.registry.transfer_syntaxes import is_implicit, is_transfer_syntax
+from dcmnet.registry.transfer_syntaxes import is_deflated, is_implicit, is_transfer_syntax
 from dcmnet.registry.uids import is_valid_uid, name_of
-from dcmnet.storage.completeness import check_data_set, ends_with_pixel_data
+from dcmnet.storage.completeness import Place, check_data_set, ends_with_pixel_data
 from dcmnet.storage.contents import Contents
 from dcmnet.storage.elements import HEAD_LENGTH, guess_transfer_syntax
 from dcmnet.storage.files import PARTIAL_PREFIX, PARTIAL_SUFFIX
@@ -187,13 +187,12 @@ def describe(
     """
     if dataset.is_data_set(source):
         return checked(_describe_data_set(source), meta=True, uid_checks=uid_checks)
-    return checked(_describe_file(source, bare, check), meta=meta, uid_checks=uid_checks)
-
-
-def _describe_file(source: Any, bare: bool, check: bool) -> Instance:
     if isinstance(source, str | os.PathLike):
         return look_into(
-            os.fspath(source), lambda fd, path, status: describe_start(fd, b"", path, status, bare, check)
+            os.fspath(source),
+            lambda fd, path, status: _examined(
+                describe_start(fd, b"", path, status, bare), reader_of(fd), meta, uid_checks, check
+            ),
         )
     name = str(getattr(source, "name", "file object"))
     if isinstance(source, io.TextIOBase):
@@ -201,11 +200,22 @@ def _describe_file(source: Any, bare: bool, check: bool) -> Instance:
     if not hasattr(source, "read"):
         raise InputFileError(repr(type(source)), "is no path, no binary file object and no pydicom data set")
     try:
-        return _describe_file_object(source, name, bare, check)
-    except InputFileError:
-        raise
+        if not isinstance(source, io.BytesIO) and not _is_plain_file(source):
+            source = _Spool(_spooled(source))
+        with _rewound(source) as file:
+            instance = _describe_head(file.read(HEAD_LENGTH), file.seek(0, io.SEEK_END), name, source, bare)
+            return _examined(instance, _reading(file), meta, uid_checks, check)
     except (OSError, ValueError) as error:
         raise InputFileError(name, f"cannot be read: {_reason(error)}") from error
+
+
+def _examined(
+    instance: Instance, read: Callable[[int, int], bytes], meta: bool, uid_checks: bool, check: bool
+) -> Instance:
+    checked(instance, meta=meta, uid_checks=uid_checks)
+    if check:
+        check_whole(instance, read(0, FIRST_READ), read)
+    return instance
 
 
 def open_data_set(
@@ -236,9 +246,27 @@ def open_data_set(
         raise InputFileError(instance.name, "has changed since it was looked at")
     as_it_is = transfer_syntax == instance.transfer_syntax and instance.changes is None
     if as_it_is and (encoding.new_vr or is_implicit(transfer_syntax)):
-        return opened
+        # PS3.8 Annex E: the fragments of a message have an even length, and so has a data set.
+        if instance.size % 2 == 0:
+            return opened
+        if is_deflated(transfer_syntax):
+            return _padded(opened, instance)
     opened.close()
     return OpenDataSet(_converted(instance, transfer_syntax, encoding))
+
+
+def _padded(opened: OpenDataSet, instance: Instance) -> OpenDataSet:
+    # PS3.5 A.5: a deflated stream of odd length is followed by one NUL.
+    payload = opened.payload
+    if len(payload) > MAX_CONVERTED_LENGTH:
+        why = f"has {len(payload)} bytes, an odd number, and only up to {MAX_CONVERTED_LENGTH} can be padded"
+        raise InputFileError(instance.name, why)
+    if isinstance(payload, FileRange):
+        data = reader_of(payload.fd)(payload.offset, payload.count)
+        opened.close()
+    else:
+        data = bytes(payload)
+    return OpenDataSet(data + b"\0")
 
 
 def _opened(instance: Instance) -> OpenDataSet | None:
@@ -339,32 +367,15 @@ def look_into(path: str, look: Callable[[int, str, os.stat_result], Instance]) -
         os.close(fd)
 
 
-def describe_start(
-    fd: int, head: bytes, path: str, status: os.stat_result, bare: bool, check: bool
-) -> Instance:
+def describe_start(fd: int, head: bytes, path: str, status: os.stat_result, bare: bool) -> Instance:
     """Find out what a file is from its first bytes; more are read from `fd` if these do not do."""
     size, read = status.st_size, reader_of(fd)
     head = head or read(0, FIRST_READ)
     try:
         instance = _describe_head(head, size, path, path, False)
     except InputFileError:  # the File Meta Information is longer, or there is none
-        head = read(0, HEAD_LENGTH)
-        instance = _describe_head(head, size, path, path, bare)
-    if check:
-        check_whole(instance, head, read)
+        instance = _describe_head(read(0, HEAD_LENGTH), size, path, path, bare)
     return replace(instance, modified=status.st_mtime_ns)
-
-
-def _describe_file_object(source: Any, name: str, bare: bool, check: bool) -> Instance:
-    if not isinstance(source, io.BytesIO) and not _is_plain_file(source):
-        source = _Spool(_spooled(source))
-    with _rewound(source) as file:
-        head = file.read(HEAD_LENGTH)
-        size = file.seek(0, io.SEEK_END)
-        instance = _describe_head(head, size, name, source, bare)
-        if check:
-            check_whole(instance, head, _reading(file))
-    return instance
 
 
 def reader_of(fd: int) -> Callable[[int, int], bytes]:
@@ -385,7 +396,7 @@ def _reading(file: BinaryIO) -> Callable[[int, int], bytes]:
     return read
 
 
-def check_whole(instance: Instance, head: bytes, read: Callable[[int, int], bytes]) -> None:
+def check_whole(instance: Instance, head: bytes, read: Callable[[int, int], bytes]) -> Place | None:
     """Check that a file is whole, and in the transfer syntax that it is labelled with.
 
     Args:
@@ -393,15 +404,18 @@ def check_whole(instance: Instance, head: bytes, read: Callable[[int, int], byte
         head: The file's first bytes.
         read: Reads bytes from an offset of the file.
 
+    Returns:
+        Where its Pixel Data are, if that was found out.
+
     Raises:
         InputFileError: It is not.
     """
     offset, size, transfer_syntax = instance.offset, instance.size, instance.transfer_syntax
     if ends_with_pixel_data(head, offset, size, transfer_syntax):
-        return
+        return None
     try:
         start = memoryview(head)[offset:]
-        check_data_set(start, size, transfer_syntax, lambda at, count: read(offset + at, count))
+        return check_data_set(start, size, transfer_syntax, lambda at, count: read(offset + at, count))
     except ValueError as error:
         raise InputFileError(instance.name, str(error)) from None
 
