@@ -20,7 +20,7 @@ from dcmnet.dataset import Encoding
 from dcmnet.errors import InputFileError
 from dcmnet.limits import READ_AHEAD_LENGTH, SMALL_DATA_SET_LENGTH, Tolerance
 from dcmnet.payload import FileRange, Payload
-from dcmnet.registry.sop_classes import is_storage
+from dcmnet.registry.sop_classes import is_another_service
 from dcmnet.registry.transfer_syntaxes import is_implicit, is_transfer_syntax
 from dcmnet.registry.uids import is_valid_uid, name_of
 from dcmnet.storage.contents import Contents
@@ -410,8 +410,8 @@ def _check_uids(instance: Instance) -> None:
         if not is_valid_uid(uid, _TOLERATED):
             raise InputFileError(instance.name, f"{uid!r} is no valid {what} UID (PS3.5 9.1)")
     uid = instance.sop_class_uid
-    name = name_of(uid)
-    if name != uid and not is_storage(uid) and "Storage" not in name:
+    if is_another_service(uid):
+        name = name_of(uid)
         raise InputFileError(instance.name, f"is of the SOP class {name}, which is no storage SOP class")
 
 
