@@ -20,7 +20,7 @@ from dcmnet.dataset import Encoding
 from dcmnet.errors import InputFileError
 from dcmnet.limits import MAX_CONVERTED_LENGTH, READ_AHEAD_LENGTH, SMALL_DATA_SET_LENGTH, Tolerance
 from dcmnet.payload import FileRange, Payload
-from dcmnet.registry.sop_classes import is_storage
+from dcmnet.registry.sop_classes import is_another_service
 from dcmnet.registry.transfer_syntaxes import is_deflated, is_implicit, is_transfer_syntax
 from dcmnet.registry.uids import is_valid_uid, name_of
 from dcmnet.storage.completeness import Place, check_data_set, ends_with_pixel_data
@@ -202,7 +202,7 @@ def describe(
     try:
         if not isinstance(source, io.BytesIO) and not _is_plain_file(source):
             source = _Spool(_spooled(source))
-        with _rewound(source) as file:
+        with rewound(source) as file:
             instance = _describe_head(file.read(HEAD_LENGTH), file.seek(0, io.SEEK_END), name, source, bare)
             return _examined(instance, _reading(file), meta, uid_checks, check)
     except (OSError, ValueError) as error:
@@ -499,8 +499,8 @@ def _check_uids(instance: Instance) -> None:
         if not is_valid_uid(uid, _TOLERATED):
             raise InputFileError(instance.name, f"{uid!r} is no valid {what} UID (PS3.5 9.1)")
     uid = instance.sop_class_uid
-    name = name_of(uid)
-    if name != uid and not is_storage(uid) and "Storage" not in name:
+    if is_another_service(uid):
+        name = name_of(uid)
         raise InputFileError(instance.name, f"is of the SOP class {name}, which is no storage SOP class")
 
 
@@ -508,7 +508,7 @@ def _converted(instance: Instance, transfer_syntax: str, encoding: Encoding) -> 
     source = instance.source
     with contextlib.ExitStack() as stack:
         if not isinstance(source, str | os.PathLike):
-            source = stack.enter_context(_rewound(source))
+            source = stack.enter_context(rewound(source))
         return dataset.convert(
             source, transfer_syntax, name=instance.name, encoding=encoding, changes=instance.changes
         )
@@ -548,7 +548,7 @@ def _spooled(source: BinaryIO) -> int:
 
 
 @contextlib.contextmanager
-def _rewound(source: Any) -> Iterator[BinaryIO]:
+def rewound(source: Any) -> Iterator[BinaryIO]:
     """A file object at its start, to read from; a plain one is the caller's, and stays open."""
     if isinstance(source, _Spool):
         with open("file object", "rb", opener=lambda *_: os.dup(source.fileno())) as file:
