@@ -1,43 +1,34 @@
-"""Encodes a data set anew: lengths of sequences, group lengths and padding as they are asked for."""
+"""Encodes elements: headers, lengths of sequences, group lengths and padding as they are asked for.
+
+Values stay as they are, but for the order of bytes in numbers and the byte that makes a length even.
+"""
 
 from __future__ import annotations
 
 import enum
-from os import PathLike
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from dcmnet.dataset import (
-    AS_USUAL,
-    CONVERTIBLE,
-    DECODABLE,
-    Encoding,
-    _deflate,
-    _of_undefined_length,
-    _own_part,
-    _read_whole,
-    _with_old_vrs,
-    _with_swapped_words,
-    transfer_syntax_of,
+from dcmnet.dataset import AS_USUAL, Encoding
+from dcmnet.dataset.elements import (
+    ITEM,
+    ITEM_DELIMITER,
+    SEQUENCE_DELIMITER,
+    UNDEFINED_LENGTH,
+    Element,
+    Item,
+    MalformedDataSet,
+    shown,
 )
-from dcmnet.errors import InputFileError
+from dcmnet.dataset.level import Level
+from dcmnet.dataset.representations import LATE, SHORT_LENGTH, WIDTHS, padding, public_vr
 from dcmnet.limits import MAX_SEQUENCE_DEPTH
-from dcmnet.registry.transfer_syntaxes import (
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    is_big_endian,
-    is_deflated,
-    is_encapsulated,
-    is_implicit,
-)
+from dcmnet.registry.transfer_syntaxes import is_big_endian, is_implicit
 
-_PIXEL_DATA = 0x7FE00010
 _PADDING = 0xFFFCFFFC
-_UNDEFINED_LENGTH = 0xFFFFFFFF
 _PADDING_HEADER = {True: 8, False: 12}
 """Bytes of a padding element before its value, by whether VRs are implicit."""
-
-
-_LOOKED_AT = (None, "SQ", "UN")
-"""VRs of elements that are not written as they were read; UN is left only where it is to be looked up."""
+_LONGEST_SHORT = 0xFFFE
+_LONGEST = 0xFFFFFFFE
 
 
 class GroupLengths(enum.Enum):
@@ -56,180 +47,159 @@ class Layout(NamedTuple):
 
     Attributes:
         group_lengths: What happens to group lengths.
-        explicit_lengths: Whether sequences and items say how long they are, or end in a delimiter.
-        padding: The file's length, and that of each item, become multiples of these; 0 pads nothing.
+        explicit_lengths: Whether sequences and items say how long they are, or end in a delimiter; None for
+            what each of them did before.
+        padding: The file's length, and that of each item, become multiples of these; 0 pads nothing, None
+            leaves the padding that is there.
         known_vrs: Whether an element of VR UN gets the VR that the dictionary has for it.
         encoding: How values are encoded.
     """
 
     group_lengths: GroupLengths = GroupLengths.RECALCULATE
-    explicit_lengths: bool = True
-    padding: tuple[int, int] = (0, 0)
+    explicit_lengths: bool | None = True
+    padding: tuple[int, int] | None = (0, 0)
     known_vrs: bool = False
     encoding: Encoding = AS_USUAL
 
 
-def encode_anew(
-    source: str | PathLike[str], transfer_syntax: str | None, layout: Layout, *, name: str, before: int = 0
-) -> bytes:
-    """The data set of a file, decoded and encoded again. All of it is in memory, before and after.
+AS_IT_WAS = Layout(GroupLengths.REMOVE, explicit_lengths=None, padding=None)
+"""How a data set is laid out that is sent in another transfer syntax."""
+
+
+def write_elements(elements: list[Element], transfer_syntax: str, layout: Layout, before: int = 0) -> bytes:
+    """The encoded data set, not deflated.
 
     Args:
-        source: The file.
-        transfer_syntax: UID of the one to encode in; None for the one that it is in.
+        elements: Its elements.
+        transfer_syntax: UID of the one to encode in.
         layout: What it will look like.
-        name: What to call the file in an error.
-        before: Length of what will stand before the data set in the new file, which padding counts.
+        before: Length of what will stand before the data set in its file, which padding counts.
 
     Raises:
-        InputFileError: It cannot be read, is truncated, too large, or cannot be converted.
+        MalformedDataSet: An element has no form in that transfer syntax.
     """
-    try:
-        with open(source, "rb") as file:
-            data_set = _read_whole(file, name)
-        return _encode_anew(data_set, transfer_syntax, layout, name, before)
-    except (InputFileError, OSError):
-        raise
-    except Exception as error:  # what bad content makes pydicom raise depends on its kind
-        raise InputFileError(name, f"cannot be converted: {error}") from error
-
-
-def _encode_anew(data_set: Any, transfer_syntax: str | None, layout: Layout, name: str, before: int) -> bytes:
-    own = transfer_syntax_of(data_set)
-    target = transfer_syntax or own
-    if target != own and own in DECODABLE and target in CONVERTIBLE:
-        from dcmnet.dataset.decoding import decompressed  # few conversions decompress
-
-        data_set, own = decompressed(data_set, own, name), EXPLICIT_VR_LITTLE_ENDIAN
-    data_set = _own_part(data_set)
-    if not layout.known_vrs:
-        _keep_unknown(data_set)
-    if target != own and not {own, target} <= set(CONVERTIBLE):
-        raise InputFileError(name, f"cannot be converted from transfer syntax {own} to {target}")
-    if is_encapsulated(target) and _PIXEL_DATA in data_set:
-        data_set[_PIXEL_DATA] = _of_undefined_length(data_set[_PIXEL_DATA])
-    if is_big_endian(own) != is_big_endian(target):
-        data_set = _with_swapped_words(data_set, little_endian=not is_big_endian(own))
-    if not layout.encoding.new_vr and not is_implicit(target):
-        data_set = _with_old_vrs(data_set)
-    encoded = _Encoder(layout, target, same=target == own).encode(data_set, before)
-    return _deflate(encoded, layout.encoding.compression_level) if is_deflated(target) else encoded
-
-
-def _keep_unknown(data_set: Any, depth: int = 0) -> None:
-    """Have elements that came as UN stay that, which pydicom would look up."""
-    from pydicom.dataelem import DataElement
-
-    _check_depth(depth)
-    for tag in list(data_set.keys()):
-        element = data_set.get_item(tag)
-        if element.is_raw and element.VR == "UN":
-            kept = DataElement(element.tag, "OB", element.value or b"", already_converted=True)
-            kept.VR = "UN"  # said at once, it would be looked up
-            data_set[tag] = kept
-        elif element.VR == "SQ":
-            for item in data_set[tag].value:
-                _keep_unknown(item, depth + 1)
-
-
-def _check_depth(depth: int) -> None:
-    if depth > MAX_SEQUENCE_DEPTH:
-        raise ValueError(f"its sequences are nested deeper than {MAX_SEQUENCE_DEPTH}")
+    encoder = _Encoder(layout, is_implicit(transfer_syntax), not is_big_endian(transfer_syntax))
+    return encoder.encode(elements, before)
 
 
 class _Encoder:
-    """Writes a data set element by element: pydicom the values, this the structure around them."""
+    """Writes a data set element by element."""
 
-    def __init__(self, layout: Layout, transfer_syntax: str, *, same: bool) -> None:
+    def __init__(self, layout: Layout, implicit: bool, little: bool) -> None:
         self._layout = layout
-        self._implicit = is_implicit(transfer_syntax)
-        self._little = not is_big_endian(transfer_syntax)
-        self._same = same
+        self._implicit = implicit
+        self._little = little
 
-    def encode(self, data_set: Any, before: int) -> bytes:
+    def encode(self, elements: list[Element], before: int) -> bytes:
         """The whole data set."""
-        from pydicom.filewriter import correct_ambiguous_vr
+        multiple = self._layout.padding[0] if self._layout.padding else 0
+        return self._level(elements, None, before, multiple, 0)
 
-        if not self._same and not self._implicit:
-            data_set = correct_ambiguous_vr(data_set, self._little)
-        return self._data_set(data_set, None, before, self._layout.padding[0], 0)
-
-    def _data_set(self, data_set: Any, characters: Any, before: int, padding: int, depth: int) -> bytes:
+    def _level(
+        self, elements: list[Element], parent: Level | None, before: int, multiple: int, depth: int
+    ) -> bytes:
         """The elements of a data set, or of an item."""
-        _check_depth(depth)
-        characters = data_set.get("SpecificCharacterSet", characters)
+        if depth > MAX_SEQUENCE_DEPTH:
+            raise MalformedDataSet(f"has sequences that are nested deeper than {MAX_SEQUENCE_DEPTH}")
+        level = Level(elements, parent)
         groups: dict[int, list[bytes]] = {}
         with_length: set[int] = set()
-        for tag in sorted(data_set.keys()):
+        # PS3.5 7.1: elements are in the order of their tags
+        for element in sorted(elements, key=lambda each: each.tag):
             # PS3.5 7.2: group lengths are made here; PS3.10 7.2: and so is Data Set Trailing Padding.
-            if tag.element == 0:
-                with_length.add(tag.group)
-            elif tag != _PADDING:
-                groups.setdefault(tag.group, []).append(self._element(data_set, tag, characters, depth))
+            if element.tag & 0xFFFF == 0:
+                with_length.add(element.tag >> 16)
+            elif element.tag != _PADDING or self._layout.padding is None:
+                groups.setdefault(element.tag >> 16, []).append(self._element(element, level, depth))
         encoded = b"".join(self._group(group, parts, with_length) for group, parts in groups.items())
-        return encoded + self._padding(before + len(encoded), padding)
+        return encoded + self._trailing_padding(before + len(encoded), multiple)
 
     def _group(self, group: int, parts: list[bytes], with_length: set[int]) -> bytes:
         body = b"".join(parts)
         ways = self._layout.group_lengths
         wanted = ways is GroupLengths.CREATE or (ways is GroupLengths.RECALCULATE and group in with_length)
-        return self._group_length(group, len(body)) + body if wanted else body
+        length = self._number(len(body), 4)
+        return self._header(group << 16, "UL", 4) + length + body if wanted else body
 
-    def _element(self, data_set: Any, tag: Any, characters: Any, depth: int) -> bytes:
-        from pydicom.filewriter import write_data_element
+    def _element(self, element: Element, level: Level, depth: int) -> bytes:
+        if element.items is not None:
+            return self._sequence(element, element.items, level, depth)
+        if element.fragments is not None:
+            return self._encapsulated(element)
+        vr = self._vr(element, level)
+        value = self._value(element, vr)
+        length = len(value)
+        if length > _LONGEST:
+            raise MalformedDataSet(f"has a value that is too long in {shown(element.tag)}")
+        if not self._implicit and vr in SHORT_LENGTH and length > _LONGEST_SHORT:
+            # PS3.5 6.2.2, note 5: a value that is too long for its VR goes as UN, which is never swapped
+            vr, value = "UN", self._swapped(value, vr, element.little, True)
+        return self._header(element.tag, self._shown_vr(vr), length) + value
 
-        element = data_set.get_item(tag)
-        if element.is_raw and (not self._same or element.VR in _LOOKED_AT):
-            element = data_set[tag]
-        if element.VR == "SQ":
-            return self._sequence(element, characters, depth)
-        buffer = self._buffer()
-        write_data_element(buffer, element, characters)
-        encoded: bytes = buffer.getvalue()
-        return encoded
+    def _vr(self, element: Element, level: Level) -> str:
+        if self._implicit and element.little == self._little:
+            return element.vr  # it is not written, and no byte is moved
+        vr = level.vr_of(element, known_vrs=self._layout.known_vrs)
+        if vr == "SQ":  # it could not be taken apart
+            if self._implicit or not self._little or not element.little:
+                raise MalformedDataSet(f"has something other than items in the sequence {shown(element.tag)}")
+            return vr if element.vr == "SQ" else "UN"
+        is_whole = len(element.value) % WIDTHS.get(vr, 1) == 0 or vr == "OW"
+        if is_whole or (element.vr == vr and element.little == self._little):
+            return vr
+        # PS3.5 6.2.2: what has not the length of its VR may be anything: as UN it stays as it is
+        fits_padded = (len(element.value) + 1) % WIDTHS[vr] == 0 and element.little == self._little
+        return vr if fits_padded else "UN"
 
-    def _sequence(self, element: Any, characters: Any, depth: int) -> bytes:
-        items = b"".join(self._item(item, characters, depth) for item in element.value)
-        buffer = self._buffer()
-        buffer.write_tag(element.tag)
-        if not self._implicit:
-            buffer.write(b"SQ\0\0")
+    def _value(self, element: Element, vr: str) -> bytes:
+        value = bytes(element.value)
+        if len(value) & 1:  # PS3.5 7.1.1
+            value += padding(vr or public_vr(element.tag))
+        return self._swapped(value, vr, element.little, self._little)
+
+    def _swapped(self, value: bytes, vr: str, little: bool, wanted: bool) -> bytes:
+        """PS3.5 7.3: the bytes of each number the other way round, if the order is not the wanted one."""
+        width = WIDTHS.get(vr, 1)
+        if little == wanted or width == 1:
+            return value
+        swapped = bytearray(len(value))
+        for position in range(width):
+            swapped[position::width] = value[width - 1 - position :: width]
+        return bytes(swapped)
+
+    def _sequence(self, element: Element, items: list[Item], level: Level, depth: int) -> bytes:
+        content = b"".join(self._item(item, level, depth) for item in items)
+        if self._is_undefined(element.undefined):
+            delimiter = self._tag(SEQUENCE_DELIMITER) + bytes(4)
+            return self._header(element.tag, "SQ", UNDEFINED_LENGTH) + content + delimiter
+        return self._header(element.tag, "SQ", len(content)) + content
+
+    def _item(self, item: Item, level: Level, depth: int) -> bytes:
+        multiple = self._layout.padding[1] if self._layout.padding else 0
+        content = self._level(item.elements, level, 0, multiple, depth + 1)
+        if self._is_undefined(item.undefined):
+            delimiter = self._tag(ITEM_DELIMITER) + bytes(4)
+            return self._tag(ITEM) + self._number(UNDEFINED_LENGTH, 4) + content + delimiter
+        return self._tag(ITEM) + self._number(len(content), 4) + content
+
+    def _is_undefined(self, before: bool) -> bool:
         explicit = self._layout.explicit_lengths
-        buffer.write_UL(len(items) if explicit else _UNDEFINED_LENGTH)
-        buffer.write(items if explicit else items + self._delimiter(0xFFFEE0DD))
-        encoded: bytes = buffer.getvalue()
-        return encoded
+        return before if explicit is None else not explicit
 
-    def _item(self, item: Any, characters: Any, depth: int) -> bytes:
-        content = self._data_set(item, characters, 0, self._layout.padding[1], depth + 1)
-        buffer = self._buffer()
-        buffer.write_tag(0xFFFEE000)
-        explicit = self._layout.explicit_lengths
-        buffer.write_UL(len(content) if explicit else _UNDEFINED_LENGTH)
-        buffer.write(content if explicit else content + self._delimiter(0xFFFEE00D))
-        encoded: bytes = buffer.getvalue()
-        return encoded
+    def _encapsulated(self, element: Element) -> bytes:
+        # PS3.5 A.4: only Explicit VR Little Endian has encapsulated values
+        if self._implicit or not self._little or element.fragments is None:
+            raise MalformedDataSet(f"has an encapsulated value in {shown(element.tag)}, which has no form there")
+        vr = element.vr if element.vr in ("OB", "OW", "UN") else "OB"
+        parts = [self._header(element.tag, vr, UNDEFINED_LENGTH)]
+        if any(len(fragment) & 1 for fragment in element.fragments[:-1]):  # offset tables would be wrong then
+            raise MalformedDataSet(f"has a fragment of odd length in {shown(element.tag)} (PS3.5 A.4)")
+        for fragment in element.fragments:
+            content = bytes(fragment) + b"\0" * (len(fragment) & 1)
+            parts += (self._tag(ITEM), self._number(len(content), 4), content)
+        return b"".join((*parts, self._tag(SEQUENCE_DELIMITER), bytes(4)))
 
-    def _delimiter(self, tag: int) -> bytes:
-        buffer = self._buffer()
-        buffer.write_tag(tag)
-        buffer.write_UL(0)
-        encoded: bytes = buffer.getvalue()
-        return encoded
-
-    def _group_length(self, group: int, length: int) -> bytes:
-        buffer = self._buffer()
-        buffer.write_tag(group << 16)
-        if self._implicit:
-            buffer.write_UL(4)
-        else:
-            buffer.write(b"UL")
-            buffer.write_US(4)
-        buffer.write_UL(length)
-        encoded: bytes = buffer.getvalue()
-        return encoded
-
-    def _padding(self, length: int, multiple: int) -> bytes:
+    def _trailing_padding(self, length: int, multiple: int) -> bytes:
         """Data Set Trailing Padding that makes the length a multiple (PS3.10 7.2)."""
         if multiple == 0 or length % multiple == 0:
             return b""
@@ -237,19 +207,22 @@ class _Encoder:
         missing = multiple - length % multiple
         while missing < header:
             missing += multiple
-        buffer = self._buffer()
-        buffer.write_tag(_PADDING)
-        if not self._implicit:
-            buffer.write(b"OB\0\0")
-        buffer.write_UL(missing - header)
-        buffer.write(bytes(missing - header))
-        encoded: bytes = buffer.getvalue()
-        return encoded
+        return self._header(_PADDING, "OB", missing - header) + bytes(missing - header)
 
-    def _buffer(self) -> Any:
-        from pydicom.filebase import DicomBytesIO
+    def _shown_vr(self, vr: str) -> str:
+        return "OB" if vr in LATE and not self._layout.encoding.new_vr else vr
 
-        buffer = DicomBytesIO()
-        buffer.is_little_endian = self._little
-        buffer.is_implicit_VR = self._implicit
-        return buffer
+    def _header(self, tag: int, vr: str, length: int) -> bytes:
+        if self._implicit:
+            return self._tag(tag) + self._number(length, 4)
+        if vr in SHORT_LENGTH:
+            return self._tag(tag) + vr.encode() + self._number(length, 2)
+        return self._tag(tag) + vr.encode() + b"\0\0" + self._number(length, 4)
+
+    def _tag(self, tag: int) -> bytes:
+        return self._number(tag >> 16, 2) + self._number(tag & 0xFFFF, 2)
+
+    def _number(self, number: int, length: int) -> bytes:
+        return number.to_bytes(length, "little" if self._little else "big")
+
+

@@ -8,8 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dcmnet._records import dataclass
-from dcmnet.dataset.layout import Layout, encode_anew
+from dcmnet.dataset import read_encoded
+from dcmnet.dataset.layout import Layout
+from dcmnet.dataset.transcoder import transcode
 from dcmnet.errors import InputFileError, ObjectRefused
+from dcmnet.limits import MAX_INFLATED_LENGTH
 from dcmnet.registry.statuses import CANNOT_UNDERSTAND
 from dcmnet.storage.files import PartialFile
 
@@ -21,8 +24,8 @@ if TYPE_CHECKING:
 class Conversion:
     """What received objects are converted to.
 
-    Each is decoded and encoded again, with all of it in memory. One that cannot be is not kept, and the
-    sender is told so (C000).
+    Each is encoded again, with all of it in memory: its values stay as they are. One that cannot be is not
+    kept, and the sender is told so (C000).
 
     Attributes:
         transfer_syntax: UID of the one they get, an uncompressed or deflated one; None for the one that they
@@ -51,8 +54,16 @@ def convert(store: FileStore, request: StoreRequest, file: PartialFile) -> Parti
     file.finish(fsync=False)
     try:
         name = f"object {request.sop_instance_uid}"
-        encoded = encode_anew(
-            file.name, conversion.transfer_syntax, conversion.layout, name=name, before=len(header)
+        with open(file.name, "rb") as received:
+            data = read_encoded(received, file.header_length, name)
+        encoded = transcode(
+            data,
+            request.transfer_syntax,
+            syntax,
+            conversion.layout,
+            name=name,
+            max_inflated_length=MAX_INFLATED_LENGTH,
+            before=len(header),
         )
     except InputFileError as error:
         store.report(str(error), None)

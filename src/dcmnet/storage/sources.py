@@ -36,6 +36,7 @@ FIRST_READ = 4096
 _TOLERATED = Tolerance.NONCONFORMING_UID
 _MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 _PREFIX = slice(128, 132)
+_IDENTITY = (0x00080016, 0x00080018)
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _READ_FLAGS |= getattr(os, "O_NONBLOCK", 0)  # a named pipe that nobody writes to must not hold us up
 
@@ -383,11 +384,11 @@ def _describe_bare(head: bytes, size: int, name: str, source: Source) -> Instanc
 
 
 def _describe_data_set(source: Any) -> Instance:
-    class_uid = str(source.get("SOPClassUID", "") or "")
-    instance_uid = str(source.get("SOPInstanceUID", "") or "")
+    class_uid, instance_uid = (dataset.uid_in(source, tag) for tag in _IDENTITY)
     name = str(getattr(source, "filename", None) or f"data set {instance_uid}")
     if not class_uid or not instance_uid:
         raise InputFileError(name, "has no SOP Class UID (0008,0016) or no SOP Instance UID (0008,0018)")
+    dataset.check_label(source, name)
     return Instance(name, class_uid, instance_uid, dataset.transfer_syntax_of(source), source)
 
 
@@ -416,13 +417,21 @@ def _check_uids(instance: Instance) -> None:
 
 
 def _converted(instance: Instance, transfer_syntax: str, encoding: Encoding) -> bytes:
-    source = instance.source
-    with contextlib.ExitStack() as stack:
-        if not isinstance(source, str | os.PathLike):
-            source = stack.enter_context(_rewound(source))
-        return dataset.convert(
-            source, transfer_syntax, name=instance.name, encoding=encoding, changes=instance.changes
-        )
+    name = instance.name
+    try:
+        with _reading(instance.source) as file:
+            data = dataset.read_encoded(file, instance.offset, name)
+    except (OSError, ValueError) as error:
+        raise InputFileError(name, f"cannot be read: {_reason(error)}") from error
+    if len(data) != instance.size:
+        raise InputFileError(name, "has changed since it was looked at")
+    own, changes = instance.transfer_syntax, instance.changes
+    return dataset.convert(data, own, transfer_syntax, name=name, encoding=encoding, changes=changes)
+
+
+def _reading(source: Any) -> contextlib.AbstractContextManager[BinaryIO]:
+    """An instance's file, to read from."""
+    return open(source, "rb") if isinstance(source, str | os.PathLike) else _rewound(source)
 
 
 class _Spool:
