@@ -42,7 +42,7 @@ STORAGE_MAY = frozenset(("os",))
 # Rule 5: where bytes are packed and unpacked; part10 is the file format's place (docs/decisions).
 CODECS = {"ul/pdu.py", "ul/items.py", "ul/reader.py", "dimse/command.py", "storage/part10.py"}
 # Data sets are transcoded as bytes, so that no value is decoded on the way.
-CODECS |= {f"dataset/{name}.py" for name in ("data_sets", "elements", "layout", "level")}
+CODECS |= {f"dataset/{name}.py" for name in ("data_sets", "elements", "level", "writer")}
 
 
 def modules() -> list[Path]:

@@ -20,10 +20,9 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID
 
 from dcmnet import dataset
-from dcmnet.dataset import CONVERTIBLE, encode, is_data_set, read, transfer_syntax_of
+from dcmnet.dataset import CONVERTIBLE, convert, encode, is_data_set, read, transfer_syntax_of
 from dcmnet.errors import InputFileError
 from dcmnet.storage.part10 import FileMeta, encode_file_meta
-from tests.unit.conversions import convert_file
 from tests.unit.objects import (
     BIG_ENDIAN,
     CT,
@@ -118,7 +117,7 @@ def test_from_any_to_any(tmp_path: Path, source: str, target: str, as_file: bool
     path = tmp_path / "a.dcm"
     path.write_bytes(file_meta(transfer_syntax=source) + encode(sample(), source))
     with path.open("rb") as file:
-        encoded = convert_file(path if as_file else file, target, name="a")
+        encoded = convert(path if as_file else file, target, name="a")
     assert values(read_back(encoded, target)) == values(sample())
     assert encode(read(path), target) == encoded
 
@@ -293,6 +292,11 @@ def test_words_that_are_not_whole() -> None:
     assert encode(made, BIG_ENDIAN).endswith(b"UN\0\0\0\0\0\x06123456")  # PS3.5 6.2.2: never swapped
 
 
+def test_a_file_that_is_gone(tmp_path: Path) -> None:
+    with pytest.raises(InputFileError, match=r"^a: cannot be read: "):
+        convert(tmp_path / "a.dcm", IMPLICIT, name="a")
+
+
 @pytest.mark.parametrize("source", [EXPLICIT, IMPLICIT, BIG_ENDIAN, DEFLATED])
 def test_a_truncated_file_is_not_converted(source: str) -> None:
     """pydicom drops or shortens what is not whole: nobody may take the rest for the object."""
@@ -310,7 +314,7 @@ def test_a_truncated_file_is_not_converted(source: str) -> None:
         for length in range(len(whole) + 1):
             head = file_meta(transfer_syntax=source) + whole[:length]
             try:
-                found = convert_file(io.BytesIO(head), EXPLICIT, name="a")
+                found = convert(io.BytesIO(head), EXPLICIT, name="a")
             except InputFileError:
                 continue
             complete.append(length)
@@ -323,14 +327,14 @@ def test_a_truncated_file_is_not_converted(source: str) -> None:
 def test_a_file_that_is_no_data_set(tmp_path: Path) -> None:
     path = write_file(tmp_path / "a.dcm", data=b"\x08\x00")
     with pytest.raises(InputFileError, match="a: has no data set"):
-        convert_file(path, IMPLICIT, name="a")
+        convert(path, IMPLICIT, name="a")
 
 
 def test_a_value_without_its_end_is_not_dropped(tmp_path: Path) -> None:
     endless = b"\x09\x00\x01\x10OB\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\x04\0\0\0abcd"
     path = write_file(tmp_path / "a.dcm", data=element(0x08, 0x18, "UI", b"1.2.3") + endless)
     with pytest.raises(InputFileError, match=r"is truncated within \(0009,1001\)"):
-        convert_file(path, IMPLICIT, name="a")
+        convert(path, IMPLICIT, name="a")
 
 
 def deflated_file(path: Path, inflated: int, cut: int = 0) -> Path:
@@ -376,4 +380,4 @@ def test_a_truncated_stream_ends_the_measuring(tmp_path: Path) -> None:
 def test_converting_has_the_limit_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset, "MAX_INFLATED_LENGTH", 1000)
     with pytest.raises(InputFileError, match="when inflated"):
-        convert_file(deflated_file(tmp_path / "a", 2000), EXPLICIT, name="a")
+        dataset.convert(deflated_file(tmp_path / "a", 2000), EXPLICIT, name="a")

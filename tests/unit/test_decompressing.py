@@ -26,7 +26,6 @@ from dcmnet.dataset import Encoding, decoding, encode
 from dcmnet.errors import InputFileError, NoPresentationContext
 from dcmnet.storage.planning import Decompress, Proposal, choose_context, plan
 from dcmnet.storage.sources import Instance, describe, open_data_set
-from tests.unit.conversions import convert_file
 from tests.unit.objects import BIG_ENDIAN, CT, DEFLATED, EXPLICIT, IMPLICIT, JPEG, RLE, data_set, write_file
 
 LOSSLESS_FILES = ["MR_small_RLE.dcm", "MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm"]
@@ -92,10 +91,10 @@ def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     path = example("MR_small_RLE.dcm")
     monkeypatch.setattr(decoding, "MAX_DECOMPRESSED_LENGTH", 64 * 64 * 2 - 1)
     with pytest.raises(InputFileError, match="has 8192 bytes of pixel data when decompressed"):
-        convert_file(path, EXPLICIT, name="a")
+        dataset.convert(path, EXPLICIT, name="a")
     monkeypatch.setattr(dataset, "MAX_CONVERTED_LENGTH", 1000)
     with pytest.raises(InputFileError, match="and only up to 1000 can be converted"):
-        convert_file(path, EXPLICIT, name="a")
+        dataset.convert(path, EXPLICIT, name="a")
 
 
 def test_broken_pixel_data() -> None:

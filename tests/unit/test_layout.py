@@ -11,11 +11,10 @@ from pydicom.uid import UID
 
 from dcmnet.dataset import Encoding
 from dcmnet.dataset.attributes import read_attributes
-from dcmnet.dataset.layout import GroupLengths, Layout
+from dcmnet.dataset.layout import GroupLengths, Layout, encode_anew
 from dcmnet.errors import InputFileError
 from dcmnet.storage.part10 import read_file_meta
 from tests.unit.cli_runs import CT, JPEG, MR
-from tests.unit.conversions import encode_anew
 
 IMPLICIT, EXPLICIT, BIG, DEFLATED = (f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".2", ".1.99"))
 
@@ -123,6 +122,8 @@ def test_what_cannot_be_converted(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(Path(CT).read_bytes()[:-100])
     with pytest.raises(InputFileError, match="truncated"):
         encode_anew(tmp_path / "x", IMPLICIT, Layout(), name="x")
+    with pytest.raises(OSError, match="No such file"):
+        encode_anew(tmp_path / "gone", IMPLICIT, Layout(), name="x")
 
 
 def test_compressed_pixels_stay_as_they_are() -> None:

@@ -15,7 +15,6 @@ from dcmnet.limits import (
     MAX_INFLATE_RATIO,
     MAX_INFLATED_LENGTH,
 )
-from dcmnet.payload import Buffer
 from dcmnet.registry.transfer_syntaxes import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,
@@ -191,8 +190,8 @@ def encode(
     Raises:
         InputFileError: It cannot be encoded; the message says what is wrong with it.
     """
-    from dcmnet.dataset.layout import AS_IT_WAS
     from dcmnet.dataset.transcoder import encode_data_set
+    from dcmnet.dataset.writer import AS_IT_WAS
 
     layout = AS_IT_WAS._replace(encoding=encoding)
     own = transfer_syntax_of(data_set)
@@ -200,55 +199,84 @@ def encode(
 
 
 def convert(
-    data: Buffer,
-    own: str,
+    source: str | PathLike[str] | BinaryIO,
     transfer_syntax: str,
     *,
     name: str,
     encoding: Encoding = AS_USUAL,
     changes: Mapping[str, str] | None = None,
+    own: tuple[str, int] | None = None,
 ) -> bytes:
-    """An encoded data set in another uncompressed or deflated transfer syntax, or with other values.
+    """The data set of a file in another uncompressed or deflated transfer syntax, or with other values.
 
     Its values stay as they are, byte by byte; only the order of bytes in numbers, and the byte that makes a
     length even, depend on the transfer syntax. A compressed data set is decompressed. All of it is in memory,
     before and after.
 
     Args:
-        data: The data set as it is encoded.
-        own: UID of the transfer syntax that it is in.
+        source: A path, or a file object that can go back.
         transfer_syntax: UID of the one that it gets.
         name: What to call it in an error.
         encoding: How it is encoded.
         changes: Values to be sent instead of its own, by keyword.
+        own: The transfer syntax that it is in, and where its data set begins; None if its File Meta Information
+            says so.
 
     Raises:
-        InputFileError: It is truncated, too large when it is inflated, or cannot be converted.
+        InputFileError: It cannot be read, is truncated, too large, or cannot be converted.
     """
-    from dcmnet.dataset.layout import AS_IT_WAS
     from dcmnet.dataset.transcoder import transcode
+    from dcmnet.dataset.writer import AS_IT_WAS
 
+    try:
+        if isinstance(source, str | PathLike):
+            with open(source, "rb") as file:
+                data, syntax = read_encoded(file, name, own)
+        else:
+            data, syntax = read_encoded(source, name, own)
+    except (OSError, ValueError) as error:
+        raise InputFileError(name, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
     layout = AS_IT_WAS._replace(encoding=encoding)
     limit = MAX_INFLATED_LENGTH
     return transcode(
-        data, own, transfer_syntax, layout, name=name, max_inflated_length=limit, changes=changes
+        data, syntax, transfer_syntax, layout, name=name, max_inflated_length=limit, changes=changes
     )
 
 
-def read_encoded(file: BinaryIO, offset: int, name: str) -> bytes:
-    """What a file has from `offset` on, to be converted.
+def read_encoded(file: BinaryIO, name: str, own: tuple[str, int] | None = None) -> tuple[bytes, str]:
+    """The encoded data set of a file that is to be converted, and its transfer syntax.
+
+    Args:
+        file: A file object that can go back; one without `own` is read from where it is.
+        name: What to call it in an error.
+        own: Transfer syntax and offset, if they are known already.
 
     Raises:
-        InputFileError: That is too much.
-        OSError: It cannot be read.
+        InputFileError: It is too long.
     """
-    length = file.seek(0, io.SEEK_END) - offset
+    syntax, begin = _own_start(file) if own is None else own
+    length = file.seek(0, io.SEEK_END) - begin
     if length > MAX_CONVERTED_LENGTH:
         raise InputFileError(
             name, f"has {length} bytes, and only up to {MAX_CONVERTED_LENGTH} can be converted"
         )
-    file.seek(offset)
-    return file.read()
+    file.seek(begin)
+    return file.read(), syntax
+
+
+def _own_start(file: BinaryIO) -> tuple[str, int]:
+    """The transfer syntax that File Meta Information names, and where it ends; without it, what it looks like."""
+    from pydicom.filereader import _read_file_meta_info, read_preamble
+
+    read_preamble(file, force=True)
+    named = _read_file_meta_info(file).get("TransferSyntaxUID")
+    begin = file.tell()
+    if named:
+        return str(named), begin
+    first = file.read(6)
+    if not first[4:].isupper():
+        return IMPLICIT_VR_LITTLE_ENDIAN, begin
+    return EXPLICIT_VR_LITTLE_ENDIAN if first[0] else EXPLICIT_VR_BIG_ENDIAN, begin
 
 
 def check_label(data_set: Any, name: str) -> None:

@@ -94,12 +94,12 @@ class Level:
         return "OW" if "OW" in vr else vr if len(vr) == 2 else "UN"
 
     def _bytes_or_words(self, element: Element) -> str:
-        # PS3.5 A.1: in Implicit VR they are words, and so are overlays and curves in the other syntaxes (A.2)
-        if element.tag >> 16 == _WAVEFORM_GROUP:  # PS3.3 C.10.9.1
+        # PS3.5 A.1: in Implicit VR they are words, which they may stay in the other syntaxes (A.2)
+        if element.tag >> 16 == _WAVEFORM_GROUP:  # PS3.5 8.3
             return "OB" if self.number(_WAVEFORM_BITS_ALLOCATED) == 8 else "OW"
-        if element.tag == PIXEL_DATA and element.vr:  # made in memory: they have not been words in Implicit VR
+        if element.tag == PIXEL_DATA and element.vr:  # made in memory, and not read as Implicit VR
             bits = self.number(_BITS_ALLOCATED)
             if bits is None:
                 raise MalformedDataSet("has Pixel Data (7FE0,0010) and no Bits Allocated (0028,0100)")
-            return "OB" if bits <= 8 else "OW"
+            return "OB" if bits <= 8 else "OW"  # PS3.5 A.2
         return "OW"

@@ -11,7 +11,7 @@ from dcmnet.dataset import CONVERTIBLE, DECODABLE
 from dcmnet.dataset.data_sets import elements_of, some_elements_of
 from dcmnet.dataset.elements import Element, MalformedDataSet, read_elements
 from dcmnet.dataset.labels import PIXEL_TAGS, check_byte_order, check_pixel_data
-from dcmnet.dataset.layout import Layout, write_elements
+from dcmnet.dataset.writer import Layout, write_elements
 from dcmnet.errors import InputFileError
 from dcmnet.payload import Buffer
 from dcmnet.registry.transfer_syntaxes import (

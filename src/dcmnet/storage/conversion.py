@@ -8,11 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dcmnet._records import dataclass
-from dcmnet.dataset import read_encoded
-from dcmnet.dataset.layout import Layout
-from dcmnet.dataset.transcoder import transcode
+from dcmnet.dataset.layout import Layout, encode_anew
 from dcmnet.errors import InputFileError, ObjectRefused
-from dcmnet.limits import MAX_INFLATED_LENGTH
 from dcmnet.registry.statuses import CANNOT_UNDERSTAND
 from dcmnet.storage.files import PartialFile
 
@@ -54,16 +51,9 @@ def convert(store: FileStore, request: StoreRequest, file: PartialFile) -> Parti
     file.finish(fsync=False)
     try:
         name = f"object {request.sop_instance_uid}"
-        with open(file.name, "rb") as received:
-            data = read_encoded(received, file.header_length, name)
-        encoded = transcode(
-            data,
-            request.transfer_syntax,
-            syntax,
-            conversion.layout,
-            name=name,
-            max_inflated_length=MAX_INFLATED_LENGTH,
-            before=len(header),
+        own = request.transfer_syntax, file.header_length
+        encoded = encode_anew(
+            file.name, syntax, conversion.layout, name=name, before=len(header), own=own
         )
     except InputFileError as error:
         store.report(str(error), None)

@@ -417,21 +417,14 @@ def _check_uids(instance: Instance) -> None:
 
 
 def _converted(instance: Instance, transfer_syntax: str, encoding: Encoding) -> bytes:
-    name = instance.name
-    try:
-        with _reading(instance.source) as file:
-            data = dataset.read_encoded(file, instance.offset, name)
-    except (OSError, ValueError) as error:
-        raise InputFileError(name, f"cannot be read: {_reason(error)}") from error
-    if len(data) != instance.size:
-        raise InputFileError(name, "has changed since it was looked at")
-    own, changes = instance.transfer_syntax, instance.changes
-    return dataset.convert(data, own, transfer_syntax, name=name, encoding=encoding, changes=changes)
-
-
-def _reading(source: Any) -> contextlib.AbstractContextManager[BinaryIO]:
-    """An instance's file, to read from."""
-    return open(source, "rb") if isinstance(source, str | os.PathLike) else _rewound(source)
+    source = instance.source
+    own = instance.transfer_syntax, instance.offset
+    with contextlib.ExitStack() as stack:
+        if not isinstance(source, str | os.PathLike):
+            source = stack.enter_context(_rewound(source))
+        return dataset.convert(
+            source, transfer_syntax, name=instance.name, encoding=encoding, changes=instance.changes, own=own
+        )
 
 
 class _Spool:
