@@ -219,8 +219,8 @@ def convert(
         name: What to call it in an error.
         encoding: How it is encoded.
         changes: Values to be sent instead of its own, by keyword.
-        own: The transfer syntax that it is in, and where its data set begins; None if its File Meta Information
-            says so.
+        own: The transfer syntax that it is in, and where its data set begins; None if its File Meta
+            Information says so.
 
     Raises:
         InputFileError: It cannot be read, is truncated, too large, or cannot be converted.
@@ -265,7 +265,7 @@ def read_encoded(file: BinaryIO, name: str, own: tuple[str, int] | None = None) 
 
 
 def _own_start(file: BinaryIO) -> tuple[str, int]:
-    """The transfer syntax that File Meta Information names, and where it ends; without it, what it looks like."""
+    """The transfer syntax that File Meta Information names, else what it looks like; and where it begins."""
     from pydicom.filereader import _read_file_meta_info, read_preamble
 
     read_preamble(file, force=True)

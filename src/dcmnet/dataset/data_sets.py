@@ -32,8 +32,8 @@ _SPECIFIC_CHARACTER_SET = 0x00080005
 _IMPLICIT_HEADER_LENGTH = 8
 _ESCAPE = b"\x1b"
 _UNREADABLE_TEXT = (
-    "has text in {} that is not in its Specific Character Set (0008,0005), and that would have to be changed for "
-    "other text to fit: set the one that it is in"
+    "has text in {} that is not in its Specific Character Set (0008,0005), and that would have to be changed "
+    "for other text to fit: set the one that it is in"
 )
 
 
@@ -59,8 +59,8 @@ _ANY = _Characters(UTF_8_ENCODINGS, UTF_8_ENCODINGS)
 def elements_of(data_set: Any, *, little: bool) -> list[Element]:
     """The elements of a data set, with its text in a character set that it names.
 
-    Text that does not fit its Specific Character Set (0008,0005) is encoded in UTF-8, and the data set says so;
-    nothing is replaced by other characters. The data set itself stays as it is.
+    Text that does not fit its Specific Character Set (0008,0005) is encoded in UTF-8, and the data set says
+    so; nothing is replaced by other characters. The data set itself stays as it is.
 
     Args:
         data_set: A pydicom data set.

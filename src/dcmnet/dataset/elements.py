@@ -147,9 +147,7 @@ class _Reader:
             raise MalformedDataSet(f"is truncated behind {shown(last)}")
         return found, position
 
-    def _element(
-        self, tag: int, position: int, end: int, implicit: bool, depth: int
-    ) -> tuple[Element, int]:
+    def _element(self, tag: int, position: int, end: int, implicit: bool, depth: int) -> tuple[Element, int]:
         vr = "" if implicit else self._vr(position)
         start, length = self._length(position, vr)
         if length == UNDEFINED_LENGTH:

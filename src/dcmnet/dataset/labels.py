@@ -55,7 +55,9 @@ def check_byte_order(data_set: Any, transfer_syntax: str) -> None:
         MalformedDataSet: It was; which of the two holds for its words cannot be known.
     """
     little = data_set.original_encoding[1]
-    if little is not None and is_transfer_syntax(transfer_syntax) and little is is_big_endian(transfer_syntax):
+    if not is_transfer_syntax(transfer_syntax):
+        return
+    if little is not None and little is is_big_endian(transfer_syntax):
         order = "little" if little else "big"
         raise MalformedDataSet(
             f"was read as {order} endian, and its transfer syntax says {name_of(transfer_syntax)}: "

@@ -28,8 +28,8 @@ def encode_anew(
         layout: What it will look like.
         name: What to call the file in an error.
         before: Length of what will stand before the data set in the new file, which padding counts.
-        own: The transfer syntax that it is in, and where its data set begins; None if its File Meta Information
-            says so.
+        own: The transfer syntax that it is in, and where its data set begins; None if its File Meta
+            Information says so.
 
     Raises:
         InputFileError: It is truncated, too large, or cannot be converted.

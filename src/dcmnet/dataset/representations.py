@@ -1,12 +1,10 @@
-"""Value representations: how their values are laid out, and which one an element of Implicit VR has (PS3.5 6.2)."""
+"""Value representations: how their values are laid out, and what the dictionaries have (PS3.5 6.2, PS3.6)."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-SHORT_LENGTH = frozenset(
-    "AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split()
-)
+SHORT_LENGTH = frozenset("AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 """PS3.5 7.1.2: in Explicit VR these have a length of 16 bits."""
 
 LONG_LENGTH = frozenset("OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())

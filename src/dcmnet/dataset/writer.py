@@ -189,7 +189,8 @@ class _Encoder:
     def _encapsulated(self, element: Element) -> bytes:
         # PS3.5 A.4: only Explicit VR Little Endian has encapsulated values
         if self._implicit or not self._little or element.fragments is None:
-            raise MalformedDataSet(f"has an encapsulated value in {shown(element.tag)}, which has no form there")
+            why = "has an encapsulated value in {}, which only Explicit VR Little Endian can have"
+            raise MalformedDataSet(why.format(shown(element.tag)))
         vr = element.vr if element.vr in ("OB", "OW", "UN") else "OB"
         parts = [self._header(element.tag, vr, UNDEFINED_LENGTH)]
         if any(len(fragment) & 1 for fragment in element.fragments[:-1]):  # offset tables would be wrong then
@@ -224,5 +225,3 @@ class _Encoder:
 
     def _number(self, number: int, length: int) -> bytes:
         return number.to_bytes(length, "little" if self._little else "big")
-
-

@@ -52,9 +52,7 @@ def convert(store: FileStore, request: StoreRequest, file: PartialFile) -> Parti
     try:
         name = f"object {request.sop_instance_uid}"
         own = request.transfer_syntax, file.header_length
-        encoded = encode_anew(
-            file.name, syntax, conversion.layout, name=name, before=len(header), own=own
-        )
+        encoded = encode_anew(file.name, syntax, conversion.layout, name=name, before=len(header), own=own)
     except InputFileError as error:
         store.report(str(error), None)
         raise ObjectRefused(CANNOT_UNDERSTAND, "the object cannot be converted") from error
