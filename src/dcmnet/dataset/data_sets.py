@@ -37,23 +37,27 @@ _UNREADABLE_TEXT = (
 )
 
 
+_DAMAGED_TEXT = (
+    "has text in {} that is not in its Specific Character Set (0008,0005), and that pydicom replaced when it was "
+    "looked at: send it as it was read"
+)
+
+
 class _Characters(NamedTuple):
     """How the text of a data set is encoded, and of its items that say nothing of their own (PS3.5 7.5.3).
 
     Attributes:
         encodings: Python's names of the encodings for text that is there as such.
-        before: Those that it was read in.
         origin: Those that text which is still encoded is in, if it has to be encoded anew; None if not.
         replaced: Whether Specific Character Set becomes ISO_IR 192.
     """
 
     encodings: tuple[str, ...]
-    before: tuple[str, ...]
     origin: tuple[str, ...] | None = None
     replaced: bool = False
 
 
-_ANY = _Characters(UTF_8_ENCODINGS, UTF_8_ENCODINGS)
+_ANY = _Characters(UTF_8_ENCODINGS)
 
 
 def elements_of(data_set: Any, *, little: bool) -> list[Element]:
@@ -128,6 +132,8 @@ class _Bridge:
     def _encoded(self, data_set: Any, element: Any, characters: _Characters) -> Element:
         tag, vr = int(element.tag), str(element.VR)
         if vr in IN_CHARACTER_SET:
+            if data_set.original_encoding[1] is not None and _is_damaged(element.value):
+                raise MalformedDataSet(_DAMAGED_TEXT.format(shown(tag)))
             try:
                 return Element(tag, vr, _encoded_text(element, characters))
             except UnicodeEncodeError:
@@ -157,7 +163,7 @@ def item_of(data_set: Any, tag: int) -> Any:
 
         buffer = getattr(data_set, "buffer", None)
         is_open = buffer is not None and not getattr(buffer, "closed", False)
-        source = buffer if is_open else data_set.filename
+        source: Any = buffer if is_open else data_set.filename
         return read_deferred_data_element(data_set.fileobj_type, source, data_set.timestamp, element)
     return element
 
@@ -222,30 +228,20 @@ def _encoded_text(element: Any, characters: _Characters) -> bytes:
 
 
 def _encoded_one(value: Any, characters: _Characters) -> bytes:
-    kept = _kept_bytes(value, characters.before)
-    if kept is None:
+    if not isinstance(value, bytes):
         return encode_text(str(value), characters.encodings)
-    return kept if characters.origin is None else _recoded(kept, characters)
+    return value if characters.origin is None else _recoded(value, characters)
+
+
+def _is_damaged(value: Any) -> bool:
+    """Whether pydicom has put U+FFFD for bytes that it could not decode, and has not kept."""
+    return any("\ufffd" in str(each) for each in _values(value) if not isinstance(each, bytes))
 
 
 def _values(value: Any) -> list[Any]:
     # A person's name can be iterated over, letter by letter, and is no sequence.
     is_many = isinstance(value, Sequence) and not isinstance(value, str | bytes)
     return list(value) if is_many else [] if value is None else [value]
-
-
-def _kept_bytes(value: Any, before: tuple[str, ...]) -> bytes | None:
-    """The bytes that a value was read from; None for one that was set, and for one that became text."""
-    if isinstance(value, bytes):
-        return value
-    kept = getattr(value, "original_string", None)  # of a person's name
-    if not isinstance(kept, bytes) or tuple(value.encodings or ()) != before:
-        return None
-    if getattr(value, "_components", None) is None or "\ufffd" in str(value):
-        return kept
-    with contextlib.suppress(UnicodeError):  # pydicom may have put question marks there
-        return kept if decode_text(kept, before) == str(value) else None
-    return None
 
 
 def _recoded(value: bytes, characters: _Characters) -> bytes:
@@ -283,13 +279,13 @@ def _characters(data_set: Any) -> _Characters:
     declared = encodings_of(terms)
     before = _encodings_when_read(data_set)
     meant = declared or encodings_of([well_spelt(term) for term in terms]) or DEFAULT_ENCODINGS
-    stays = _Characters(declared or DEFAULT_ENCODINGS, before, None if before == meant else before)
+    stays = _Characters(declared or DEFAULT_ENCODINGS, None if before == meant else before)
     if _fits(data_set, stays):
         return stays
-    if before == DEFAULT_ENCODINGS and declared and _fits(data_set, _Characters(declared, before, declared)):
-        return _Characters(declared, before)  # nothing was declared when it was read; what is now is right
+    if before == DEFAULT_ENCODINGS and declared and _fits(data_set, _Characters(declared, declared)):
+        return _Characters(declared)  # nothing was declared when it was read; what is now is right
     origin = None if meant == before == UTF_8_ENCODINGS else before
-    return _Characters(UTF_8_ENCODINGS, before, origin, replaced=True)
+    return _Characters(UTF_8_ENCODINGS, origin, replaced=True)
 
 
 def _terms(data_set: Any) -> list[str]:
@@ -336,8 +332,7 @@ def _scope(data_set: Any, characters: _Characters, depth: int = 0) -> Iterator[s
                     yield from _scope(item, characters, depth + 1)
         elif element.VR in IN_CHARACTER_SET:
             for value in _values(element.value):
-                kept = _kept_bytes(value, characters.before)
-                yield str(value) if kept is None else kept
+                yield value if isinstance(value, bytes) else str(value)
 
 
 def _scope_of_raw(data_set: Any, tag: int, raw: Any) -> Iterator[bytes]:

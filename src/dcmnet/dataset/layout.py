@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from os import PathLike
 
-from dcmnet.dataset import MAX_INFLATED_LENGTH, read_encoded
+from dcmnet.dataset import read_encoded
 from dcmnet.dataset.transcoder import transcode
 from dcmnet.dataset.writer import GroupLengths, Layout
+from dcmnet.limits import MAX_INFLATED_LENGTH
 
 __all__ = ["GroupLengths", "Layout", "encode_anew"]
 
