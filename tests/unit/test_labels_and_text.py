@@ -113,6 +113,12 @@ def test_what_was_decompressed_by_hand_goes_out() -> None:
     assert made["PixelData"].is_undefined_length
 
 
+def test_without_pixels_a_compressed_data_set_can_be_converted() -> None:
+    made = relabelled(picture(), "1.2.840.10008.1.2.4.102")  # MPEG-4, which cannot be decompressed
+    del made.PixelData
+    assert encode(made, IMPLICIT) == encode(relabelled(made, EXPLICIT), IMPLICIT)
+
+
 def test_pixels_that_look_like_fragments() -> None:
     pixels = b"\xfe\xff\x00\xe0" + bytes(range(124))
     assert encode(picture(pixels=pixels), EXPLICIT).endswith(pixels)

@@ -38,8 +38,8 @@ _UNREADABLE_TEXT = (
 
 
 _DAMAGED_TEXT = (
-    "has text in {} that is not in its Specific Character Set (0008,0005), and that pydicom replaced when it was "
-    "looked at: send it as it was read"
+    "has text in {} that is not in its Specific Character Set (0008,0005), and that pydicom replaced when it "
+    "was looked at: send it as it was read"
 )
 
 

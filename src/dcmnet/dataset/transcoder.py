@@ -11,6 +11,7 @@ from dcmnet.dataset import CONVERTIBLE, DECODABLE
 from dcmnet.dataset.data_sets import elements_of, some_elements_of
 from dcmnet.dataset.elements import Element, MalformedDataSet, read_elements
 from dcmnet.dataset.labels import PIXEL_TAGS, check_byte_order, check_pixel_data
+from dcmnet.dataset.level import PIXEL_DATA
 from dcmnet.dataset.writer import Layout, write_elements
 from dcmnet.errors import InputFileError
 from dcmnet.payload import Buffer
@@ -18,6 +19,7 @@ from dcmnet.registry.transfer_syntaxes import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     is_big_endian,
     is_deflated,
+    is_encapsulated,
     is_implicit,
 )
 
@@ -73,6 +75,8 @@ def encode_data_set(
     changes: Mapping[str, str] | None = None,
 ) -> bytes:
     """Encode a pydicom data set, which stays as it is; arguments and errors as for `transcode`."""
+    if own != target and is_encapsulated(own) and PIXEL_DATA not in data_set:
+        own = EXPLICIT_VR_LITTLE_ENDIAN  # PS3.5 A.4: apart from Pixel Data, it is that
     _check_convertible(own, target, name)
     elements = _checked_elements(data_set, own, name)
     if _is_decompressed(own, target):
