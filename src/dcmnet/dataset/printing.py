@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dcmnet.dataset import _encoded_value
+from dcmnet.dataset.data_sets import encoded_value
 from dcmnet.dataset.keys import tags_of
 from dcmnet.errors import InputFileError
 from dcmnet.limits import MAX_SEQUENCE_DEPTH
@@ -175,7 +175,7 @@ def _element(data_set: Dataset, tag: int, transfer_syntax: str, encodings: Any, 
     vr = _vr_of(raw, data_set, tag)
     if vr == "SQ":
         return _sequence(data_set, tag, raw, transfer_syntax, depth)
-    value = raw.value or b"" if raw.is_raw else _encoded_value(data_set[tag])
+    value = raw.value or b"" if raw.is_raw else encoded_value(data_set, tag)
     return Element(tag, vr, value, len(value), None, _text(data_set, tag, vr, value, encodings))
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Conversion:
     """What received objects are converted to.
 
-    Each is decoded and encoded again, with all of it in memory. One that cannot be is not kept, and the
-    sender is told so (C000).
+    Each is encoded again, with all of it in memory: its values stay as they are. One that cannot be is not
+    kept, and the sender is told so (C000).
 
     Attributes:
         transfer_syntax: UID of the one they get, an uncompressed or deflated one; None for the one that they
@@ -51,9 +51,8 @@ def convert(store: FileStore, request: StoreRequest, file: PartialFile) -> Parti
     file.finish(fsync=False)
     try:
         name = f"object {request.sop_instance_uid}"
-        encoded = encode_anew(
-            file.name, conversion.transfer_syntax, conversion.layout, name=name, before=len(header)
-        )
+        own = request.transfer_syntax, file.header_length
+        encoded = encode_anew(file.name, syntax, conversion.layout, name=name, before=len(header), own=own)
     except InputFileError as error:
         store.report(str(error), None)
         raise ObjectRefused(CANNOT_UNDERSTAND, "the object cannot be converted") from error

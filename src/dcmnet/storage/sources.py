@@ -39,6 +39,7 @@ FIRST_READ = 4096
 _TOLERATED = Tolerance.NONCONFORMING_UID
 _MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 _PREFIX = slice(128, 132)
+_IDENTITY = (0x00080016, 0x00080018)
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _READ_FLAGS |= getattr(os, "O_NONBLOCK", 0)  # a named pipe that nobody writes to must not hold us up
 
@@ -472,11 +473,11 @@ def _describe_bare(head: bytes, offset: int, size: int, name: str, source: Sourc
 
 
 def _describe_data_set(source: Any) -> Instance:
-    class_uid = str(source.get("SOPClassUID", "") or "")
-    instance_uid = str(source.get("SOPInstanceUID", "") or "")
+    class_uid, instance_uid = (dataset.uid_in(source, tag) for tag in _IDENTITY)
     name = str(getattr(source, "filename", None) or f"data set {instance_uid}")
     if not class_uid or not instance_uid:
         raise InputFileError(name, "has no SOP Class UID (0008,0016) or no SOP Instance UID (0008,0018)")
+    dataset.check_label(source, name)
     return Instance(name, class_uid, instance_uid, dataset.transfer_syntax_of(source), source)
 
 
@@ -506,11 +507,12 @@ def _check_uids(instance: Instance) -> None:
 
 def _converted(instance: Instance, transfer_syntax: str, encoding: Encoding) -> bytes:
     source = instance.source
+    own = instance.transfer_syntax, instance.offset
     with contextlib.ExitStack() as stack:
         if not isinstance(source, str | os.PathLike):
             source = stack.enter_context(rewound(source))
         return dataset.convert(
-            source, transfer_syntax, name=instance.name, encoding=encoding, changes=instance.changes
+            source, transfer_syntax, name=instance.name, encoding=encoding, changes=instance.changes, own=own
         )
 
 
