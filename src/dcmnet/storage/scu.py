@@ -243,16 +243,17 @@ class _Sending:
         found = yield from self._find()
         if self._job.on_start is not None:
             yield Call(self._job.on_start, (found,))
+        reachable = True
         while found:
             later: list[Instance] = []
             for step in self._plan(found):
                 line = Line(
                     step, self._job.repeat, None if self._job.inventor is None else self._job.invented
                 )
-                yield from self._send(line, self._new_backoff())
+                reachable = yield from self._send(line, self._new_backoff())
                 later += line.later
             found = later
-        yield from self._send_once_more()
+        yield from self._send_once_more(reachable)
         return self._report
 
     def _find(self) -> Procedure[list[Instance]]:
@@ -396,11 +397,10 @@ class _Sending:
         else:
             yield from self._fail(suspects)
 
-    def _send_once_more(self) -> Procedure[None]:
-        """Send each object that was set aside over an association of its own."""
+    def _send_once_more(self, reachable: bool) -> Procedure[None]:
+        """Send each object that was set aside over an association of its own, if the peer can be reached."""
         self._ends = True
         backoff = self._new_backoff()
-        reachable = self._given_up is None
         for line, (instance, attempt) in self._aside:
             suspects = [(instance, attempt)]
             if not reachable:
