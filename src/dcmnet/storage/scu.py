@@ -333,8 +333,7 @@ class _Sending:
         (error, seconds), self._wait = self._wait, None
         if self._job.on_retry is not None:
             yield Call(self._job.on_retry, (error, seconds))
-        if seconds:
-            yield Wait(seconds)
+        yield Wait(seconds)
 
     def _have_none(self, attempts: list[_Attempt], backoff: Backoff) -> DcmnetError | None:
         """No association could be had: the error that ends it, or None to try again after a while."""
@@ -401,14 +400,11 @@ class _Sending:
         """Send each object that was set aside over an association of its own, if the peer can be reached."""
         self._ends = True
         backoff = self._new_backoff()
-        for line, (instance, attempt) in self._aside:
-            suspects = [(instance, attempt)]
-            if not reachable:
-                yield from self._fail(suspects)
-                continue
-            if self._wait is None and attempt.error is not None:
-                self._wait = attempt.error, 0.0
-            reachable = yield from self._send(_alone(line, suspects), backoff, suspects)
+        for line, sent in self._aside:
+            if reachable:
+                reachable = yield from self._send(_alone(line, [sent]), backoff, [sent])
+            else:
+                yield from self._fail([sent])
 
     def _give_up(self, line: Line, error: DcmnetError, before: Sequence[_Sent]) -> Procedure[None]:
         """Nothing of what waits is sent, nor of what has not been looked for yet and would wait here."""
