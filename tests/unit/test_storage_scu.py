@@ -1074,6 +1074,34 @@ def test_what_was_not_looked_for_has_its_outcome_too(sender: Sender, many: Path,
 
 
 @pytest.mark.usefixtures("few_at_first")
+@pytest.mark.parametrize("how", ["lost", "given up", "broken", "window"])
+def test_what_was_not_looked_for_when_an_association_ends(sender: Sender, many: Path, how: str) -> None:
+    """What nothing is known of yet is not forgotten, even if nothing else waits."""
+    write_file(many / "25.dcm", "1.2.25", "1.2.7")
+    large = write_file(many / "09.dcm", "1.2.9", data=data_set("1.2.9") + bytes(1_500_000))
+    for number in range(25):
+        (many / f"09-{number:02}.txt").write_text("not DICOM")
+    found: list[str] = []
+    sender.store.aborting = set() if how == "broken" else Always({"1.2.9"})
+
+    def shrink(instance: Instance, *_: Any) -> None:
+        if instance.name == str(large) and how == "broken":
+            os.truncate(large, 700_000)
+
+    report = sender.run(
+        many,
+        window=4 if how == "window" else 1,
+        max_lost_in_a_row=1 if how == "given up" else 10,
+        on_request=shrink,
+        on_start=lambda instances: found.extend(each.name for each in instances),
+        on_found=lambda instances: found.extend(each.name for each in instances),
+    )
+    assert len(report.results) == 40
+    assert report.stored == (9 if how == "given up" else 39)
+    assert how == "given up" or len(found) == 40
+
+
+@pytest.mark.usefixtures("few_at_first")
 def test_a_folder_that_begins_with_what_is_no_dicom(sender: Sender, folder: Path) -> None:
     for number in range(25):
         (folder / f"{number:02}-note.txt").write_text("not DICOM")

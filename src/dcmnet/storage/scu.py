@@ -290,7 +290,7 @@ class _Sending:
             backoff: Says how long to wait for an association that cannot be had.
             before: What is known of the objects, if they were under way before.
         """
-        while line.waiting or (line.stopped and self._feed.more):
+        while (yield from self._has_work(line)):
             self._consider(line)
             why = DcmnetError(line.stopped) if line.stopped else self._given_up
             if why is not None:
@@ -310,6 +310,16 @@ class _Sending:
                 yield from self._give_up(line, error, before)
                 return False
         return True
+
+    def _has_work(self, line: Line) -> Procedure[bool]:
+        """Whether something waits; if nothing does, look for more: an association may end before that."""
+        stopped = bool(line.stopped or self._given_up)
+        while not (line.alone or stopped or line.waiting or line.later) and self._feed.more:
+            instances = yield from self._scan()
+            line.add(instances)
+            if instances and self._job.on_found is not None:
+                yield Call(self._job.on_found, (instances,))
+        return bool(line.waiting) or (stopped and self._feed.more and not line.alone)
 
     def _attempt_all(self, line: Line) -> Procedure[list[_Attempt]]:
         """Send over as many associations as are to share the work."""
@@ -355,7 +365,8 @@ class _Sending:
         suspects = [(instance, attempt) for attempt in lost for instance in attempt.unanswered]
         if not (suspects or line.waiting):
             self._report.missing += errors
-        if not errors or not (suspects or line.waiting):
+            return
+        if not errors:
             return
         seconds = backoff.lost(errors[0], progress=progress)
         self._wait = None if seconds is None else (errors[0], seconds)
@@ -408,7 +419,7 @@ class _Sending:
 
     def _give_up(self, line: Line, error: DcmnetError, before: Sequence[_Sent]) -> Procedure[None]:
         """Nothing of what waits is sent, nor of what has not been looked for yet and would wait here."""
-        while self._feed.more:
+        while self._feed.more and not line.alone:
             line.add((yield from self._scan()))
         known = {id(instance): attempt for instance, attempt in before}
         rest = _Attempt(error=error)
