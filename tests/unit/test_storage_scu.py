@@ -1079,8 +1079,8 @@ def test_what_was_not_looked_for_when_an_association_ends(sender: Sender, many: 
     """What nothing is known of yet is not forgotten, even if nothing else waits."""
     write_file(many / "25.dcm", "1.2.25", "1.2.7")
     large = write_file(many / "09.dcm", "1.2.9", data=data_set("1.2.9") + bytes(1_500_000))
-    for number in range(25):
-        (many / f"09-{number:02}.txt").write_text("not DICOM")
+    for number in range(100):
+        (many / f"09.x{number:02}.txt").write_text("not DICOM")
     found: list[str] = []
     sender.store.aborting = set() if how == "broken" else Always({"1.2.9"})
 
