@@ -150,6 +150,10 @@ KEPT_LENGTH = 4 << 20
 MAX_LAYOUTS = 8
 """Kinds of File Meta Information that are compared with that of the next file; a series has one or two."""
 
+MAX_LOST_IN_A_ROW = 10
+"""Associations that end early one after the other, with nothing stored over any of them, before the rest is
+given up: that many bad objects may follow each other, and a peer that always aborts is not asked for ever."""
+
 SCAN_FIRST = 1000
 """Files looked at before the first association is asked for, which is then asked for what they need."""
 

@@ -42,7 +42,7 @@ from dcmnet.errors import (
     RemoteProtocolError,
     TransportClosed,
 )
-from dcmnet.limits import Limits, Timeouts
+from dcmnet.limits import MAX_LOST_IN_A_ROW, Limits, Timeouts
 from dcmnet.payload import FileRange, Payload
 from dcmnet.procedures.association import AssociationCore, establish, new_core, release
 from dcmnet.procedures.effects import Call, Next, Spawn
@@ -755,6 +755,102 @@ def test_the_sub_association_ends_in_the_middle() -> None:
     *_, final = pair.all(pair.operation(MOVE_ID, move_destination="STORE"))
     assert counts(final) == (0xB000, None, 1, 2, 0)
     assert final.identifier == b"failed 1.2,1.3"
+    pair.end()
+
+
+class Fussy(MemoryStore):
+    """Ends the association over some objects, each in its own way."""
+
+    def __init__(self, endings: dict[str, Exception]) -> None:
+        super().__init__()
+        self.endings = endings
+
+    def begin(self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ) -> Any:
+        ending = self.endings.get(request.affected_sop_instance_uid)
+        if ending is not None:
+            raise ending
+        return super().begin(core, context, request)
+
+
+def fussy_pair(handler: Handler, endings: dict[str, Exception]) -> Pair:
+    """A destination that takes one association after another."""
+    pair = Pair(handler)
+    pair.store = Fussy(endings)
+    pair.destinations.clear()
+
+    class Destination:
+        def attach(self, incoming: Any, outgoing: Any) -> None:
+            pair.destinations.append(pair._destination())
+            pair.destinations[-1].attach(incoming, outgoing)
+
+    pair.server.server = Destination()  # type: ignore[assignment]  # `attach` is all that is asked of it
+    return pair
+
+
+ABORTED = AssociationAborted(0, 0, locally=True)
+
+
+@pytest.mark.parametrize(
+    "ending", [ABORTED, RemoteProtocolError("broken"), TransportClosed("lost"), DeadlineExceeded("DIMSE", 1)]
+)
+@pytest.mark.parametrize("bad", [{1}, {0}, {19}, {0, 1, 2}, {5, 6, 7, 8, 9}, {2, 11}])
+def test_one_object_of_a_move_costs_no_other_one_its_place(ending: Exception, bad: set[int]) -> None:
+    """The association to the destination is made again, and the rest is sent."""
+    handler = Handler([(f"1.{number}", b"object") for number in range(20)])
+    endings = {f"1.{number}": ending for number in sorted(bad)}
+    pair = fussy_pair(handler, endings)
+    answers = pair.all(pair.operation(MOVE_ID, move_destination="STORE"))
+    assert counts(answers[-1]) == (0xB000, None, 20 - len(bad), len(bad), 0)
+    assert answers[-1].identifier == f"failed {','.join(endings)}".encode()
+    assert [each.response.number_of_remaining_suboperations for each in answers[:-1]] == list(
+        range(19, 0, -1)
+    )
+    assert len(pair.store.kept) == 20 - len(bad)
+    assert len(pair.destinations) == len(bad) + (0 if 19 in bad else 1)
+    pair.end()
+
+
+def test_a_destination_that_aborts_every_time_is_given_up() -> None:
+    handler = Handler([(f"1.{number}", b"object") for number in range(40)])
+    pair = fussy_pair(handler, {f"1.{number}": ABORTED for number in range(1, 40)})
+    *_, final = pair.all(pair.operation(MOVE_ID, move_destination="STORE"))
+    assert counts(final) == (0xB000, None, 1, 39, 0)
+    assert len(pair.destinations) == MAX_LOST_IN_A_ROW + 1
+    assert "10 associations in a row ended early with nothing stored" in handler.reports[-1]
+    pair.end()
+
+
+def test_a_destination_that_is_gone_after_an_abort() -> None:
+    handler = Handler(OBJECTS)
+    pair = fussy_pair(handler, {"1.2": ABORTED})
+    destination: Any = pair.server.server
+    attach = destination.attach
+
+    def once(incoming: Any, outgoing: Any) -> None:
+        pair.server.server = None
+        attach(incoming, outgoing)
+
+    destination.attach = once
+    *_, final = pair.all(pair.operation(MOVE_ID, move_destination="STORE"))
+    assert counts(final) == (0xB000, None, 1, 2, 0)
+    assert final.identifier == b"failed 1.2,1.3"
+    assert "aborted" in handler.reports[0]
+    assert "cannot connect" in handler.reports[1]
+    pair.end()
+
+
+@pytest.mark.parametrize(("length", "associations"), [(200, 1), (600_000, 2)])
+def test_a_file_of_a_move_that_is_short(tmp_path: Any, length: int, associations: int) -> None:
+    """Before its first bytes the association stays; in the middle it ends, and the rest goes over another."""
+    payload = short_file(tmp_path / "short", length)
+    if associations == 2:
+        (tmp_path / "short").write_bytes(bytes(300_000))
+    handler = Handler([OBJECTS[0], ("1.4", payload), OBJECTS[2]])
+    pair = fussy_pair(handler, {})
+    *_, final = pair.all(pair.operation(MOVE_ID, move_destination="STORE"))
+    assert counts(final) == (0xB000, None, 2, 1, 0)
+    assert final.identifier == b"failed 1.4"
+    assert len(pair.destinations) == associations
     pair.end()
 
 

@@ -105,8 +105,8 @@ def going_on() -> Section:
                 "",
                 "--retry",
                 ("number",),
-                "when an association is lost, or the peer is busy or not there, try again so often; only "
-                "objects without an answer are sent again",
+                "when the peer is busy or not there, try again so often; an object over which an association "
+                "ended is sent once more at the end",
                 kind=Integer(0),
                 default=0,
                 beyond_dcmtk=True,

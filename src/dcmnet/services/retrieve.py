@@ -6,6 +6,7 @@ destination for a C-MOVE.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -27,6 +28,7 @@ from dcmnet.errors import (
     DeadlineExceeded,
     ProtocolError,
 )
+from dcmnet.limits import MAX_LOST_IN_A_ROW
 from dcmnet.payload import Payload
 from dcmnet.procedures.association import (
     HARMLESS,
@@ -160,6 +162,11 @@ class Tally:
     warnings: int = 0
     failed_uids: list[str] = field(default_factory=list)
 
+    @property
+    def kept(self) -> int:
+        """How many were stored."""
+        return self.completed + self.warnings
+
     def count(self, item: Item, status: int | None) -> None:
         """Note how one ended; None for one that could not be performed."""
         self.remaining -= 1
@@ -179,7 +186,7 @@ class Tally:
             return CANCEL
         if not self.failed and not self.warnings:
             return SUCCESS
-        if self.completed or self.warnings:
+        if self.kept:
             return SUBOPERATIONS_COMPLETE_WITH_FAILURES
         return UNABLE_TO_PERFORM_SUBOPERATIONS
 
@@ -381,39 +388,62 @@ def _move(retrieval: _Retrieval, identifier: bytes) -> Procedure[Outcome | None]
 
 
 def _send_over_one(retrieval: _Retrieval, address: Sequence[Any], step: Step) -> Procedure[None]:
-    yield from retrieval.watch.look()
-    if retrieval.watch.cancelled:
-        return
-    child = retrieval.retriever.new_core(retrieval.core)
-    host, port, tls = (*address, None)[:3]
+    """Send the objects of a step; the rest goes over another association when one ends early."""
+    waiting = deque(step.items)
+    lost_in_a_row = 0
+    while waiting and not (yield from retrieval.watch.look()):
+        kept = retrieval.tally.kept
+        child = retrieval.retriever.new_core(retrieval.core)
+        host, port, tls = (*address, None)[:3]
+        try:
+            yield Spawn(child, establish(child, host, port, step.request, tls))
+        except _ENDED as error:
+            yield from _fail_all(retrieval, waiting, error)
+            return
+        ended = yield from _store_and_release(retrieval, child, waiting)
+        lost_in_a_row = lost_in_a_row + 1 if retrieval.tally.kept == kept else 0
+        if ended is not None and lost_in_a_row >= MAX_LOST_IN_A_ROW:
+            count = f"{lost_in_a_row} associations in a row ended early with nothing stored"
+            yield from _fail_all(retrieval, waiting, AssociationError(f"{count}; the last one: {ended}"))
+
+
+def _fail_all(retrieval: _Retrieval, waiting: deque[Item], error: DcmnetError) -> Procedure[None]:
+    while waiting:
+        yield from retrieval.fail(waiting.popleft(), error)
+
+
+def _store_and_release(
+    retrieval: _Retrieval, child: AssociationCore, waiting: deque[Item]
+) -> Procedure[DcmnetError | None]:
+    """Send objects over an association until there are no more, or it ends: the error that ended it."""
     try:
-        yield Spawn(child, establish(child, host, port, step.request, tls))
-    except _ENDED as error:
-        for item in step.items:
-            yield from retrieval.fail(item, error)
-        return
-    try:
-        yield from _store_there(retrieval, child, step.items)
+        ended = yield from _store_there(retrieval, child, waiting)
     except GeneratorExit:
         raise
     except BaseException:
         yield Spawn(child, abort(child))
         raise
+    if ended is not None:
+        return ended
     try:
         yield Spawn(child, release(child))
     except _ENDED as error:  # every object has its answer by now
         yield Call(retrieval.retriever.told, (f"the sub-association was not released: {error}", None))
+    return None
 
 
-def _store_there(retrieval: _Retrieval, child: AssociationCore, items: Sequence[Item]) -> Procedure[None]:
-    for item in items:
-        yield from retrieval.watch.look()
-        if retrieval.watch.cancelled:
-            return
-        yield from _send_there(retrieval, child, item)
+def _store_there(
+    retrieval: _Retrieval, child: AssociationCore, waiting: deque[Item]
+) -> Procedure[DcmnetError | None]:
+    while waiting and not (yield from retrieval.watch.look()):
+        error = yield from _send_there(retrieval, child, waiting.popleft())
+        if not child.upper_layer.established:
+            return error
+    return None
 
 
-def _send_there(retrieval: _Retrieval, child: AssociationCore, item: Item) -> Procedure[None]:
+def _send_there(retrieval: _Retrieval, child: AssociationCore, item: Item) -> Procedure[DcmnetError | None]:
+    """One sub-operation; the error when it could not be performed, which may have ended the association."""
     originator = {
         "move_originator_ae_title": retrieval.core.peer_ae_title,
         "move_originator_message_id": retrieval.request.message_id,
@@ -425,5 +455,6 @@ def _send_there(retrieval: _Retrieval, child: AssociationCore, item: Item) -> Pr
         response: CStoreRSP = yield Spawn(child, guarded(child, storing))
     except (*HARMLESS, *_ENDED) as error:
         yield from retrieval.fail(item, error)
-    else:
-        yield from retrieval.count(item, response.status)
+        return error
+    yield from retrieval.count(item, response.status)
+    return None
