@@ -221,6 +221,9 @@ class Tolerance(enum.Flag):
     """A presentation context id is proposed twice; the first one counts."""
     BAD_MAXIMUM_LENGTH = enum.auto()
     """The 51H sub-item does not have four bytes; it is passed over."""
+    MISSING_ROLE_SELECTION = enum.auto()
+    """An A-ASSOCIATE-AC has no role selection item (54H) for a class that this side proposed to be SCP of
+    (PS3.7 D.3.3.4: it is SCU alone then); it takes the role all the same, as many a server of C-GET expects."""
 
 
 DEFAULT_TOLERANCE = (
@@ -229,6 +232,7 @@ DEFAULT_TOLERANCE = (
     | Tolerance.MISSING_GROUP_LENGTH
     | Tolerance.MISSING_IMPLEMENTATION_CLASS_UID
     | Tolerance.NONCONFORMING_UID
+    | Tolerance.MISSING_ROLE_SELECTION
 )
 """What the field needs; the rest is there for those who meet such a peer."""
 
