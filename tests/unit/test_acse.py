@@ -468,7 +468,11 @@ def test_roles_that_are_answered_for_some_classes_alone() -> None:
     """A server may know of roles and leave items out: what it has answered counts, a refusal (0/0) too."""
     rq = request(*(proposed(uid, scu=False, scp=True) for uid in (CT, MR, VERIFICATION)))
     accepting = [PresentationContextAC(number, 0, EXPLICIT) for number in (1, 3, 5)]
-    items = (RoleSelection(MR, False, False), RoleSelection("1.2.3", False, True), RoleSelection(CT, True, False))
+    items = (
+        RoleSelection(MR, False, False),
+        RoleSelection("1.2.3", False, True),
+        RoleSelection(CT, True, False),
+    )
     ac = answer_with(rq, *accepting, role_selections=items)
     contexts = requestor_contexts(rq, ac).contexts
     roles = [(context.scu_role, context.scp_role) for context in contexts.values()]
