@@ -131,16 +131,12 @@ def claim_of(final: Progress, last: Progress | None) -> Claim:
     PS3.7 9.1.4.1: only a pending response has to have the counts, and some peers have none, or zeros, in the
     final one.
     """
-    told = [each for each in (final, last) if each is not None and _is_counted(each)]
-    delivered = max((_delivered(each) for each in told), default=0)
-    if not _is_counted(final) and last in told and final.status == SUCCESS:
-        delivered += last.remaining or 0  # all of them have ended well
-    is_failure = status_class(final.status) is StatusClass.FAILURE
-    return Claim(delivered, final.failed or 0, is_counted=bool(told) or is_failure)
-
-
-def _is_counted(progress: Progress) -> bool:
-    return progress.completed is not None or progress.warnings is not None
+    delivered = max(_delivered(final), 0 if last is None else _delivered(last))
+    is_counted = final.completed is not None or status_class(final.status) is StatusClass.FAILURE
+    if not is_counted and last is not None and last.completed is not None and final.status == SUCCESS:
+        delivered = _delivered(last) + (last.remaining or 0)  # all of them have ended well
+        is_counted = True
+    return Claim(delivered, final.failed or 0, is_counted)
 
 
 def _delivered(progress: Progress) -> int:
