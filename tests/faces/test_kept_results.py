@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from dcmnet.errors import (
 )
 from dcmnet.limits import DEFAULT_TOLERANCE
 from tests.faces.adapters import Face, running
+from tests.faces.archives import PENDING, Archive, accepted, response
 from tests.faces.test_queries import free_port
 from tests.faces.wire import (
     ABORT,
@@ -31,47 +32,17 @@ from tests.faces.wire import (
     Acceptor,
     RawPeer,
     associate_ac,
-    associate_rq,
-    command,
-    context,
     ct_data_set,
     p_data,
     store_command,
-    uid_element,
-    us_element,
 )
 
 STUDY = {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": "1.2"}
 KINDS = ("find", "get", "move")
-FIELDS = {"find": 0x8020, "get": 0x8010, "move": 0x8021}
-COUNTS = ("remaining", "completed", "failed", "warnings")
 TIMEOUTS = dcmnet.Timeouts(connect=DEADLINE, acse=1, dimse=DEADLINE, write=DEADLINE, arrival=DEADLINE)
 IMPATIENT = dcmnet.Timeouts(connect=DEADLINE, acse=DEADLINE, dimse=DEADLINE, arrival=0.2)
-PENDING = 0xFF00
 OBJECTS = (3,)
 CT_CONTEXTS = (dcmnet.ProposedContext(abstract_syntax=CT, transfer_syntaxes=(EXPLICIT,)),)
-
-
-def response(kind: str, status: int = 0, *, data_set: bytes = b"", **counts: int) -> bytes:
-    """A response on context 1, with the counts that are given."""
-    numbers = [us_element(0x1020 + COUNTS.index(name), count) for name, count in counts.items()]
-    elements = [
-        uid_element(0x0002, getattr(dcmnet.STUDY_ROOT, kind)),
-        us_element(0x0100, FIELDS[kind]),
-        us_element(0x0120, 1),
-        us_element(0x0800, 1 if data_set else 0x0101),
-        us_element(0x0900, status),
-        *numbers,
-    ]
-    data = p_data(1, 2, data_set) if data_set else b""
-    return p_data(1, 3, command(*elements)) + data
-
-
-def accepted(peer: RawPeer, *objects: int) -> None:
-    """Accept the association, with these contexts for objects, and read the request with its identifier."""
-    assert peer.read_pdu()[:1] == b"\x01"
-    peer.send(associate_ac([(number, EXPLICIT) for number in (1, *objects)]))
-    assert [peer.read_pdu()[11] for _ in range(2)] == [3, 2]
 
 
 def answer(peer: RawPeer, kind: str) -> bytes:
@@ -83,7 +54,7 @@ def answer(peer: RawPeer, kind: str) -> bytes:
     if kind == "get":
         peer.send(p_data(3, 3, store_command("1.2.3")) + p_data(3, 2, ct_data_set("1.2.3")))
         assert peer.read_status() == 0
-    return response(kind, completed=1, failed=0, warnings=0)
+    return response(kind, 0, {"completed": 1, "failed": 0, "warnings": 0})
 
 
 def closes(peer: RawPeer) -> None:
@@ -194,7 +165,7 @@ def test_the_end_of_a_block(face: Face) -> None:
     with Acceptor(script) as server, face.connect(server.port, contexts=contexts) as association:
         assert len(list(association.find(STUDY))) == 1
         assert association.endings == ()
-    assert [type(each) for each in association.endings] == [AssociationAborted]
+    assert list(map(type, association.endings)) == [AssociationAborted]
 
 
 def test_the_end_of_a_block_that_fails_itself(face: Face) -> None:
@@ -235,7 +206,7 @@ def test_objects_of_a_get_without_role_items(face: Face, received: Path) -> None
         accepted(peer, *OBJECTS)
         peer.send(p_data(3, 3, store_command("1.2.3")) + p_data(3, 2, ct_data_set("1.2.3")))
         statuses.append(peer.read_status())
-        peer.send(response("get", completed=1))
+        peer.send(response("get", 0, {"completed": 1}))
 
     statuses: list[int] = []
     strict = dcmnet.Limits(tolerance=DEFAULT_TOLERANCE & ~dcmnet.Tolerance.MISSING_ROLE_SELECTION)
@@ -265,56 +236,9 @@ def test_a_role_that_was_not_proposed_is_not_taken(face: Face) -> None:
 # ---------------------------------------------------------------------- objects of a C-MOVE
 
 
-class Archive:
-    """A peer that answers a C-MOVE first, and sends then.
-
-    Args:
-        port: Where it sends to.
-    """
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.answered = threading.Event()
-
-    def answering(self, status: int = 0, pending: dict[str, int] | None = None, **counts: int) -> Acceptor:
-        def script(peer: RawPeer) -> None:
-            accepted(peer)
-            if pending is not None:
-                peer.send(response("move", PENDING, **pending))
-            peer.send(response("move", status, **counts))
-            assert peer.read_pdu() == RELEASE_RQ
-            peer.send(RELEASE_RP)
-            peer.read_end()
-            self.answered.set()
-
-        return Acceptor(script)
-
-    def sending(
-        self, *instances: str, statuses: list[int] | None = None, leave: bool = True
-    ) -> Iterator[None]:
-        """Send objects over one association each, when the final response has been given."""
-        assert self.answered.wait(DEADLINE)
-        for instance in instances:
-            with RawPeer.associated(self.port, associate_rq(context(3, CT, (EXPLICIT,)))) as peer:
-                peer.send(p_data(3, 3, store_command(instance)) + p_data(3, 2, ct_data_set(instance)))
-                status = peer.read_status()
-                if statuses is not None:
-                    statuses.append(status)
-                if leave:
-                    peer.send(RELEASE_RQ)
-                    assert peer.read_pdu() == RELEASE_RP
-            yield
-
-
 @pytest.fixture
 def archive() -> Archive:
     return Archive(free_port())
-
-
-def in_thread(work: Iterator[None]) -> threading.Thread:
-    thread = threading.Thread(target=lambda: list(work), daemon=True)
-    thread.start()
-    return thread
 
 
 def move(face: Face, port: int, archive: Archive, store: Any, **options: Any) -> Any:
@@ -339,8 +263,8 @@ def move(face: Face, port: int, archive: Archive, store: Any, **options: Any) ->
 def test_objects_that_come_after_the_final_response(
     face: Face, received: Path, archive: Archive, counts: dict[str, int], pending: dict[str, int] | None
 ) -> None:
-    sender = in_thread(archive.sending("1.2.3", "1.2.4", "1.2.5"))
-    with archive.answering(0, pending, **counts) as server:
+    sender = archive.send_late("1.2.3", "1.2.4", "1.2.5")
+    with archive.answering(0, counts, pending) as server:
         result = move(face, server.port, archive, received)
     sender.join(DEADLINE)
     assert sorted(path.name for path in result.files) == [f"CT.1.2.{number}.dcm" for number in (3, 4, 5)]
@@ -348,8 +272,8 @@ def test_objects_that_come_after_the_final_response(
 
 
 def test_objects_that_do_not_come(face: Face, received: Path, archive: Archive) -> None:
-    sender = in_thread(archive.sending("1.2.3"))
-    with archive.answering(completed=3) as server:
+    sender = archive.send_late("1.2.3")
+    with archive.answering(0, {"completed": 3}) as server:
         result = move(face, server.port, archive, received, timeouts=IMPATIENT)
     sender.join(DEADLINE)
     assert (len(result.files), result.missing, result.status) == (1, 2, 0)
@@ -361,13 +285,13 @@ def test_nothing_to_wait_for(face: Face, received: Path, archive: Archive) -> No
     """Not one object, all failed, or a failure without counts: nothing more comes."""
     eternal = dcmnet.Timeouts(acse=1, arrival=None)
     for status, counts in ((0, {"completed": 0}), (0xB000, {"completed": 0, "failed": 2}), (0xA702, {})):
-        with archive.answering(status, **counts) as server:
+        with archive.answering(status, counts) as server:
             assert move(face, server.port, archive, received, timeouts=eternal).missing == 0
 
 
 def test_an_object_that_comes_twice(face: Face, received: Path, archive: Archive) -> None:
-    sender = in_thread(archive.sending("1.2.3", "1.2.3"))
-    with archive.answering(completed=2) as server:
+    sender = archive.send_late("1.2.3", "1.2.3")
+    with archive.answering(0, {"completed": 2}) as server:
         result = move(face, server.port, archive, received)
     sender.join(DEADLINE)
     assert (result.missing, len(set(result.files))) == (0, 1)
@@ -383,8 +307,8 @@ def test_objects_that_this_side_refuses(
         return 0xA700 if request.sop_instance_uid == "1.2.3" else 0
 
     statuses: list[int] = []
-    sender = in_thread(archive.sending("1.2.3", "1.2.4", statuses=statuses))
-    with archive.answering(0xB000, **counts) as server:
+    sender = archive.send_late("1.2.3", "1.2.4", statuses=statuses)
+    with archive.answering(0xB000, counts) as server:
         store = dcmnet.FileStore(directory=received, handler=handler)
         eternal = dcmnet.Timeouts(acse=1, arrival=None)
         result = move(face, server.port, archive, store, timeouts=eternal)
@@ -402,9 +326,8 @@ def test_an_association_under_way_is_not_aborted(face: Face, received: Path, arc
         return 0
 
     statuses: list[int] = []
-    sender = in_thread(archive.sending("1.2.3", statuses=statuses))
-    archive_says = archive.answering(completed=1)
-    with archive_says as server:
+    sender = archive.send_late("1.2.3", statuses=statuses)
+    with archive.answering(0, {"completed": 1}) as server:
         store = dcmnet.FileStore(directory=received, handler=handler)
         result = move(face, server.port, archive, store, timeouts=IMPATIENT)
     sender.join(DEADLINE)
@@ -414,7 +337,7 @@ def test_an_association_under_way_is_not_aborted(face: Face, received: Path, arc
 def test_a_get_that_brings_less_than_its_peer_says(face: Face, received: Path, sample: Path) -> None:
     def script(peer: RawPeer) -> None:
         accepted(peer)
-        peer.send(response("get", completed=2))
+        peer.send(response("get", 0, {"completed": 2}))
 
     with Acceptor(script) as server:
         result = ask(face, "get", server.port, received)
@@ -428,7 +351,7 @@ def test_progress_without_counts(face: Face, received: Path) -> None:
 
     def script(peer: RawPeer) -> None:
         accepted(peer)
-        peer.send(response("move", PENDING) + response("move", PENDING, remaining=2) + response("move"))
+        peer.send(response("move", PENDING) + response("move", PENDING, {"remaining": 2}) + response("move"))
 
     with (
         Acceptor(script) as server,

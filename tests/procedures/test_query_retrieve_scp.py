@@ -570,7 +570,7 @@ def test_objects_that_all_arrive_and_cannot_be_counted(monkeypatch: pytest.Monke
     many = [(f"1.{number}", b"object") for number in range(6)]
     pair = Pair(Handler(many))
     for context_id, store in ((GET_ID, pair.received), (MOVE_ID, pair.store)):
-        more = {"move_destination": "STORE"} if context_id == MOVE_ID else {}
+        more: Any = {"move_destination": "STORE"} if context_id == MOVE_ID else {}
         (final,) = pair.all(pair.operation(context_id, **more))
         assert counts(final) == (0, None, None, 0, 0)
         assert len(store.kept) == 6
