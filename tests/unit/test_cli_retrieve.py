@@ -25,7 +25,7 @@ from dcmnet.storage.answering import QueryRequest
 from dcmnet.sync import guests as sync_guests
 from tests.certificates import Certificates
 from tests.faces.archives import PENDING, Archive, accepted, response
-from tests.faces.wire import RELEASE_RP, RELEASE_RQ, Acceptor, RawPeer
+from tests.faces.wire import ABORT, RELEASE_RP, RELEASE_RQ, Acceptor, RawPeer
 from tests.unit.cli_runs import CT, HOST, JPEG, MR, json_lines, run_cli
 from tests.unit.cli_tools import logs_put_back
 from tests.unit.objects import write_file
@@ -382,9 +382,32 @@ def test_getscu_compares(capsys: Capture, tmp_path: Path) -> None:
 
     with Acceptor(script) as peer:
         code, out, err = run_cli(capsys, "getscu", HOST, peer.port, *KEYS, "-od", tmp_path, "--json")
-    # The association ended without a release as well, which is not what makes the exit code.
-    assert json_lines(out)[-1]["exit_code"] == code
+    assert (code, json_lines(out)[-1]["exit_code"]) == (68, 68)
+    assert "F: Association Release Failed: the peer closed the connection\n" in err
     assert "W: the peer says that it has sent 2 objects, and 0 came here and were kept\n" in err
+
+
+@pytest.mark.parametrize(("tool", "expected"), [("getscu", 1), ("movescu", movescu.EXIT_NOT_RELEASED)])
+def test_an_association_that_is_not_released(
+    capsys: Capture, tool: str, expected: int, tmp_path: Path
+) -> None:
+    """The retrieval is complete, and its result is shown."""
+
+    def script(peer: RawPeer) -> None:
+        objects = () if tool == "getscu" else (3,)
+        accepted(peer, *objects)
+        kind, context_id = ("move", 3) if objects else ("get", 1)
+        final = response(kind, 0, {"completed": 0}, model=dcmnet.PATIENT_ROOT, context_id=context_id)
+        peer.send(final)
+        assert peer.read_pdu() == RELEASE_RQ
+        peer.send(ABORT)
+
+    with Acceptor(script) as peer:
+        words = (*KEYS, "-od", tmp_path) if tool == "getscu" else KEYS
+        code, out, err = run_cli(capsys, tool, HOST, peer.port, *words, "--json")
+    assert code == expected
+    assert [each["event"] for each in json_lines(out)] == ["final", "error", "summary"]
+    assert "Association Release Failed: association aborted by the peer" in err
 
 
 @pytest.mark.parametrize("counts", [None, {"remaining": 1}])

@@ -6,6 +6,7 @@ from dcmnet.cli.options import Arguments
 from dcmnet.cli.progress import Progressing, totals
 from dcmnet.cli.querying import EXIT_FAILURE, EXIT_WARNING, Session, log_request, status_text
 from dcmnet.cli.receiving import Reporter
+from dcmnet.cli.running import EXIT_SUCCESS
 from dcmnet.dimse.messages import StatusClass, status_class
 from dcmnet.registry.statuses import CANCEL, service_of
 from dcmnet.storage.deliveries import Claim, Deliveries
@@ -96,9 +97,11 @@ class Retrieval:
         """Notice when objects that the peer says it has sent have not come here, or were not kept."""
         missing = deliveries.missing(self.claim)
         if missing:
-            text = missing_text(missing, self.claim)
-            self._session.log.warning("%s%s", text, advice)
-            self._session.fail(EXIT_WARNING, text)
+            session, text = self._session, missing_text(missing, self.claim)
+            session.log.warning("%s%s", text, advice)
+            if session.code == session.manner.not_released:
+                session.code = EXIT_SUCCESS  # that has lost nothing, and this has
+            session.fail(EXIT_WARNING, text)
 
     def summary(self, arrivals: Arrivals | None, seconds: float) -> dict[str, object]:
         """Show the totals; returns them for the last JSON line."""
