@@ -439,8 +439,8 @@ class RetrieveResult:
     Attributes:
         progress: The final counts, and the objects that failed.
         response: The final response.
-        claim: How many objects the peer says it has sent.
         files: Where the objects are that came to this side, in the order in which they came.
+        claim: How many objects the peer says it has sent.
         missing: How many of them did not come to this side, or were not kept; 0 if they went elsewhere.
         endings: What went wrong when the association was released, after the final response; () when nothing
             did.
@@ -448,8 +448,8 @@ class RetrieveResult:
 
     progress: Progress
     response: Response
-    claim: Claim
     files: tuple[Path, ...] = ()
+    claim: Claim = Claim()
     missing: int = 0
     endings: tuple[DcmnetError, ...] = ()
 
@@ -492,4 +492,4 @@ def retrieve_result(responses: ResponsesBase[Progress]) -> RetrieveResult:
     """What came of a retrieval whose responses have been taken to the end."""
     response, progress, claim = responses.response, responses.result, responses.claim
     assert response is not None and progress is not None and claim is not None  # likewise
-    return RetrieveResult(progress, response, claim)
+    return RetrieveResult(progress, response, claim=claim)
