@@ -11,7 +11,7 @@ from typing import Literal
 
 from dcmnet._records import dataclass
 from dcmnet.errors import LocalProtocolError, NoPresentationContext, RemoteProtocolError
-from dcmnet.limits import SMALLEST_MAX_PDU_LENGTH
+from dcmnet.limits import DEFAULT_TOLERANCE, SMALLEST_MAX_PDU_LENGTH, Tolerance
 from dcmnet.registry.transfer_syntaxes import EXPLICIT_VR_LITTLE_ENDIAN
 from dcmnet.registry.uids import name_of
 from dcmnet.ul.items import (
@@ -166,17 +166,26 @@ class Negotiated:
         return "; ".join(_unique(_result_text(result) for result in results))
 
 
-def requestor_contexts(rq: AAssociateRQ, ac: AAssociateAC) -> Negotiated:
+def requestor_contexts(
+    rq: AAssociateRQ, ac: AAssociateAC, tolerance: Tolerance = DEFAULT_TOLERANCE
+) -> Negotiated:
     """What the requestor may do, from the RQ it sent and the AC it received.
 
     A context without an answer counts as refused.
+
+    Args:
+        rq: What was asked for.
+        ac: The answer.
+        tolerance: With `MISSING_ROLE_SELECTION`, the role of SCP may be taken when it was proposed and not
+            answered.
 
     Raises:
         RemoteProtocolError: The AC answers a context that was not proposed, or answers one twice, or accepts
             a transfer syntax that was not proposed (source 2, reason 6).
     """
     theirs = ac.user_information
-    contexts, rejected = _contexts(rq, ac, RemoteProtocolError)
+    unanswered_roles = Tolerance.MISSING_ROLE_SELECTION in tolerance
+    contexts, rejected = _contexts(rq, ac, RemoteProtocolError, unanswered_roles=unanswered_roles)
     invoked, performed = _window(rq.user_information, theirs)
     return Negotiated(
         contexts=contexts,
@@ -235,12 +244,12 @@ def unique_contexts(rq: AAssociateRQ) -> dict[int, PresentationContextRQ]:
 
 
 def _contexts(
-    rq: AAssociateRQ, ac: AAssociateAC, error: _Error
+    rq: AAssociateRQ, ac: AAssociateAC, error: _Error, *, unanswered_roles: bool = False
 ) -> tuple[dict[int, AcceptedContext], tuple[tuple[PresentationContextRQ, int], ...]]:
     """The accepted contexts, with the requestor's roles, and the refused ones."""
     proposed = unique_contexts(rq)
     answers = _answers(proposed, ac, error)
-    roles = _requestor_roles(rq.user_information, ac.user_information)
+    roles = _requestor_roles(rq.user_information, ac.user_information, unanswered=unanswered_roles)
     contexts: dict[int, AcceptedContext] = {}
     rejected: list[tuple[PresentationContextRQ, int]] = []
     for context_id, context in proposed.items():
@@ -283,11 +292,17 @@ def _answers(
     return answers
 
 
-def _requestor_roles(proposal: UserInformation, answer: UserInformation) -> dict[str, tuple[bool, bool]]:
-    """(SCU, SCP) of the requestor for the classes whose roles were proposed and answered."""
+def _requestor_roles(
+    proposal: UserInformation, answer: UserInformation, *, unanswered: bool
+) -> dict[str, tuple[bool, bool]]:
+    """(SCU, SCP) of the requestor for the classes whose roles were proposed and answered.
+
+    With `unanswered`, a role of SCP that was proposed and not answered is there beside the default.
+    """
     proposed = proposed_roles(proposal)
+    roles = {uid: (True, role.scp_role) for uid, role in proposed.items()} if unanswered else {}
     # PS3.7 D.3.3.4: the requestor ignores the answer for a role that it has not proposed.
-    return {
+    answered = {
         role.sop_class_uid: (
             role.scu_role and proposed[role.sop_class_uid].scu_role,
             role.scp_role and proposed[role.sop_class_uid].scp_role,
@@ -295,6 +310,7 @@ def _requestor_roles(proposal: UserInformation, answer: UserInformation) -> dict
         for role in answer.role_selections
         if role.sop_class_uid in proposed
     }
+    return roles | answered
 
 
 def proposed_roles(proposal: UserInformation) -> dict[str, RoleSelection]:

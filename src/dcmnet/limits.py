@@ -100,6 +100,9 @@ PUT_OFF_RESPONSES = 16
 DETACHED_LENGTH = 64 * 1024
 """Up to this length the end of a data set is copied for the thread that keeps it; else it is written."""
 
+UNCOUNTED_ARRIVAL = 5.0
+"""Seconds for the next object of a C-MOVE to this side if the peer does not say how many it has sent."""
+
 MAX_WORKERS = 256
 """Worker processes that `storescp --workers` starts: beyond that it is a port number in the wrong place."""
 
@@ -225,6 +228,9 @@ class Tolerance(enum.Flag):
     """A presentation context id is proposed twice; the first one counts."""
     BAD_MAXIMUM_LENGTH = enum.auto()
     """The 51H sub-item does not have four bytes; it is passed over."""
+    MISSING_ROLE_SELECTION = enum.auto()
+    """An A-ASSOCIATE-AC has no role selection item (54H) for a class that this side proposed to be SCP of
+    (PS3.7 D.3.3.4: it is SCU alone then); it takes the role all the same, as some servers of C-GET expect."""
 
 
 DEFAULT_TOLERANCE = (
@@ -233,6 +239,7 @@ DEFAULT_TOLERANCE = (
     | Tolerance.MISSING_GROUP_LENGTH
     | Tolerance.MISSING_IMPLEMENTATION_CLASS_UID
     | Tolerance.NONCONFORMING_UID
+    | Tolerance.MISSING_ROLE_SELECTION
 )
 """What the field needs; the rest is there for those who meet such a peer."""
 
@@ -250,6 +257,8 @@ class Timeouts:
         dimse: For the next message, or part of one, of an operation under way.
         network: For the next request on an idle association.
         write: For a peer that has stopped reading.
+        arrival: For the next object of a C-MOVE to this side, if its final response says that more were sent
+            than have come, and no association is there that could bring it.
         minimum_rate: Bytes a second that a message must arrive with, measured over `minimum_rate_period`;
             0 switches it off.
         busy_wait: How long to look for the peer's next bytes before sleeping, where the wait before was as
@@ -262,6 +271,7 @@ class Timeouts:
     dimse: float | None = 300.0
     network: float | None = 60.0
     write: float | None = 60.0
+    arrival: float | None = 60.0
     minimum_rate: int = MINIMUM_RATE
     minimum_rate_period: float = MINIMUM_RATE_PERIOD
     busy_wait: float = BUSY_WAIT

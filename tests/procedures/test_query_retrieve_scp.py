@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -50,8 +51,9 @@ from dcmnet.procedures.query_retrieve import Operation
 from dcmnet.procedures.scp import Acceptor, serve
 from dcmnet.procedures.scu import echo
 from dcmnet.registry.sop_classes import STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_ROOT_MOVE, VERIFICATION
+from dcmnet.services import retrieve
 from dcmnet.services.query_retrieve import Answers, query
-from dcmnet.services.retrieve import Item, Opened, Step, get, move
+from dcmnet.services.retrieve import Item, Opened, Step, Tally, get, move
 from dcmnet.services.storage import Outcome, storage
 from dcmnet.services.verification import verification
 from dcmnet.ul.pdu import AAbort, AReleaseRP, AReleaseRQ
@@ -548,6 +550,43 @@ def test_what_the_peer_says_about_the_objects(status: int, expected: tuple[Any, 
     *_, final = pair.all(pair.operation(GET_ID))
     assert counts(final) == expected
     assert final.identifier == (b"failed 1.1,1.2" if expected[3] else b"")
+    pair.end()
+
+
+@pytest.mark.parametrize("number", [65_535, 65_536])
+def test_counts_that_do_not_fit_are_left_out(number: int) -> None:
+    """A US has no room for more than 65,535 (PS3.4 C.4.2.2, C.4.3.2)."""
+    fits = number if number == 65_535 else None
+    request = CGetRQ(message_id=1, affected_sop_class_uid=STUDY_ROOT_GET)
+    for status in (0, 0xFE00):
+        response = Tally(number, number, number, number).response(request, status)
+        response.encode()  # it can be sent
+        remaining = fits if status else None
+        assert counts(SimpleNamespace(response=response)) == (status, remaining, fits, fits, fits)
+
+
+def test_objects_that_all_arrive_and_cannot_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrieve, "LARGEST_COUNT", 2)
+    many = [(f"1.{number}", b"object") for number in range(6)]
+    pair = Pair(Handler(many))
+    for context_id, store in ((GET_ID, pair.received), (MOVE_ID, pair.store)):
+        more: Any = {"move_destination": "STORE"} if context_id == MOVE_ID else {}
+        (final,) = pair.all(pair.operation(context_id, **more))
+        assert counts(final) == (0, None, None, 0, 0)
+        assert len(store.kept) == 6
+    pair.end()
+
+
+def test_pending_responses_while_their_counts_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrieve, "LARGEST_COUNT", 3)
+    many = [(f"1.{number}", b"object") for number in range(5)]
+    pair = Pair(Handler(many))
+    answers = pair.all(pair.operation(GET_ID))
+    assert [counts(each) for each in answers] == [
+        (0xFF00, 3, 2, 0, 0),
+        (0xFF00, 2, 3, 0, 0),
+        (0, None, None, 0, 0),
+    ]
     pair.end()
 
 

@@ -25,7 +25,7 @@ from dcmnet.acse import (
     requestor_contexts,
 )
 from dcmnet.errors import AssociationRejected, LocalProtocolError, NoPresentationContext, RemoteProtocolError
-from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, Limits
+from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, Limits, Tolerance
 from dcmnet.registry._uids import UIDS
 from dcmnet.registry.sop_classes import is_storage
 from dcmnet.ul.items import (
@@ -419,7 +419,10 @@ def test_role_matrix(
     answered = outcome if isinstance(outcome, tuple) else None
     assert ac.user_information.role_selections == ((RoleSelection(CT, *answered),) if answered else ())
     theirs = answered or SCU
-    assert requestor.contexts[1] == AcceptedContext(1, CT, EXPLICIT, *theirs)
+    tolerated = answered or (True, bool(scp))  # an answer that says nothing leaves the proposal as it is
+    assert requestor.contexts[1] == AcceptedContext(1, CT, EXPLICIT, *tolerated)
+    strict = requestor_contexts(rq, ac, Tolerance.NONE)
+    assert strict.contexts[1] == AcceptedContext(1, CT, EXPLICIT, *theirs)
     assert acceptor.contexts[1] == AcceptedContext(1, CT, EXPLICIT, *reversed(theirs))
 
 
@@ -468,6 +471,21 @@ def test_a_role_that_was_not_proposed_is_ignored() -> None:
     contexts = requestor_contexts(rq, given_too_much).contexts
     assert (contexts[1].scu_role, contexts[1].scp_role) == SCP
     assert (contexts[3].scu_role, contexts[3].scp_role) == SCU
+
+
+def test_roles_that_are_answered_for_some_classes_alone() -> None:
+    """A server may know of roles and leave items out: what it has answered counts, a refusal (0/0) too."""
+    rq = request(*(proposed(uid, scu=False, scp=True) for uid in (CT, MR, VERIFICATION)))
+    accepting = [PresentationContextAC(number, 0, EXPLICIT) for number in (1, 3, 5)]
+    items = (
+        RoleSelection(MR, False, False),
+        RoleSelection("1.2.3", False, True),
+        RoleSelection(CT, True, False),
+    )
+    ac = answer_with(rq, *accepting, role_selections=items)
+    contexts = requestor_contexts(rq, ac).contexts
+    roles = [(context.scu_role, context.scp_role) for context in contexts.values()]
+    assert roles == [NEITHER, NEITHER, BOTH]
 
 
 def test_neither_role_cannot_be_proposed() -> None:
@@ -874,7 +892,7 @@ def test_every_request_gets_an_answer_that_its_requestor_takes(
         return
     ids = list(dict.fromkeys(context.context_id for context in rq.presentation_contexts))
     assert [context.context_id for context in answer.presentation_contexts] == ids
-    ours, theirs = requestor_contexts(rq, answer), acceptor_contexts(rq, answer)
+    ours, theirs = requestor_contexts(rq, answer, Tolerance.NONE), acceptor_contexts(rq, answer)
     assert [context.context_id for context, _ in ours.rejected] == [
         id_ for id_ in ids if id_ not in ours.contexts
     ]

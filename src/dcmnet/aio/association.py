@@ -19,6 +19,7 @@ from dcmnet.procedures import association as procedures
 from dcmnet.procedures import scu
 from dcmnet.procedures.association import AssociationCore, new_core, settle
 from dcmnet.procedures.effects import Procedure
+from dcmnet.procedures.leaving import leave
 from dcmnet.registry.query_models import STUDY_ROOT, QueryModel
 from dcmnet.services.defaults import DEFAULT_CONTEXTS
 from dcmnet.storage.scu import store_source
@@ -41,13 +42,17 @@ class Association:
     """An established association, as its requestor has it. Made by `connect`.
 
     Leaving an `async with` block releases the association, or aborts it when an exception is on its way out.
+    A peer that does not answer the release, aborts or closes instead has answered every operation by then:
+    that is noted in `endings`, and raised only if `connect` was asked for a `strict_release`.
+
     One operation runs at a time; other tasks wait for their turn, but for `abort`, which ends what is under
     way.
     """
 
-    def __init__(self, driver: Driver, core: AssociationCore) -> None:
+    def __init__(self, driver: Driver, core: AssociationCore, *, strict_release: bool = False) -> None:
         self._driver = driver
         self._core = core
+        self._strict_release = strict_release
         self._lock = asyncio.Lock()
         self._owner: asyncio.Task[Any] | None = None
         self._loop = asyncio.get_running_loop()
@@ -60,7 +65,7 @@ class Association:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            await self.release()
+            await self._run(leave(self._core, strict=self._strict_release))
         else:
             await self.abort()
 
@@ -88,6 +93,11 @@ class Association:
     def is_established(self) -> bool:
         """True until the association is released, aborted or lost."""
         return self._core.upper_layer.established
+
+    @property
+    def endings(self) -> tuple[DcmnetError, ...]:
+        """What went wrong with the release at the end of a `with` block; () when nothing did."""
+        return self._core.endings
 
     async def echo(self) -> CEchoRSP:
         """C-ECHO (PS3.7 9.1.5): verify that the peer understands DICOM.
@@ -477,6 +487,8 @@ class connect:  # reads as a function: awaited, or the target of `async with`
         limits: What the peer may send.
         tls: How TLS is used; plain TCP when not given.
         family: `socket.AF_INET`, `AF_INET6`, or `AF_UNSPEC` for whatever the name stands for.
+        strict_release: Leaving a `with` block raises what goes wrong with the release; it is noted in
+            `Association.endings` in any case.
 
     Raises:
         TransportClosed: The connection could not be made.
@@ -503,6 +515,7 @@ class connect:  # reads as a function: awaited, or the target of `async with`
         limits: Limits | None = None,
         tls: TLS | None = None,
         family: int = socket.AF_UNSPEC,
+        strict_release: bool = False,
     ) -> None:
         self._address = (host, port)
         if policy is not None and contexts is not None:
@@ -519,6 +532,7 @@ class connect:  # reads as a function: awaited, or the target of `async with`
         self._limits = limits or Limits()
         self._tls = tls
         self._family = family
+        self._strict_release = strict_release
         self._association: Association | None = None
 
     def __await__(self) -> Generator[Any, None, Association]:
@@ -545,4 +559,4 @@ class connect:  # reads as a function: awaited, or the target of `async with`
         driver = Driver(core, family=self._family)
         request = build_request(self._policy)
         await driver.run(procedures.establish(core, *self._address, request, self._tls))
-        return Association(driver, core)
+        return Association(driver, core, strict_release=self._strict_release)

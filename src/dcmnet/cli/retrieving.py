@@ -6,9 +6,11 @@ from dcmnet.cli.options import Arguments
 from dcmnet.cli.progress import Progressing, totals
 from dcmnet.cli.querying import EXIT_FAILURE, EXIT_WARNING, Session, log_request, status_text
 from dcmnet.cli.receiving import Reporter
+from dcmnet.cli.running import EXIT_SUCCESS
 from dcmnet.dimse.messages import StatusClass, status_class
 from dcmnet.registry.statuses import CANCEL, service_of
-from dcmnet.storage.querying import Progress
+from dcmnet.storage.deliveries import Claim, Deliveries
+from dcmnet.storage.querying import Progress, missing_text
 from dcmnet.storage.scp import StoreRequest
 from dcmnet.sync.query_retrieve import Responses
 
@@ -40,6 +42,9 @@ class Retrieval:
     Args:
         session: Of the run.
         bar: Shows progress.
+
+    Attributes:
+        claim: How many objects the peer says it has sent.
     """
 
     def __init__(self, session: Session, bar: Progressing) -> None:
@@ -49,11 +54,7 @@ class Retrieval:
         self._known = 0
         self._done = 0
         self._sums = dict.fromkeys(_COUNTS[1:], 0)
-
-    @property
-    def delivered(self) -> int:
-        """How many objects the peer says it has sent successfully."""
-        return self._sums["completed"] + self._sums["warnings"]
+        self.claim = Claim()
 
     def begin(self, identifier: bytes, syntax: str) -> None:
         """A request is about to be sent."""
@@ -71,8 +72,9 @@ class Retrieval:
             session.event("progress", query=self._number, **_fields(progress))
             if count == cancel:
                 session.log.info("Sending Cancel Request (MsgID %d)", self._number)
-        result = responses.result
-        assert result is not None  # the loop has ended by itself
+        result, claim = responses.result, responses.claim
+        assert result is not None and claim is not None  # the loop has ended by itself
+        self.claim += claim
         self._show(result)
         for name in self._sums:
             self._sums[name] += getattr(result, name) or 0
@@ -88,7 +90,18 @@ class Retrieval:
         log.info("Received %s Response (%s)", title, text)
         log.info("Final status report from last %s message:", title)
         for name, count in zip(("Remaining", "Completed", "Failed", "Warning"), _values(result), strict=True):
-            log.info("  Number of %s Suboperations%s : %d", name, " " * (9 - len(name)), count or 0)
+            told = "not told" if count is None and name != "Remaining" else count or 0
+            log.info("  Number of %s Suboperations%s : %s", name, " " * (9 - len(name)), told)
+
+    def compare(self, deliveries: Deliveries, advice: str = "") -> None:
+        """Notice when objects that the peer says it has sent have not come here, or were not kept."""
+        missing = deliveries.missing(self.claim)
+        if missing:
+            session, text = self._session, missing_text(missing, self.claim)
+            session.log.warning("%s%s", text, advice)
+            if session.code == session.manner.not_released:
+                session.code = EXIT_SUCCESS  # that has lost nothing, and this has
+            session.fail(EXIT_WARNING, text)
 
     def summary(self, arrivals: Arrivals | None, seconds: float) -> dict[str, object]:
         """Show the totals; returns them for the last JSON line."""

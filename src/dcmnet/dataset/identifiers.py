@@ -23,6 +23,8 @@ A value is a text or number, a list of several, None or "" for a key that is onl
 sequence a mapping or a list of mappings. A key may be a tag, as in "0008,0052".
 """
 
+_LONGEST_SHORT_VALUE = 0xFFFE
+
 
 def encode_identifier(
     identifier: Identifier,
@@ -114,6 +116,19 @@ def decode_identifier(data: Buffer, transfer_syntax: str, *, name: str = "identi
     return data_set
 
 
+def encode_failed_instances(uids: Sequence[str], transfer_syntax: str) -> bytes:
+    """An identifier with the Failed SOP Instance UID List (0008,0058)."""
+    text = "\\".join(uids)
+    if is_implicit(transfer_syntax) or len(text) <= _LONGEST_SHORT_VALUE:
+        return encode_identifier({"FailedSOPInstanceUIDList": list(uids)}, transfer_syntax)
+    from pydicom.dataset import Dataset
+
+    # PS3.5 6.2.2, note 3: a value that is too long for the length field of its VR is sent as UN.
+    data_set = Dataset()
+    data_set.add_new(0x00080058, "UN", text.encode("ascii") + b"\0" * (len(text) & 1))
+    return encode_identifier(data_set, transfer_syntax)
+
+
 def failed_instances(data: Buffer, transfer_syntax: str) -> tuple[str, ...]:
     """The Failed SOP Instance UID List (0008,0058) of a retrieval's response; () where there is none.
 
@@ -123,6 +138,8 @@ def failed_instances(data: Buffer, transfer_syntax: str) -> tuple[str, ...]:
     found = decode_identifier(data, transfer_syntax).get("FailedSOPInstanceUIDList") if data else None
     if not found:
         return ()
+    if isinstance(found, bytes):  # of VR UN, as above
+        found = found.decode("latin-1").rstrip("\0 ").split("\\")
     return (str(found),) if isinstance(found, str) else tuple(str(uid) for uid in found)
 
 

@@ -68,6 +68,9 @@ from dcmnet.services.query_retrieve import (
 from dcmnet.services.storage import Outcome
 from dcmnet.ul.pdu import AAssociateRQ, AReleaseRQ
 
+LARGEST_COUNT = 0xFFFF
+"""The most sub-operations that a response can count: its elements are US."""
+
 _ENDED = (AssociationError, DeadlineExceeded, ProtocolError)
 
 
@@ -190,6 +193,11 @@ class Tally:
             return SUBOPERATIONS_COMPLETE_WITH_FAILURES
         return UNABLE_TO_PERFORM_SUBOPERATIONS
 
+    @property
+    def can_be_told(self) -> bool:
+        """Whether a pending response has room for all counts, which it must have."""
+        return max(self.remaining, self.completed, self.failed, self.warnings) <= LARGEST_COUNT
+
     def response(self, request: CGetRQ | CMoveRQ, status: int, **more: Any) -> Response:
         """The response with the counts."""
         # PS3.7 9.1.3.1.6, 9.1.4.1.7: how many remain is told while it is pending, and when it was cancelled.
@@ -197,12 +205,17 @@ class Tally:
         return response_to(
             request,
             status,
-            number_of_remaining_suboperations=remaining,
-            number_of_completed_suboperations=self.completed,
-            number_of_failed_suboperations=self.failed,
-            number_of_warning_suboperations=self.warnings,
+            number_of_remaining_suboperations=_told(remaining),
+            number_of_completed_suboperations=_told(self.completed),
+            number_of_failed_suboperations=_told(self.failed),
+            number_of_warning_suboperations=_told(self.warnings),
             **more,
         )
+
+
+def _told(count: int | None) -> int | None:
+    # PS3.4 C.4.2.2, C.4.3.2: a count that its US has no room for is left out.
+    return None if count is None or count > LARGEST_COUNT else count
 
 
 @dataclass(slots=True)
@@ -252,7 +265,8 @@ class _Retrieval:
     def count(self, item: Item, status: int | None) -> Procedure[None]:
         """Note how a sub-operation ended, and tell the peer."""
         self.tally.count(item, status)
-        if self.tally.remaining:
+        # PS3.4 C.4.2.2, C.4.3.2: a pending response whose counts do not fit is not sent.
+        if self.tally.remaining and self.tally.can_be_told:
             yield from send_response(self.core, self.context, self.tally.response(self.request, PENDING))
 
     def fail(self, item: Item, error: DcmnetError) -> Procedure[None]:

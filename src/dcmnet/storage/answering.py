@@ -201,7 +201,7 @@ class RetrieveHandling(Handling):
 
     def encode_failed(self, uids: Sequence[str], transfer_syntax: str) -> bytes:
         """The identifier with a Failed SOP Instance UID List (0008,0058)."""
-        return identifiers.encode_identifier({"FailedSOPInstanceUIDList": list(uids)}, transfer_syntax)
+        return identifiers.encode_failed_instances(uids, transfer_syntax)
 
     def address(self, destination: str) -> Any:
         """Where an AE is, or an awaitable of that."""

@@ -18,6 +18,7 @@ from dcmnet.procedures import association as procedures
 from dcmnet.procedures import scu
 from dcmnet.procedures.association import AssociationCore, new_core, settle
 from dcmnet.procedures.effects import Procedure
+from dcmnet.procedures.leaving import leave
 from dcmnet.registry.query_models import STUDY_ROOT, QueryModel
 from dcmnet.services.defaults import DEFAULT_CONTEXTS
 from dcmnet.sync.driver import Driver
@@ -41,14 +42,18 @@ T = TypeVar("T")
 class Association:
     """An established association, as its requestor has it. Made by `connect`.
 
-    Leaving a `with` block releases the association, or aborts it when an exception is on its way out. One
-    operation runs at a time; other threads wait for their turn, but for `abort`, which ends what is under
+    Leaving a `with` block releases the association, or aborts it when an exception is on its way out. A peer
+    that does not answer the release, aborts or closes instead has answered every operation by then: that is
+    noted in `endings`, and raised only if `connect` was asked for a `strict_release`.
+
+    One operation runs at a time; other threads wait for their turn, but for `abort`, which ends what is under
     way.
     """
 
-    def __init__(self, driver: Driver, core: AssociationCore) -> None:
+    def __init__(self, driver: Driver, core: AssociationCore, *, strict_release: bool = False) -> None:
         self._driver = driver
         self._core = core
+        self._strict_release = strict_release
         self._lock = threading.Lock()
         self._owner: int | None = None
 
@@ -59,7 +64,7 @@ class Association:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            self.release()
+            self._run(leave(self._core, strict=self._strict_release))
         else:
             self.abort()
 
@@ -87,6 +92,11 @@ class Association:
     def is_established(self) -> bool:
         """True until the association is released, aborted or lost."""
         return self._core.upper_layer.established
+
+    @property
+    def endings(self) -> tuple[DcmnetError, ...]:
+        """What went wrong with the release at the end of a `with` block; () when nothing did."""
+        return self._core.endings
 
     def echo(self) -> CEchoRSP:
         """C-ECHO (PS3.7 9.1.5): verify that the peer understands DICOM.
@@ -468,6 +478,7 @@ def connect(  # noqa: PLR0913  # every one is a keyword
     limits: Limits | None = None,
     tls: TLS | None = None,
     family: int = socket.AF_UNSPEC,
+    strict_release: bool = False,
 ) -> Association:
     """Connect to a peer and establish an association (PS3.8 7.1).
 
@@ -486,6 +497,8 @@ def connect(  # noqa: PLR0913  # every one is a keyword
         limits: What the peer may send.
         tls: How TLS is used; plain TCP when not given.
         family: `socket.AF_INET`, `AF_INET6`, or `AF_UNSPEC` for whatever the name stands for.
+        strict_release: Leaving a `with` block raises what goes wrong with the release; it is noted in
+            `Association.endings` in any case.
 
     Raises:
         TransportClosed: The connection could not be made.
@@ -514,4 +527,4 @@ def connect(  # noqa: PLR0913  # every one is a keyword
     )
     driver = Driver(core, family=family)
     driver.run(procedures.establish(core, host, port, build_request(policy), tls))
-    return Association(driver, core)
+    return Association(driver, core, strict_release=strict_release)
