@@ -199,12 +199,24 @@ class StatusError(DcmnetError):
     Attributes:
         status: The status, 0 to 0xFFFF.
         comment: Error Comment (0000,0902), empty when the peer sent none.
+        offending_element: Tags of Offending Element (0000,0901), empty when the peer sent none.
+        error_id: Error ID (0000,0903), None when the peer sent none.
     """
 
-    def __init__(self, message: str, *, status: int, comment: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        comment: str = "",
+        offending_element: tuple[int, ...] = (),
+        error_id: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.comment = comment
+        self.offending_element = offending_element
+        self.error_id = error_id
 
 
 class ObjectRefused(DcmnetError):

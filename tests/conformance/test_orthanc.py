@@ -249,6 +249,22 @@ def test_get(face: Face, orthanc: Orthanc, study: dict[str, Path], tmp_path: Pat
         assert pydicom.dcmread(path).PixelData == pydicom.dcmread(study[uid]).PixelData
 
 
+def test_a_get_that_orthanc_cannot_complete(
+    face: Face, orthanc: Orthanc, study: dict[str, Path], tmp_path: Path
+) -> None:
+    """Orthanc 1.10.1 puts the list of what it could not send into the Command Set of its final response."""
+    path = SAMPLE.parent / "mr.dcm"
+    ds = pydicom.dcmread(path)
+    identifier = orthanc.put(path)
+    asked = {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": str(ds.StudyInstanceUID)}
+    options = {"called": "ORTHANC", "sop_classes": [pydicom.uid.CTImageStorage]}
+    result = face.run(face.api.get(HOST, orthanc.dicom_port, asked, tmp_path, **options))
+    orthanc.rest("DELETE", f"/instances/{identifier}")
+    assert (result.status, result.progress.completed, result.progress.failed) == (0xC000, 0, 1)
+    with pytest.raises(dcmnet.StatusError):
+        result.raise_for_status()
+
+
 def test_move(face: Face, orthanc: Orthanc, study: dict[str, Path], tmp_path: Path) -> None:
     port = free_port()
     orthanc.introduce(port, "MOVER")

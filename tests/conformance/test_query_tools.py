@@ -6,19 +6,23 @@ docs/reference/differences.md. And ours against Orthanc and pynetdicom.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
 
 import dcmnet
+from dcmnet.registry.sop_classes import STUDY_ROOT_FIND, VERIFICATION
 from tests.conformance.peers import DCMNET, ENVIRONMENT, HOST, RUN_SECONDS, Process, free_port, program
-from tests.conformance.test_orthanc import Orthanc, orthanc
+from tests.conformance.test_orthanc import SAMPLE, Orthanc, orthanc
 from tests.conformance.test_pynetdicom import pynetdicom_archive
 from tests.conformance.test_query_retrieve import (
     KEYS,
@@ -342,3 +346,57 @@ def test_pynetdicom_as_archive(tmp_path: Path) -> None:
         words = ("-S", *keys, "-aet", "DCMNET", "+P", str(port), "--bind", HOST, *where)
         code, _, err = ours("movescu", *words, folder=tmp_path / "move")
         assert (code, err, len(uids(tmp_path / "move"))) == (0, "", 2)
+
+
+# ---------------------------------------------------------------------- details of a status
+
+
+@contextlib.contextmanager
+def explaining(status: int) -> Iterator[int]:
+    """The port of an SCP of pynetdicom that answers everything with a failure, and says why."""
+    import pynetdicom
+    from pynetdicom import evt
+    from pynetdicom.dimse_primitives import C_ECHO
+
+    def answer(event: Any) -> pydicom.Dataset:
+        details = pydicom.Dataset()
+        details.Status = status
+        details.ErrorComment = "no room"
+        if not isinstance(event.request, C_ECHO):  # which has no Offending Element for pynetdicom
+            details.OffendingElement = [0x00100010]
+        return details
+
+    def answers(event: Any) -> Iterator[tuple[pydicom.Dataset, None]]:
+        yield answer(event), None
+
+    entity: Any = pynetdicom.AE()
+    for uid in (VERIFICATION, STUDY_ROOT_FIND, pydicom.uid.CTImageStorage):
+        entity.add_supported_context(uid)
+    handlers = [(evt.EVT_C_ECHO, answer), (evt.EVT_C_STORE, answer), (evt.EVT_C_FIND, answers)]
+    server = entity.start_server((HOST, 0), block=False, evt_handlers=handlers)
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("tool", "words", "code"),
+    [
+        ("echoscu", (), 71),
+        ("storescu", (SAMPLE,), 167),
+        ("dcmsend", (SAMPLE,), 70),
+        ("findscu", ("-S", *STUDY_1), 69),
+    ],
+)
+def test_what_pynetdicom_says_of_a_failure(
+    tool: str, words: tuple[str | Path, ...], code: int, tmp_path: Path
+) -> None:
+    with explaining(0xA700) as port:
+        found, _, err = ours(tool, HOST, str(port), *words, folder=tmp_path)
+        assert found == code
+        assert f"no room{'' if tool == 'echoscu' else '; offending element (0010,0010)'}" in err
+        _, out, _ = ours(tool, "--json", HOST, str(port), *words, folder=tmp_path)
+    (event,) = [each for each in map(json.loads, out.splitlines()) if "comment" in each]
+    assert event["comment"] == "no room"
+    assert event.get("offending_element", []) == ([] if tool == "echoscu" else ["00100010"])

@@ -10,11 +10,11 @@ import pytest
 
 from dcmnet import limits
 from dcmnet.dataset import CONVERTIBLE, identifiers
+from dcmnet.dataset.content import failed_instances
 from dcmnet.dataset.identifiers import (
     decode_identifier,
     encode_failed_instances,
     encode_identifier,
-    failed_instances,
     from_keywords,
 )
 from dcmnet.errors import InputFileError
@@ -156,7 +156,7 @@ def test_a_deflated_identifier_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
 def test_failed_instances(uids: tuple[str, ...]) -> None:
     data = encode_failed_instances(uids, EXPLICIT)
     assert data == encode_identifier({"FailedSOPInstanceUIDList": list(uids)}, EXPLICIT)
-    assert failed_instances(data, EXPLICIT) == uids
+    assert failed_instances(data, EXPLICIT) == (uids, "")
 
 
 def test_many_failed_instances() -> None:
@@ -164,9 +164,4 @@ def test_many_failed_instances() -> None:
     uids = tuple(f"1.2.{number}" for number in range(10_000))
     for transfer_syntax in (EXPLICIT, IMPLICIT):
         data = encode_failed_instances(uids, transfer_syntax)
-        assert failed_instances(data, transfer_syntax) == uids
-
-
-def test_no_failed_instances() -> None:
-    assert failed_instances(b"", IMPLICIT) == ()
-    assert failed_instances(encode_identifier({"PatientName": "X"}, IMPLICIT), IMPLICIT) == ()
+        assert failed_instances(data, transfer_syntax) == (uids, "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dcmnet._net.message_dumps import message_lines
-from dcmnet.dimse.messages import CEchoRSP, CFindRQ, CMoveRQ, CMoveRSP, CStoreRQ, Message, Priority
+from dcmnet.dimse.messages import CEchoRSP, CFindRQ, CMoveRQ, CMoveRSP, CStoreRQ, CStoreRSP, Message, Priority
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
@@ -64,3 +64,12 @@ def test_lines(message: Message, line: str) -> None:
     lines = list(message_lines(1, message, sent=False))
     assert lines[0] == "===================== INCOMING DIMSE MESSAGE ===================="
     assert line in lines
+
+
+def test_details_of_a_status() -> None:
+    message = CStoreRSP(
+        message_id_being_responded_to=1, status=0xA900, offending_element=(0x00100010, 0x0020000D), error_id=7
+    )
+    text = "\n".join(message_lines(1, message, sent=False))
+    assert "Offending Element             : (0010,0010), (0020,000D)\n" in text
+    assert "Error ID                      : 7\n" in text

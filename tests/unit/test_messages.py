@@ -445,3 +445,22 @@ class TestRaiseForStatus:
         assert response.status_class is StatusClass.FAILURE
         with pytest.raises(StatusError, match=r"Refused: Out of Resources\)$"):
             response.raise_for_status()
+
+
+@pytest.mark.parametrize(
+    ("details", "text"),
+    [
+        ({}, ""),
+        ({"error_comment": "no\x1b[1m\nrööm\u2028"}, r"no\x1b[1m\nrööm\u2028"),
+        ({"offending_element": (0x00100010, 0x0020000D)}, "offending element (0010,0010), (0020,000D)"),
+        ({"error_comment": "no", "error_id": 0}, "no; error ID 0"),
+    ],
+)
+def test_details_of_a_status(details: dict[str, Any], text: str) -> None:
+    response = CEchoRSP(message_id_being_responded_to=1, status=0x0110, **details)
+    assert response.details == text
+    with pytest.raises(StatusError) as caught:
+        response.raise_for_status()
+    assert str(caught.value) == f"0x0110 (Processing failure){': ' if text else ''}{text}"
+    for name, default in (("offending_element", ()), ("error_id", None)):
+        assert getattr(caught.value, name) == details.get(name, default)

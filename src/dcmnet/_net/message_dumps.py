@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from dcmnet.dimse.codes import tag_text
 from dcmnet.dimse.messages import Message, Priority
 from dcmnet.registry.statuses import service_of, text_of
 from dcmnet.registry.uids import dcmtk_name_of
@@ -57,6 +58,12 @@ def _last_lines(message: Any) -> Iterator[str]:
     if status is not None:
         service = service_of(message.affected_sop_class_uid)
         yield _line("DIMSE Status", f"0x{status:04x}: {text_of(status, service)}")
+    elements = getattr(message, "offending_element", ())
+    if elements:
+        yield _line("Offending Element", ", ".join(map(tag_text, elements)))
+    error_id = getattr(message, "error_id", None)
+    if error_id is not None:
+        yield _line("Error ID", error_id)
     comment = getattr(message, "error_comment", "")
     if comment:
         yield _line("Error Comment", "".join(each if each.isprintable() else "?" for each in comment))

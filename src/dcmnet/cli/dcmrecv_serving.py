@@ -62,7 +62,9 @@ class ReceiverReporter(Reporter):
     def stored(self, request: StoreRequest, status: int) -> None:
         """An object has been received, and kept or refused."""
         super().stored(request, status)
-        self.log.info("Sending C-STORE Response (%s)", text_of(status, "storage"))
+        text = text_of(status, "storage")
+        detail = f"{text}: {request.comment}" if request.comment else text
+        self.log.info("Sending C-STORE Response (%s)", detail)
 
     def _echo(self, core: AssociationCore, context: AcceptedContext, request: CEchoRQ) -> None:
         self.log.info("Received C-ECHO Request (MsgID %d)", request.message_id)

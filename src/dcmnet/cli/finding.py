@@ -19,6 +19,7 @@ from dcmnet.cli.querying import (
     Session,
     associate,
     check_queries,
+    details_of,
     directory_refusal,
     log_request,
     queries,
@@ -27,6 +28,7 @@ from dcmnet.cli.querying import (
     transfer_syntax,
     without_pydicom,
 )
+from dcmnet.dataset.content import read_elements
 from dcmnet.errors import InputFileError
 from dcmnet.registry.statuses import CANCEL, SUCCESS, service_of
 from dcmnet.registry.transfer_syntaxes import proposed
@@ -97,17 +99,27 @@ class _Run:
         responses = association.find(identifier, model=session.model, cancel_after=arguments.cancel)
         for count, match in enumerate(responses, 1):
             self._matches += 1
-            self._tell("match", self._matches, match)
+            content = read_elements(match.data, match.transfer_syntax, known_vrs=True)
+            self._tell("match", self._matches, match, content)
+            if content.fault:
+                text = f"response {self._matches} cannot be read: {content.fault}"
+                session.log.error("%s", text)
+                session.fail(EXIT_FAILURE, text)
             if count == arguments.cancel:
                 session.log.info("Sending Cancel Request (MsgID %d)", self._queries)
         status, response = responses.status, responses.response
         assert status is not None and response is not None  # the loop has ended by itself
         text = status_text(status, service_of(session.sop_class))
-        comment = str(getattr(response, "error_comment", "") or "")
-        session.log.info("Received Final Find Response (%s)", text)
-        session.event("final", query=self._queries, status=f"0x{status:04X}", text=text, comment=comment)
+        detail = f"{text}: {response.details}" if response.details else text
+        session.log.info("Received Final Find Response (%s)", detail)
+        session.event(
+            "final",
+            query=self._queries,
+            status=f"0x{status:04X}",
+            text=text,
+            **{"comment": "", **details_of(response)},
+        )
         if status != SUCCESS and not (status == CANCEL and arguments.cancel is not None):
-            detail = f"{text}: {comment}" if comment else text
             session.log.error("Find Failed: the peer answered with status 0x%04X (%s)", status, detail)
             session.fail(EXIT_FAILURE)
 

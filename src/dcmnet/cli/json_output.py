@@ -7,6 +7,16 @@ import threading
 from typing import TextIO
 
 
+def details(comment: str, offending_element: tuple[int, ...], error_id: int | None) -> dict[str, object]:
+    """The fields of an event for what a response has beside its status (PS3.7 Annex C): those that came."""
+    found: dict[str, object] = {"comment": comment} if comment else {}
+    if offending_element:
+        found["offending_element"] = [f"{tag:08X}" for tag in offending_element]
+    if error_id is not None:
+        found["error_id"] = error_id
+    return found
+
+
 class JsonLines:
     """Writes events as JSON lines, each flushed at once so that a reader can follow.
 

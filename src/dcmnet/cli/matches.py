@@ -13,9 +13,11 @@ from dcmnet.acse import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dcmnet.cli import logs
 from dcmnet.cli.findscu import EXTRACTS
 from dcmnet.cli.options import UsageError
-from dcmnet.cli.querying import EXIT_FAILURE, Session, log_dump, status_text
+from dcmnet.cli.querying import Session, log_dump, status_text
+from dcmnet.dataset.content import Content
+from dcmnet.dataset.json_model import to_json_model
 from dcmnet.dataset.keys import tags_of
-from dcmnet.dataset.printing import to_json_model, value_at
+from dcmnet.dataset.printing import value_at
 from dcmnet.errors import InputFileError
 from dcmnet.registry.statuses import service_of
 from dcmnet.services.query_keys import Key, Step
@@ -42,7 +44,7 @@ _WIDE = 10_000
 class Output(Protocol):
     """One place that matches go to."""
 
-    def match(self, number: int, match: Match) -> None:
+    def match(self, number: int, match: Match, content: Content) -> None:
         """One has come; they are numbered from 1 over all queries. Raises OSError when it cannot go there."""
 
     def close(self) -> None:
@@ -108,17 +110,14 @@ class _Log:
         if dumping and not any(option in session.arguments for option in _LOG_OPTIONS):
             self._log.setLevel(logging.INFO)
 
-    def match(self, number: int, match: Match) -> None:
+    def match(self, number: int, match: Match, content: Content) -> None:
         text = status_text(match.status, service_of(self._session.sop_class))
         if not self._dumping:
             self._session.log.info("Received Find Response %d (%s)", number, text)
         elif self._log.isEnabledFor(logging.INFO):
             self._log.info(_RULE)
             self._log.info("Find Response: %d (%s)", number, text)
-            try:
-                log_dump(self._log, match.data, match.transfer_syntax)
-            except InputFileError as error:
-                _unreadable(self._session, number, error)
+            log_dump(self._log, match.data, match.transfer_syntax)
 
     def close(self) -> None:
         """Nothing is left to do."""
@@ -130,13 +129,14 @@ class _Json:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def match(self, number: int, match: Match) -> None:
-        try:
-            identifier = to_json_model(match.identifier)
-        except InputFileError as error:
-            _unreadable(self._session, number, error)
-            return
-        self._session.event("match", number=number, status=f"0x{match.status:04X}", identifier=identifier)
+    def match(self, number: int, match: Match, content: Content) -> None:
+        self._session.event(
+            "match",
+            number=number,
+            status=f"0x{match.status:04X}",
+            identifier=to_json_model(content),
+            faults=[f"{where}: {fault}" for where, fault in content.faults()],
+        )
 
     def close(self) -> None:
         """Nothing is left to do."""
@@ -151,11 +151,9 @@ class _Csv:
         self._writer = csv.writer(sys.stdout)
         self._writer.writerow([key.name for key in columns])
 
-    def match(self, number: int, match: Match) -> None:
-        row = _row(self._session, self._columns, number, match)
-        if row is not None:
-            self._writer.writerow(row)
-            sys.stdout.flush()
+    def match(self, number: int, match: Match, content: Content) -> None:
+        self._writer.writerow(_row(self._session, self._columns, number, content))
+        sys.stdout.flush()
 
     def close(self) -> None:
         sys.stdout.flush()
@@ -169,10 +167,8 @@ class _Table:
         self._columns = columns
         self._rows: list[list[str]] = []
 
-    def match(self, number: int, match: Match) -> None:
-        row = _row(self._session, self._columns, number, match)
-        if row is not None:
-            self._rows.append(row)
+    def match(self, number: int, match: Match, content: Content) -> None:
+        self._rows.append(_row(self._session, self._columns, number, content))
 
     def close(self) -> None:
         from rich.console import Console  # slow to load, and few runs have a table
@@ -196,18 +192,17 @@ class _Files:
         self._kind = kind
         self._limit = _Limit(session)
 
-    def match(self, number: int, match: Match) -> None:
+    def match(self, number: int, match: Match, content: Content) -> None:
         if not self._limit.admits():
             return
         directory: str = self._session.arguments.output_directory
         path = os.path.join(directory, f"rsp{number:04d}.{'dcm' if self._kind == 'dicom' else 'xml'}")
         try:
-            content = _dicom(match) if self._kind == "dicom" else _xml(match)
-        except InputFileError as error:
-            _unreadable(self._session, number, error)
-            return
+            written = _dicom(match) if self._kind == "dicom" else _xml(match)
+        except InputFileError:
+            return  # that it cannot be read has been said, and half of it would pass for a whole
         self._session.log.info("Writing response dataset to file: %s", path)
-        file = PartialFile(directory, content)
+        file = PartialFile(directory, written)
         try:
             file.publish(path, Duplicates.REPLACE)
         finally:
@@ -230,16 +225,15 @@ class _OneFile:
         self._file = PartialFile(os.path.dirname(self._path), header)
         session.log.info("Writing all response datasets to file: %s", self._path)
 
-    def match(self, number: int, match: Match) -> None:
+    def match(self, number: int, match: Match, content: Content) -> None:
         from dcmnet.dataset.markup import to_xml
 
         if not self._limit.admits():
             return
         try:
             lines = [*to_xml(match.data, match.transfer_syntax, name="response"), ""]
-        except InputFileError as error:
-            _unreadable(self._session, number, error)
-            return
+        except InputFileError:
+            return  # that it cannot be read has been said, and half of it would pass for a whole
         self._file.write(["\n".join(lines).encode("utf-8", "replace")])
 
     def close(self) -> None:
@@ -274,23 +268,22 @@ class _Limit:
         return False
 
 
-def _row(session: Session, columns: tuple[Key, ...], number: int, match: Match) -> list[str] | None:
-    try:
-        data_set, syntax = match.identifier, match.transfer_syntax
-        return [_printable(value_at(data_set, key, syntax)) for key in columns]
-    except InputFileError as error:
-        _unreadable(session, number, error)
-        return None
+def _row(session: Session, columns: tuple[Key, ...], number: int, content: Content) -> list[str]:
+    """The values of a match; cells have no place for what is wrong with one, so that goes to the log."""
+    row = []
+    for key in columns:
+        text, fault = value_at(content, key)
+        if fault:
+            session.log.warning(
+                "response %d: %s is not valid, and shown as it came: %s", number, key.name, fault
+            )
+        row.append(_printable(text))
+    return row
 
 
 def _printable(text: str) -> str:
     encoding = sys.stdout.encoding or "utf-8"
     return logs.escape(text).encode(encoding, "backslashreplace").decode(encoding)
-
-
-def _unreadable(session: Session, number: int, error: InputFileError) -> None:
-    session.log.error("response %d cannot be read: %s", number, error.why)
-    session.fail(EXIT_FAILURE, f"response {number} cannot be read: {error.why}")
 
 
 def _dicom(match: Match) -> bytes:

@@ -14,7 +14,7 @@ from dcmnet._records import dataclass
 from dcmnet.acse import ProposedContext
 from dcmnet.cli import logs, networking
 from dcmnet.cli.associating import request_association
-from dcmnet.cli.json_output import JsonLines
+from dcmnet.cli.json_output import JsonLines, details
 from dcmnet.cli.options import Arguments, UsageError
 from dcmnet.cli.running import EXIT_SUCCESS
 from dcmnet.cli.tls_settings import tls_settings
@@ -22,6 +22,7 @@ from dcmnet.dataset import Encoding
 from dcmnet.dataset.identifiers import encode_identifier
 from dcmnet.dataset.keys import query, read_query
 from dcmnet.dataset.printing import dump
+from dcmnet.dimse.messages import Response
 from dcmnet.errors import AssociationAborted, InputFileError, NoPresentationContext
 from dcmnet.registry.query_models import (
     MODALITY_WORKLIST,
@@ -142,6 +143,11 @@ def status_text(status: int, service: str) -> str:
     return _SHORT_TEXTS.get(status) or text_of(status, service)
 
 
+def details_of(response: Response) -> dict[str, object]:
+    """What a response says beside its status, as fields of an event."""
+    return details(response.error_comment, response.offending_element, response.error_id)
+
+
 def directory_refusal(directory: str) -> str:
     """Why files cannot be written there; empty when they can."""
     if not os.path.isdir(directory):
@@ -207,13 +213,13 @@ def log_request(session: Session, number: int, identifier: bytes, syntax: str) -
     log.info("Sending %s Request (MsgID %d)", title, number)
     if session.manner.shows_identifiers and log.isEnabledFor(INFO):
         log.info("Request Identifiers:")
-        log_dump(log, identifier, syntax)
+        log_dump(log, identifier, syntax, checked=False)
 
 
-def log_dump(log: Logger, identifier: bytes, syntax: str) -> None:
-    """Show a data set, with empty lines around it."""
+def log_dump(log: Logger, identifier: bytes, syntax: str, *, checked: bool = True) -> None:
+    """Show a data set, with empty lines around it; `checked` as for `dump`."""
     log.info("")
-    for line in dump(identifier, syntax):
+    for line in dump(identifier, syntax, checked=checked):
         log.info("%s", line)
     log.info("")
 

@@ -13,7 +13,7 @@ from dcmnet._records import dataclass
 from dcmnet.acse import AcceptedContext
 from dcmnet.cli import networking
 from dcmnet.cli.conversions import conversion_asked_for, duplicates_of, new_namer, new_studies
-from dcmnet.cli.json_output import JsonLines
+from dcmnet.cli.json_output import JsonLines, details
 from dcmnet.cli.options import Arguments
 from dcmnet.cli.progress import readable_length
 from dcmnet.dimse.messages import CEchoRQ, CStoreRQ
@@ -146,6 +146,7 @@ class Reporter:
             sop_instance_uid=request.affected_sop_instance_uid,
             status=f"0x{outcome[0]:04X}",
             text=text,
+            **details(outcome[1], (), None),
         )
 
     def stored(self, request: StoreRequest, status: int) -> None:
@@ -163,7 +164,7 @@ class Reporter:
             return
         text = text_of(status, "storage")
         if status != SUCCESS:
-            self._refused(status, "", request.sop_instance_uid)
+            self._refused(status, request.comment, request.sop_instance_uid)
         self.event(
             "object",
             peer=request.peer,
@@ -177,6 +178,7 @@ class Reporter:
             bytes=request.size,
             status=f"0x{status:04X}",
             text=text,
+            **details(request.comment, (), None),
         )
 
     def kept(self, request: StoreRequest, path: str, status: int, *, existed: bool) -> None:

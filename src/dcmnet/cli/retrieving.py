@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from dcmnet.cli.options import Arguments
 from dcmnet.cli.progress import Progressing, totals
-from dcmnet.cli.querying import EXIT_FAILURE, EXIT_WARNING, Session, log_request, status_text
+from dcmnet.cli.querying import (
+    EXIT_FAILURE,
+    EXIT_WARNING,
+    Session,
+    details_of,
+    log_request,
+    status_text,
+)
 from dcmnet.cli.receiving import Reporter
 from dcmnet.cli.running import EXIT_SUCCESS
-from dcmnet.dimse.messages import StatusClass, status_class
+from dcmnet.dimse.messages import Response, StatusClass, status_class
 from dcmnet.registry.statuses import CANCEL, service_of
 from dcmnet.storage.deliveries import Claim, Deliveries
 from dcmnet.storage.querying import Progress, missing_text
@@ -72,13 +79,14 @@ class Retrieval:
             session.event("progress", query=self._number, **_fields(progress))
             if count == cancel:
                 session.log.info("Sending Cancel Request (MsgID %d)", self._number)
-        result, claim = responses.result, responses.claim
-        assert result is not None and claim is not None  # the loop has ended by itself
+        result, claim, response = responses.result, responses.claim, responses.response
+        # the loop has ended by itself
+        assert result is not None and claim is not None and response is not None
         self.claim += claim
         self._show(result)
         for name in self._sums:
             self._sums[name] += getattr(result, name) or 0
-        self._conclude(result, status_text(result.status, service), cancel is not None)
+        self._conclude(result, response, status_text(result.status, service), cancel is not None)
 
     def pending(self, count: int, text: str) -> None:
         """Say that a pending response has come."""
@@ -124,33 +132,41 @@ class Retrieval:
             self._bar.advance(objects=done - self._done)
             self._done = done
 
-    def _conclude(self, result: Progress, text: str, cancelling: bool) -> None:
-        session = self._session
-        self.final(result, text)
+    def _conclude(self, result: Progress, response: Response, text: str, cancelling: bool) -> None:
+        session, detail = self._session, f"{text}: {response.details}" if response.details else text
+        self.final(result, detail)
         for uid in result.failed_sop_instance_uids:
             session.log.error("not retrieved: %s", uid)
+        if result.fault:
+            session.log.error("cannot read the list of what was not retrieved: it %s", result.fault)
         session.event(
             "final",
             query=self._number,
             text=text,
             **_fields(result),
+            **details_of(response),
             failed_sop_instance_uids=result.failed_sop_instance_uids,
+            **({"fault": result.fault} if result.fault else {}),
         )
-        kind = status_class(result.status)
-        if kind is StatusClass.SUCCESS and not result.failed:
-            return
-        if result.status == CANCEL and cancelling:
+        self._judge(result, detail, cancelling)
+
+    def _judge(self, result: Progress, detail: str, cancelling: bool) -> None:
+        """Say whether everything was retrieved, and note the exit code."""
+        session, kind = self._session, status_class(result.status)
+        if (kind is StatusClass.SUCCESS and not result.failed) or (result.status == CANCEL and cancelling):
+            if result.fault:
+                session.fail(EXIT_WARNING)
             return
         partly = kind in (StatusClass.SUCCESS, StatusClass.WARNING)
         title, failed = session.manner.title, result.failed
-        detail = f"; {failed} failed" if failed else ""
+        count = f"; {failed} failed" if failed else ""
         session.log.log(
             30 if partly else 40,
             "%s response with error status 0x%04X (%s)%s",
             title,
             result.status,
-            text,
             detail,
+            count,
         )
         session.fail(EXIT_WARNING if partly else EXIT_FAILURE)
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from dcmnet.acse import AcceptedContext
 from dcmnet.cli import networking
-from dcmnet.cli.json_output import JsonLines
+from dcmnet.cli.json_output import JsonLines, details
 from dcmnet.cli.options import Arguments
 from dcmnet.cli.progress import NoBar, Progressing, is_wanted, progress, totals
 from dcmnet.cli.reporting import Reporter
@@ -256,10 +256,13 @@ class Session:
             return
         text = "" if result.status is None else text_of(result.status, "storage")
         if text:
-            self._log.info("Received %s Response (%s)", self._wording.message, text)
+            detail = f"{text}: {result.details}" if result.details else text
+            self._log.info("Received %s Response (%s)", self._wording.message, detail)
         if not result.ok:
             self._failed += 1
             self._tell(result)
+        elif result.status != SUCCESS and result.details:
+            self._log.warning("Store Warning, file: %s:\n%s", result.name, result.describe())
         self._event(
             "object",
             file=result.name,
@@ -271,7 +274,7 @@ class Session:
             association=result.association,
             status=None if result.status is None else f"0x{result.status:04X}",
             text=result.describe() if result.error is not None else text,
-            comment=result.comment,
+            **{"comment": "", **details(result.comment, result.offending_element, result.error_id)},
         )
 
     def _tell(self, result: StoreResult) -> None:

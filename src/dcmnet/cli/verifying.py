@@ -15,10 +15,11 @@ from dcmnet.cli.echoscu import (
     MOST_TRANSFER_SYNTAXES,
     TOOL,
 )
-from dcmnet.cli.json_output import JsonLines
+from dcmnet.cli.json_output import JsonLines, details
 from dcmnet.cli.options import Arguments
 from dcmnet.cli.running import EXIT_SUCCESS
 from dcmnet.cli.tls_settings import tls_settings
+from dcmnet.dimse.messages import CEchoRSP
 from dcmnet.dimse.stream import LARGEST_MESSAGE_ID
 from dcmnet.errors import AssociationAborted
 from dcmnet.registry.sop_classes import VERIFICATION
@@ -75,19 +76,26 @@ class Session:
         """What ended the work before its time."""
         self.event("error", text=str(error))
 
-    def echoed(self, message_id: int, status: int, seconds: float) -> int:
+    def echoed(self, message_id: int, response: CEchoRSP, seconds: float) -> int:
         """An echo has its answer; returns the exit code for it."""
         self._echoes += 1
         self._seconds += seconds
+        status = response.status
         text = text_of(status, "verification")
-        self.log.info("Received Echo Response (%s)", text)
+        detail = f"{text}: {response.details}" if response.details else text
+        self.log.info("Received Echo Response (%s)", detail)
         self.event(
-            "echo", message_id=message_id, status=f"0x{status:04X}", text=text, seconds=round(seconds, 6)
+            "echo",
+            message_id=message_id,
+            status=f"0x{status:04X}",
+            text=text,
+            **details(response.error_comment, response.offending_element, response.error_id),
+            seconds=round(seconds, 6),
         )
         if status == SUCCESS:
             return EXIT_SUCCESS
         self._failed += 1
-        self.log.error("Echo Failed: the peer answered with status 0x%04X (%s)", status, text)
+        self.log.error("Echo Failed: the peer answered with status 0x%04X (%s)", status, detail)
         return EXIT_BAD_STATUS
 
     def conclude(self, code: int) -> int:
@@ -152,8 +160,8 @@ def _echo(association: Association, arguments: Arguments, session: Session) -> i
         message_id = count % LARGEST_MESSAGE_ID + 1
         session.log.info("Sending Echo Request (MsgID %d)", message_id)
         started = time.monotonic()
-        status = association.echo().status
-        code = session.echoed(message_id, status, time.monotonic() - started) or code
+        response = association.echo()
+        code = session.echoed(message_id, response, time.monotonic() - started) or code
     return code
 
 

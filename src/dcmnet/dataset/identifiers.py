@@ -91,7 +91,7 @@ def decode_identifier(data: Buffer, transfer_syntax: str, *, name: str = "identi
 
     encoded = bytes(data)
     if is_deflated(transfer_syntax):
-        encoded = _inflate(encoded, name)
+        encoded = inflate(encoded, name)
     last: list[tuple[Any, int]] = [(None, 0)]
 
     def look(tag: Any, _: str | None, length: int) -> bool:
@@ -127,20 +127,6 @@ def encode_failed_instances(uids: Sequence[str], transfer_syntax: str) -> bytes:
     data_set = Dataset()
     data_set.add_new(0x00080058, "UN", text.encode("ascii") + b"\0" * (len(text) & 1))
     return encode_identifier(data_set, transfer_syntax)
-
-
-def failed_instances(data: Buffer, transfer_syntax: str) -> tuple[str, ...]:
-    """The Failed SOP Instance UID List (0008,0058) of a retrieval's response; () where there is none.
-
-    Raises:
-        InputFileError: The identifier cannot be read.
-    """
-    found = decode_identifier(data, transfer_syntax).get("FailedSOPInstanceUIDList") if data else None
-    if not found:
-        return ()
-    if isinstance(found, bytes):  # of VR UN, as above
-        found = found.decode("latin-1").rstrip("\0 ").split("\\")
-    return (str(found),) if isinstance(found, str) else tuple(str(uid) for uid in found)
 
 
 def attribute_called(key: str, name: str) -> tuple[int, str]:
@@ -190,7 +176,12 @@ def _value_of(vr: str, value: Any, name: str) -> Any:
     return list(value) if is_many else value
 
 
-def _inflate(deflated: bytes, name: str) -> bytes:
+def inflate(deflated: bytes, name: str) -> bytes:
+    """The bytes of a deflated identifier (PS3.5 A.5).
+
+    Raises:
+        InputFileError: They are no deflated stream, or too long when they are inflated.
+    """
     inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
     try:
         inflated = inflater.decompress(deflated, MAX_INFLATED_IDENTIFIER_LENGTH)

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-from dcmnet.dataset.identifiers import decode_identifier
-from dcmnet.dataset.printing import (
-    Element,
-    attribute_name,
-    content_length,
-    elements,
-    encodings_of,
-    transfer_syntax_name,
-)
-from dcmnet.limits import MAX_SEQUENCE_DEPTH
+from dcmnet.dataset.content import Element, read_elements
+from dcmnet.dataset.printing import attribute_name, transfer_syntax_name
+from dcmnet.errors import InputFileError
 from dcmnet.payload import Buffer
 
 DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>'
@@ -29,37 +21,40 @@ _HIDDEN = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN"))
 def to_xml(data: Buffer, transfer_syntax: str, *, name: str = "identifier") -> Iterator[str]:
     """The lines of a `data-set` element; characters that XML cannot have become U+FFFD.
 
+    What is wrong with a value that is not valid is a comment behind its element.
+
     Raises:
-        InputFileError: It is not encoded as its transfer syntax says.
+        InputFileError: Not all of it can be read.
     """
-    data_set = decode_identifier(data, transfer_syntax, name=name)
+    content = read_elements(data, transfer_syntax)
+    if content.fault:
+        raise InputFileError(name, content.fault)
     yield f'<data-set xfer="{transfer_syntax}" name="{transfer_syntax_name(transfer_syntax)}">'
-    yield from _content(data_set, transfer_syntax, None, 0)
+    yield from _elements(content.elements)
     yield "</data-set>"
 
 
-def _content(data_set: Any, transfer_syntax: str, encodings: Any, depth: int) -> Iterator[str]:
-    for element in elements(data_set, transfer_syntax, encodings):
+def _elements(elements: tuple[Element, ...]) -> Iterator[str]:
+    for element in elements:
         if element.items is None:
             yield _element(element)
             continue
-        own = encodings_of(data_set, encodings)
         yield f"<sequence {_about(element, 'card', len(element.items))}>"
-        if depth < MAX_SEQUENCE_DEPTH:
-            for item in element.items:
-                length = content_length(item, transfer_syntax, depth)
-                yield f'<item card="{len(item)}" len="{length}">'
-                yield from _content(item, transfer_syntax, own, depth + 1)
-                yield "</item>"
+        for item in element.items:
+            length = "" if item.length is None else f' len="{item.length}"'
+            yield f'<item card="{len(item.elements)}"{length}>'
+            yield from _elements(item.elements)
+            yield "</item>"
         yield "</sequence>"
 
 
 def _element(element: Element) -> str:
     about = _about(element, "vm", element.multiplicity)
+    fault = f"<!-- invalid: {element.fault} -->" if element.fault else ""
     if element.vr in _HIDDEN and element.value:
-        return f'<element {about} binary="hidden"></element>'
+        return f'<element {about} binary="hidden"></element>{fault}'
     text = _NOT_IN_XML.sub("\ufffd", element.text.rstrip(" \0"))
-    return f"<element {about}>{escape(text)}</element>"
+    return f"<element {about}>{escape(text)}</element>{fault}"
 
 
 def _about(element: Element, counted: str, count: int) -> str:

@@ -1,4 +1,4 @@
-"""What numbers in a message stand for: priorities, and the classes of statuses (PS3.7 Annex C)."""
+"""What numbers in a message stand for: priorities, classes of statuses and their details (PS3.7 Annex C)."""
 
 from __future__ import annotations
 
@@ -44,3 +44,30 @@ def status_class(status: int) -> StatusClass:
     if status >> 12 in (0xA, 0xC) or status >> 8 in (0x01, 0x02):
         return StatusClass.FAILURE
     return StatusClass.WARNING if status >> 12 == 0xB else StatusClass.UNKNOWN
+
+
+def status_details(comment: str, offending_element: tuple[int, ...], error_id: int | None) -> str:
+    """What a response says beside its status (PS3.7 Annex C), for people, or "".
+
+    One line without control characters, whatever the peer has sent.
+
+    Args:
+        comment: Error Comment (0000,0902).
+        offending_element: Tags of Offending Element (0000,0901).
+        error_id: Error ID (0000,0903).
+    """
+    found = [_escaped(comment)] if comment else []
+    if offending_element:
+        found.append(f"offending element {', '.join(map(tag_text, offending_element))}")
+    if error_id is not None:
+        found.append(f"error ID {error_id}")
+    return "; ".join(found)
+
+
+def tag_text(tag: int) -> str:
+    """A tag as the standard prints it: "(0010,0020)"."""
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+def _escaped(text: str) -> str:
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)

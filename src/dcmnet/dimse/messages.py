@@ -16,6 +16,7 @@ from dcmnet._records import MISSING, dataclass, fields
 from dcmnet.dimse.codes import Priority as Priority
 from dcmnet.dimse.codes import StatusClass as StatusClass
 from dcmnet.dimse.codes import status_class as status_class
+from dcmnet.dimse.codes import status_details
 from dcmnet.dimse.command import (
     BARE_RESPONSE,
     ECHO_RQ,
@@ -119,6 +120,11 @@ class Response(Message):
         """The class of its status (PS3.7 Annex C)."""
         return status_class(self.status)
 
+    @property
+    def details(self) -> str:
+        """What it says beside its status, on one line; "" for nothing."""
+        return status_details(self.error_comment, self.offending_element, self.error_id)
+
     def raise_for_status(self) -> Self:
         """Return the response, or raise where its status is a failure.
 
@@ -128,8 +134,9 @@ class Response(Message):
         if self.status_class not in (StatusClass.FAILURE, StatusClass.UNKNOWN):
             return self
         text = f"0x{self.status:04X} ({text_of(self.status, service_of(self.affected_sop_class_uid))})"
-        message = f"{text}: {self.error_comment}" if self.error_comment else text
-        raise StatusError(message, status=self.status, comment=self.error_comment)
+        message = f"{text}: {self.details}" if self.details else text
+        more: dict[str, Any] = {"offending_element": self.offending_element, "error_id": self.error_id}
+        raise StatusError(message, status=self.status, comment=self.error_comment, **more)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -360,6 +360,8 @@ class Pipeline:
                 context_id=context.context_id,
                 status=response.status,
                 comment=response.error_comment,
+                offending_element=response.offending_element,
+                error_id=response.error_id,
             )
             if (call := self._outcomes.note(result)) is not None:
                 yield call

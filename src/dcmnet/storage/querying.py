@@ -72,12 +72,26 @@ class Match:
     def identifier(self) -> Dataset:
         """The identifier as a pydicom data set, decoded when it is first looked at.
 
+        A value that is none of its VR, such as a US of three bytes, is there as it came, with VR UN; `faults`
+        names it.
+
         Raises:
-            InputFileError: It is not encoded as its transfer syntax says.
+            InputFileError: Not all of it can be read, because it is truncated, for example.
         """
         if self._identifier is None:
-            self._identifier = identifiers.decode_identifier(self.data, self.transfer_syntax, name="match")
+            from dcmnet.dataset.matches import decode_match  # many users only count matches
+
+            self._identifier = decode_match(self.data, self.transfer_syntax)
         return self._identifier
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is wrong with the identifier: values that are not valid, by their tags, and a missing end."""
+        from dcmnet.dataset.content import read_elements
+
+        content = read_elements(self.data, self.transfer_syntax)
+        found = tuple(f"{where}: {fault}" for where, fault in content.faults())
+        return (*found, f"the identifier {content.fault}") if content.fault else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +105,7 @@ class Progress:
         failed: Objects that did not.
         warnings: Objects that arrived, with a warning.
         failed_sop_instance_uids: The objects that did not arrive; only a final response names them.
+        fault: Why the list of these cannot be read, or not to its end; "" if it can.
     """
 
     status: int
@@ -99,6 +114,7 @@ class Progress:
     failed: int | None = None
     warnings: int | None = None
     failed_sop_instance_uids: tuple[str, ...] = ()
+    fault: str = ""
 
 
 def match_of(answer: Answer) -> Match:
@@ -107,21 +123,23 @@ def match_of(answer: Answer) -> Match:
 
 
 def progress_of(answer: Answer) -> Progress:
-    """The counts of a response.
-
-    Raises:
-        InputFileError: Its identifier cannot be read.
-    """
+    """The counts of a response; an identifier that cannot be read takes nothing from them."""
     response = answer.response
     assert isinstance(response, SubOperationsResponse)
-    final = status_class(response.status) is not StatusClass.PENDING
+    uids: tuple[str, ...] = ()
+    fault = ""
+    if answer.identifier and status_class(response.status) is not StatusClass.PENDING:
+        from dcmnet.dataset.content import failed_instances
+
+        uids, fault = failed_instances(answer.identifier, answer.transfer_syntax)
     return Progress(
         response.status,
         response.number_of_remaining_suboperations,
         response.number_of_completed_suboperations,
         response.number_of_failed_suboperations,
         response.number_of_warning_suboperations,
-        identifiers.failed_instances(answer.identifier, answer.transfer_syntax) if final else (),
+        uids,
+        fault,
     )
 
 
@@ -352,7 +370,30 @@ def receiving_node(store: Store, title: str, port: int, options: dict[str, Any])
     return node, deliveries
 
 
-class ResponsesBase(Generic[A]):
+class Details:
+    """What the final response says beside its status (PS3.7 Annex C)."""
+
+    __slots__ = ()
+
+    response: Any
+
+    @property
+    def comment(self) -> str:
+        """Error Comment (0000,0902); "" if there is none."""
+        return self.response.error_comment if self.response is not None else ""
+
+    @property
+    def offending_element(self) -> tuple[int, ...]:
+        """Tags of Offending Element (0000,0901); () if there is none."""
+        return self.response.offending_element if self.response is not None else ()
+
+    @property
+    def error_id(self) -> int | None:
+        """Error ID (0000,0903); None if there is none."""
+        return self.response.error_id if self.response is not None else None
+
+
+class ResponsesBase(Details, Generic[A]):
     """What both faces' `Responses` know about an operation.
 
     Args:
@@ -408,7 +449,7 @@ class ResponsesBase(Generic[A]):
 
 
 @dataclass(frozen=True, slots=True)
-class FindResult:
+class FindResult(Details):
     """What came of a query that is over.
 
     Attributes:
@@ -433,7 +474,7 @@ class FindResult:
 
 
 @dataclass(frozen=True, slots=True)
-class RetrieveResult:
+class RetrieveResult(Details):
     """What came of a retrieval that is over.
 
     Attributes:

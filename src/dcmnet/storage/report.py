@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from dcmnet._records import dataclass, field
-from dcmnet.dimse.messages import StatusClass, status_class
+from dcmnet.dimse.codes import StatusClass, status_class, status_details
 from dcmnet.errors import DcmnetError, StatusError
 from dcmnet.registry.statuses import text_of
 
@@ -29,7 +29,9 @@ class StoreResult:
         association: Number of the association it went over, from 1; 0 where there was none.
         context_id: The presentation context it was sent on, 0 where it was not sent.
         status: The peer's answer; None where there was none.
-        comment: The peer's Error Comment.
+        comment: The peer's Error Comment (0000,0902).
+        offending_element: Tags of the peer's Offending Element (0000,0901).
+        error_id: The peer's Error ID (0000,0903); None where there was none.
         error: Why there was no answer; None where there was one.
     """
 
@@ -45,6 +47,8 @@ class StoreResult:
     context_id: int = 0
     status: int | None = None
     comment: str = ""
+    offending_element: tuple[int, ...] = ()
+    error_id: int | None = None
     error: DcmnetError | None = None
 
     @property
@@ -57,12 +61,17 @@ class StoreResult:
         """Whether the peer has kept the object (success, or success with a warning)."""
         return self.status_class in (StatusClass.SUCCESS, StatusClass.WARNING)
 
+    @property
+    def details(self) -> str:
+        """What the peer said beside the status, on one line; "" for nothing."""
+        return status_details(self.comment, self.offending_element, self.error_id)
+
     def describe(self) -> str:
         """One line for a person: the status in the standard's words, or the error."""
         if self.status is None:
             return str(self.error or "not sent")
         text = f"0x{self.status:04X} ({text_of(self.status, 'storage')})"
-        return f"{text}: {self.comment}" if self.comment else text
+        return f"{text}: {self.details}" if self.details else text
 
 
 @dataclass(slots=True)
@@ -132,7 +141,13 @@ class Report:
             message = (
                 f"{self.failed} of {len(self.results)} objects not stored; {first.name}: {first.describe()}"
             )
-            raise StatusError(message, status=first.status or 0, comment=first.comment) from first.error
+            raise StatusError(
+                message,
+                status=first.status or 0,
+                comment=first.comment,
+                offending_element=first.offending_element,
+                error_id=first.error_id,
+            ) from first.error
 
     def _why_nothing(self) -> str:
         if not self.skipped:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dcmnet._records import dataclass
-from dcmnet.dimse.messages import StatusClass
+from dcmnet.dimse.codes import StatusClass, tag_text
 from dcmnet.errors import InputFileError, NoPresentationContext
 from dcmnet.limits import MAX_REPORT_LENGTH
 from dcmnet.registry.statuses import text_of
@@ -109,6 +109,8 @@ def _entry(result: StoreResult, former: bool = False) -> dict[str, Any]:
         "status": None if result.status is None else f"0x{result.status:04X}",
         "text": "" if result.status is None else text_of(result.status, "storage"),
         "comment": result.comment,
+        "offending_element": [f"{tag:08X}" for tag in result.offending_element],
+        "error_id": result.error_id,
         "error": "" if result.error is None else str(result.error),
         "file_length": result.file_length,
         "file_modified": result.file_modified,
@@ -279,6 +281,10 @@ def _block(number: int, result: StoreResult, *, former: bool) -> Iterator[str]:
     yield f"DIMSE Status  : {_status(result)}{' in a former transfer' if former else ''}"
     if result.comment:
         yield f"Error Comment : {_one_line(result.comment)}"
+    if result.offending_element:
+        yield f"Off. Element  : {', '.join(map(tag_text, result.offending_element))}"
+    if result.error_id is not None:
+        yield f"Error ID      : {result.error_id}"
 
 
 def _status(result: StoreResult) -> str:

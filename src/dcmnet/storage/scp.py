@@ -64,6 +64,7 @@ class StoreRequest:
         message: The C-STORE-RQ.
         state: A dictionary that belongs to the association; handlers may keep things in it.
         tls: What the TLS handshake agreed on, with the sender's certificate; None without TLS.
+        comment: The Error Comment (0000,0902) that it is answered with; for `FileStore.on_stored`.
     """
 
     size: int
@@ -76,6 +77,7 @@ class StoreRequest:
     message: CStoreRQ
     state: dict[str, Any]
     tls: TLSSession | None = field(default=None, kw_only=True)
+    comment: str = field(default="", kw_only=True)
     _file: PartialFile | None = field(repr=False, kw_only=True)
     _store: FileStore = field(repr=False, kw_only=True)
     _saved_as: str | None = field(default=None, repr=False, kw_only=True)
@@ -445,6 +447,7 @@ class _Incoming:
     def _concluded(self, outcome: Outcome) -> Outcome:
         self._drop()  # nothing happens when it has been kept
         if self._store.on_stored is not None:
+            self.request.comment = outcome[1]
             self._store.stored(self.request, outcome[0])
         return outcome
 

@@ -1,0 +1,60 @@
+"""A match as a pydicom data set of which every value can be looked at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dcmnet.dataset.content import SPECIFIC_CHARACTER_SET, Element, element_with, read_elements
+from dcmnet.dataset.values import encodings_named
+from dcmnet.errors import InputFileError
+from dcmnet.payload import Buffer
+from dcmnet.registry.transfer_syntaxes import is_implicit
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+
+def decode_match(data: Buffer, transfer_syntax: str) -> Dataset:
+    """The data set of a match; what is no valid value of its VR, and would be an error, has VR UN.
+
+    Raises:
+        InputFileError: Not all of it can be read.
+    """
+    content = read_elements(data, transfer_syntax)
+    if content.fault:
+        raise InputFileError("match", content.fault)
+    implicit = is_implicit(transfer_syntax)
+    made = _data_set(content.elements, None, implicit, content.little_endian)
+    made.set_original_encoding(implicit, content.little_endian, made._character_set)
+    return made
+
+
+def _data_set(elements: tuple[Element, ...], encodings: Any, implicit: bool, little_endian: bool) -> Dataset:
+    from pydicom.charset import default_encoding
+    from pydicom.dataset import Dataset
+
+    character_set = element_with(SPECIFIC_CHARACTER_SET, elements)
+    own = (character_set and encodings_named(character_set.text)) or encodings
+    found = (_element(element, own, implicit, little_endian) for element in elements)
+    return Dataset({each.tag: each for each in found}, parent_encoding=encodings or default_encoding)
+
+
+def _element(element: Element, encodings: Any, implicit: bool, little_endian: bool) -> Any:
+    from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
+    from pydicom.sequence import Sequence
+    from pydicom.tag import Tag
+
+    tag = Tag(element.tag)
+    if element.items is not None:
+        items = [_data_set(item.elements, encodings, implicit, little_endian) for item in element.items]
+        return DataElement(tag, "SQ", Sequence(items))
+    vr = None if implicit and not element.fault else element.vr
+    raw = RawDataElement(tag, vr, len(element.value), element.value, 0, implicit, little_endian)
+    if not element.fault:
+        return raw
+    try:
+        return convert_raw_data_element(raw, encoding=encodings)
+    except Exception:  # what a bad value makes pydicom raise depends on its kind
+        kept = DataElement(tag, "OB", element.value, already_converted=True)
+        kept.VR = "UN"  # if that were said at once, pydicom would look the tag up
+        return kept
