@@ -335,7 +335,8 @@ def test_movescu_destinations(capsys: Capture, server: Server) -> None:
     code, _, err = run_cli(capsys, "movescu", HOST, server.port, *KEYS, "-aem", "NOBODY")
     assert code == 69
     assert err.splitlines() == [
-        "E: Move response with error status 0xA801 (Refused: Move Destination unknown)"
+        "E: Move response with error status 0xA801 (Refused: Move Destination unknown: "
+        "the Move Destination is not known here)"
     ]
     code, out, err = run_cli(capsys, "movescu", HOST, server.port, *KEYS, "-aem", "GONE", "--json")
     assert (code, err.count("E: not retrieved: ")) == (69, 2)
