@@ -205,7 +205,7 @@ def _establish(
     if isinstance(answer, AAssociateRJ):
         raise AssociationRejected(answer.result, answer.source, answer.reason)
     assert isinstance(answer, AAssociateAC)  # Sta5 has no other indication
-    core.negotiated = requestor_contexts(request, answer)
+    core.negotiated = requestor_contexts(request, answer, core.limits.tolerance)
     core.busy = False
     return core.negotiated
 
