@@ -47,6 +47,9 @@ CODECS = {
     "dimse/command.py",
     "dimse/patterns.py",
     "storage/part10.py",
+    "storage/elements.py",
+    "storage/identity.py",
+    "storage/completeness.py",
 }
 
 

@@ -31,6 +31,7 @@ from dcmnet.limits import (
     MAX_PRESENTATION_CONTEXTS,
     MAX_RECENT,
 )
+from dcmnet.registry.sop_classes import is_another_service
 from dcmnet.registry.transfer_syntaxes import IMPLICIT_VR_LITTLE_ENDIAN
 from dcmnet.ul.fields import is_uid
 from dcmnet.ul.items import (
@@ -132,8 +133,9 @@ class AcceptorPolicy:
         calling_ae_titles: Titles that may call; None lets all of them. A blank one is always rejected.
         contexts: Supported classes. For a class listed twice the transfer syntaxes add up and the first role
             counts.
-        promiscuous: Transfer syntaxes accepted for every class that is not in `contexts`: None refuses those
-            classes, an empty tuple takes any transfer syntax.
+        promiscuous: Transfer syntaxes accepted for every class that is not in `contexts` and with which an
+            object may be stored: a storage class of the registry, or one that it does not know. None refuses
+            those classes, an empty tuple takes any transfer syntax.
         refused: Abstract syntaxes refused with user-rejection, whatever the other fields say.
         transfer_syntax_order: Whose order of preference chooses among the transfer syntaxes both sides have.
         always_accept_default_role: Accept a requestor without role selection where its role should be SCP.
@@ -393,7 +395,8 @@ def _answer_contexts(
     for context in unique_contexts(rq).values():
         uid = context.abstract_syntax
         offer = supported.get(uid)
-        if offer is None and promiscuous is not None and is_uid(uid):
+        servable = is_uid(uid) and not is_another_service(uid)
+        if offer is None and promiscuous is not None and servable:
             offer = SupportedContext(abstract_syntax=uid, transfer_syntaxes=promiscuous)
         answers.append((uid, _answer_context(context, offer, uid in proposals, policy)))
         if offer is not None and uid in proposals and offer.role:

@@ -155,7 +155,7 @@ class Handler:
             for source in sources
         ]
 
-    def opener(self) -> Handler:
+    def opener(self, request: CGetRQ | CMoveRQ) -> Handler:
         return self
 
     def open(self, negotiated: Negotiated, item: Item) -> Opened:

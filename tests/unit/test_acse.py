@@ -27,6 +27,8 @@ from dcmnet.acse import (
 )
 from dcmnet.errors import AssociationRejected, LocalProtocolError, NoPresentationContext, RemoteProtocolError
 from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, Limits, Tolerance
+from dcmnet.registry._uids import UIDS
+from dcmnet.registry.sop_classes import is_storage
 from dcmnet.ul.items import (
     AsynchronousOperationsWindow,
     ContextResult,
@@ -324,6 +326,13 @@ def test_promiscuous(promiscuous: tuple[str, ...] | None, result: int, chosen: s
     assert ac.presentation_contexts[0] == PresentationContextAC(1, result, chosen)
     # What is listed keeps its own rules.
     assert ac.presentation_contexts[1].result == ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED
+
+
+@pytest.mark.parametrize("uid", [uid for uid in UIDS if not is_storage(uid)])
+def test_promiscuous_is_for_what_may_be_stored(uid: str) -> None:
+    # C-GET, C-FIND, Media Storage Directory, MPPS, storage commitment, print and the like.
+    answers = accept(request(proposed(uid), proposed(PRIVATE), proposed(MR)), policy(promiscuous=()))
+    assert results(answers) == {1: ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED, 3: 0, 5: 0}
 
 
 def test_promiscuous_with_exceptions() -> None:

@@ -19,9 +19,9 @@ from dcmnet.procedures.association import AssociationCore, new_core
 from dcmnet.registry.sop_classes import STUDY_ROOT_FIND, VERIFICATION
 from dcmnet.services.storage import Outcome
 from dcmnet.storage.conversion import Conversion
+from dcmnet.storage.elements import HEAD_LENGTH
 from dcmnet.storage.files import Duplicates
 from dcmnet.storage.naming import default_name
-from dcmnet.storage.part10 import HEAD_LENGTH
 from dcmnet.storage.scp import FileStore, StoreRequest
 from tests.unit.objects import CT, DEFLATED, EXPLICIT, IMPLICIT, MR, data_set, element, open_descriptors
 

@@ -20,7 +20,8 @@ from dcmnet.errors import InputFileError
 from dcmnet.registry.statuses import service_of
 from dcmnet.services.query_keys import Key, Step
 from dcmnet.storage.files import Duplicates, PartialFile
-from dcmnet.storage.part10 import FileMeta, encode_file_meta, scan_identifiers
+from dcmnet.storage.identity import scan_identifiers
+from dcmnet.storage.part10 import FileMeta, encode_file_meta
 from dcmnet.storage.querying import Match
 
 if TYPE_CHECKING:

@@ -124,7 +124,7 @@ class Retriever(Performer, Protocol):
     def describe(self, sources: Sequence[Any]) -> list[Item]:
         """Find out what there is to be sent."""
 
-    def opener(self) -> Opener:
+    def opener(self, request: CGetRQ | CMoveRQ) -> Opener:
         """What opens the objects of one retrieval."""
 
     def encode_failed(self, uids: Sequence[str], transfer_syntax: str) -> bytes:
@@ -274,7 +274,7 @@ def get(retriever: Retriever) -> Service:
 
     def serve_get(core: AssociationCore, context: AcceptedContext, request: CGetRQ) -> Procedure[None]:
         watch = Watch(core, request.message_id, refuse_others=True)
-        retrieval = _Retrieval(core, context, request, retriever, watch, retriever.opener())
+        retrieval = _Retrieval(core, context, request, retriever, watch, retriever.opener(request))
         yield from _serve(retrieval, _get)
 
     return serve_get
@@ -285,7 +285,7 @@ def move(retriever: Retriever) -> Service:
 
     def serve_move(core: AssociationCore, context: AcceptedContext, request: CMoveRQ) -> Procedure[None]:
         watch = Watch(core, request.message_id)
-        retrieval = _Retrieval(core, context, request, retriever, watch, retriever.opener())
+        retrieval = _Retrieval(core, context, request, retriever, watch, retriever.opener(request))
         yield from _serve(retrieval, _move)
 
     return serve_move

@@ -12,18 +12,21 @@ from dcmnet._records import dataclass, field
 from dcmnet.acse import AcceptedContext, Negotiated, RequestorPolicy, build_request
 from dcmnet.dataset import identifiers
 from dcmnet.dimse.messages import CFindRQ, CGetRQ, CMoveRQ
-from dcmnet.errors import InputFileError, StatusError
+from dcmnet.errors import InputFileError, NoPresentationContext, StatusError
 from dcmnet.procedures.association import AssociationCore, new_core
+from dcmnet.registry.sop_classes import COMPOSITE_INSTANCE_WITHOUT_BULK_DATA_GET
 from dcmnet.registry.statuses import (
     DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
     PENDING,
     PENDING_OPTIONAL_KEYS_NOT_SUPPORTED,
     SOP_CLASS_NOT_SUPPORTED,
 )
+from dcmnet.registry.transfer_syntaxes import ALL, EXPLICIT_VR_LITTLE_ENDIAN, is_encapsulated
 from dcmnet.services.query_contexts import QueryOptions
 from dcmnet.services.query_retrieve import Answers
 from dcmnet.services.retrieve import Item, Opened, Step
 from dcmnet.services.storage import Outcome
+from dcmnet.storage.headers import header_of, labelled
 from dcmnet.storage.planning import Proposal, choose_context, plan
 from dcmnet.storage.sources import (
     ForeignFile,
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from dcmnet.tls import TLS
 
 DEFAULT_CALLING = "DCMNET"
+_ENCAPSULATED = tuple(filter(is_encapsulated, ALL))
 
 HANDLER_FAILED = 0xC001
 """PS3.4 Tables C.4-1 to C.4-3, Cxxx, unable to process: the handler raised."""
@@ -192,9 +196,10 @@ class RetrieveHandling(Handling):
         """Find out what there is to be sent; files in folders that are not DICOM are left out."""
         return [item for source in sources for item in _items(source)]
 
-    def opener(self) -> Opener:
+    def opener(self, request: CGetRQ | CMoveRQ) -> Opener:
         """What opens the objects of one retrieval."""
-        return Opener()
+        headers = request.affected_sop_class_uid == COMPOSITE_INSTANCE_WITHOUT_BULK_DATA_GET
+        return HeaderOpener() if headers else Opener()
 
     def encode_failed(self, uids: Sequence[str], transfer_syntax: str) -> bytes:
         """The identifier with a Failed SOP Instance UID List (0008,0058)."""
@@ -255,6 +260,26 @@ class Opener:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
+
+
+class HeaderOpener(Opener):
+    """Opens objects without their bulk data, whatever the handler has given (PS3.4 Annex Z)."""
+
+    __slots__ = ()
+
+    def open(self, negotiated: Negotiated, item: Item) -> Opened:
+        """Close the object before, and open this one; errors as for `Opener`."""
+        header = header_of(item.source)
+        try:
+            return super().open(negotiated, Item(item.sop_instance_uid, header))
+        except NoPresentationContext:
+            if header.transfer_syntax != EXPLICIT_VR_LITTLE_ENDIAN:
+                raise
+        # PS3.5 A.4: without Pixel Data, a compressed transfer syntax encodes a data set as Explicit VR Little
+        # Endian does, so the header can go over what was accepted for the images themselves.
+        context = negotiated.find(header.sop_class_uid, _ENCAPSULATED)
+        header = labelled(header, context.transfer_syntax)
+        return super().open(negotiated, Item(item.sop_instance_uid, header))
 
 
 def _query_request(

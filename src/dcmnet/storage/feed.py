@@ -50,7 +50,13 @@ class Feed:
         # What goes out otherwise than it is has to be read from the file once more.
         as_it_is = job.inventor is None and job.proposal.encoding.new_vr
         self.contents = Contents(KEPT_LENGTH if as_it_is else 0)
-        looker = Looker(meta=job.meta, bare=job.bare, uid_checks=job.uid_checks, contents=self.contents)
+        looker = Looker(
+            meta=job.meta,
+            bare=job.bare,
+            uid_checks=job.uid_checks,
+            check=job.check,
+            contents=self.contents,
+        )
         self._look_at = looker.look
         self.more = True
 

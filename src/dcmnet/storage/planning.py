@@ -157,7 +157,7 @@ def contexts_for(*sources: Source, proposal: Proposal = _WORKED_OUT) -> tuple[Pr
 def _instances(sources: Sequence[Source]) -> Iterator[Instance]:
     for source, in_folder in find_files(sources):
         try:
-            yield describe(source)
+            yield describe(source, check=False)  # whether it is whole is checked when it is sent
         except ForeignFile:
             if not in_folder:
                 raise

@@ -30,20 +30,12 @@ from dcmnet.registry.statuses import (
 from dcmnet.registry.transfer_syntaxes import is_deflated
 from dcmnet.registry.uids import is_valid_uid
 from dcmnet.services.storage import Outcome, Reception
+from dcmnet.storage.elements import HEAD_LENGTH
 from dcmnet.storage.files import Duplicates, PartialFile, make_folders
 from dcmnet.storage.heads import DataSetHead
+from dcmnet.storage.identity import Identifiers, is_as_expected
 from dcmnet.storage.naming import Namer, Sorter, checked_file_name, checked_folder, default_name, named_dcm
-from dcmnet.storage.part10 import (
-    HEAD_LENGTH,
-    NO_FRAME,
-    FileMeta,
-    Frame,
-    Identifiers,
-    encode_file_meta,
-    frame_of,
-    is_as_expected,
-    padded_uid,
-)
+from dcmnet.storage.part10 import NO_FRAME, FileMeta, Frame, encode_file_meta, frame_of, padded_uid
 from dcmnet.ul.fields import is_ae_title
 
 if TYPE_CHECKING:

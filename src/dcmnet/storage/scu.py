@@ -60,6 +60,8 @@ class Transfer:
         bare: Whether data sets without File Meta Information will do.
         dicomdir: Whether sources are DICOMDIR files, or folders with one, that say what to send.
         uid_checks: Whether objects with UIDs that are none, or of no storage SOP class, are refused.
+        check: Whether files must be whole and in the transfer syntax that they are labelled with; one that is
+            not is refused before it is sent.
         former: What a former transfer has stored already, by its report: asked about each instance, the
             result of that transfer, or None to send it.
         inventor: Makes up UIDs, patients and studies for every object that is sent; None leaves them.
@@ -110,6 +112,7 @@ class Transfer:
     bare: bool = True
     dicomdir: bool = False
     uid_checks: bool = True
+    check: bool = True
     former: Callable[[Instance], StoreResult | None] | None = None
     inventor: Inventor | None = None
     single_association: bool = False
@@ -364,7 +367,7 @@ def _check_identity(job: Transfer, core: AssociationCore) -> None:
 
 
 def store_source(
-    core: AssociationCore, source: Source, priority: Priority = Priority.MEDIUM
+    core: AssociationCore, source: Source, priority: Priority = Priority.MEDIUM, *, check: bool = True
 ) -> Procedure[CStoreRSP]:
     """C-STORE of one source on an association that is there (PS3.7 9.1.1).
 
@@ -373,7 +376,7 @@ def store_source(
         NoPresentationContext: No accepted presentation context fits it.
     """
     contents = Contents()
-    opener, looker = DataSetOpener(contents=contents), Looker(contents=contents)
+    opener, looker = DataSetOpener(contents=contents), Looker(check=check, contents=contents)
     return (yield from closing_files(opener, _store_source(core, opener, looker, source, priority)))
 
 

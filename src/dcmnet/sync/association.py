@@ -98,22 +98,23 @@ class Association:
         """
         return self._run(scu.echo(self._core))
 
-    def store(self, source: Source, *, priority: Priority = Priority.MEDIUM) -> CStoreRSP:
+    def store(self, source: Source, *, priority: Priority = Priority.MEDIUM, check: bool = True) -> CStoreRSP:
         """C-STORE (PS3.7 9.1.1) of one object.
 
         Args:
             source: A path, a binary file object or a pydicom data set.
             priority: Told to the peer.
+            check: Whether a file must be whole and in the transfer syntax that it is labelled with.
 
         Raises:
-            InputFileError: It cannot be sent: not DICOM, no UIDs, unreadable.
+            InputFileError: It cannot be sent: not DICOM, no UIDs, truncated, unreadable.
             NoPresentationContext: Its SOP class was not accepted in a transfer syntax that serves.
             AssociationError: The association ended.
             DeadlineExceeded: The peer did not answer in time.
         """
         from dcmnet.storage.scu import store_source  # files and formats, which most associations do without
 
-        return self._run(store_source(self._core, source, priority))
+        return self._run(store_source(self._core, source, priority, check=check))
 
     def find(
         self,
