@@ -45,6 +45,7 @@ CODECS = {
     "ul/items.py",
     "ul/reader.py",
     "dimse/command.py",
+    "dimse/patterns.py",
     "storage/part10.py",
     "storage/elements.py",
     "storage/identity.py",

@@ -33,6 +33,7 @@ from dcmnet.limits import (
 )
 from dcmnet.registry.sop_classes import is_another_service
 from dcmnet.registry.transfer_syntaxes import IMPLICIT_VR_LITTLE_ENDIAN
+from dcmnet.ul.fields import is_uid
 from dcmnet.ul.items import (
     AsynchronousOperationsWindow,
     ContextResult,
@@ -258,7 +259,8 @@ def negotiate(
             requested.
 
     Returns:
-        An AC with an answer for every context that was proposed, or an RJ.
+        An AC with an answer for every context that was proposed, or an RJ. A context whose abstract syntax
+        is no UID is refused, and so is one without a transfer syntax that is one.
     """
     rejection = _rejection(rq, policy)
     if rejection is not None:
@@ -288,6 +290,7 @@ def negotiate(
         ),
         # PS3.8 Table 9-17: the reserved bytes are those of the RQ as well.
         reserved=rq.reserved,
+        ae_title_fields=rq.ae_title_fields,
     )
 
 
@@ -297,6 +300,9 @@ def answer_to(
     """The acceptor's answer, as `negotiate` gives it, and what was agreed on where it accepts.
 
     An answer is remembered for the same request under the same policy, unless it depends on who asks.
+
+    Raises:
+        RemoteProtocolError: The requestor announces a maximum length that no PDV fits.
     """
     key = id(rq), id(policy)
     known = _ANSWERED.get(key)
@@ -389,7 +395,8 @@ def _answer_contexts(
     for context in unique_contexts(rq).values():
         uid = context.abstract_syntax
         offer = supported.get(uid)
-        if offer is None and promiscuous is not None and not is_another_service(uid):
+        servable = is_uid(uid) and not is_another_service(uid)
+        if offer is None and promiscuous is not None and servable:
             offer = SupportedContext(abstract_syntax=uid, transfer_syntaxes=promiscuous)
         answers.append((uid, _answer_context(context, offer, uid in proposals, policy)))
         if offer is not None and uid in proposals and offer.role:
@@ -451,7 +458,7 @@ def _common_transfer_syntax(
     proposed: tuple[str, ...], supported: tuple[str, ...], policy: AcceptorPolicy
 ) -> str | None:
     if not supported:
-        return next(iter(proposed), None)
+        return next(filter(is_uid, proposed), None)
     first, second = proposed, supported
     if policy.transfer_syntax_order == "acceptor":
         first, second = second, first

@@ -225,12 +225,30 @@ class Tolerance(enum.Flag):
     EVEN_CONTEXT_ID = enum.auto()
     """A presentation context has an even id (PS3.8 9.3.2.2 asks for odd ones)."""
     DUPLICATE_CONTEXT_ID = enum.auto()
-    """A presentation context id is proposed twice; the first one counts."""
+    """A presentation context id is proposed, or answered, twice; the first one counts."""
     BAD_MAXIMUM_LENGTH = enum.auto()
     """The 51H sub-item does not have four bytes; it is passed over."""
     MISSING_ROLE_SELECTION = enum.auto()
     """An A-ASSOCIATE-AC has no role selection item (54H) for a class that this side proposed to be SCP of
     (PS3.7 D.3.3.4: it is SCU alone then); it takes the role all the same, as some servers of C-GET expect."""
+    NONCONFORMING_AE_TITLE = enum.auto()
+    """A title of an A-ASSOCIATE-RQ is padded with NULs, or has tabs, bytes beyond ASCII and the like."""
+    MALFORMED_CONTEXT = enum.auto()
+    """A presentation context has no usable abstract or transfer syntax; it alone is refused."""
+    MALFORMED_ITEM = enum.auto()
+    """Another item of an A-ASSOCIATE PDU is malformed. The application context name and the implementation
+    class UID are kept as text, roles, windows and extended negotiations are passed over. A user identity and
+    a length beyond the end are still refused."""
+    UNPROPOSED_ANSWER = enum.auto()
+    """An A-ASSOCIATE-AC answers a context that was not proposed, which is ignored, or accepts one with a
+    transfer syntax that was not, which counts as refused."""
+    MALFORMED_ELEMENT = enum.auto()
+    """A Command Set element that the message uses only for information is malformed or missing: texts are
+    kept raw, numbers are left out, a C-MOVE-RQ gets the status A801."""
+    LONG_US = enum.auto()
+    """A US of a Command Set has four bytes; their value is read."""
+    FOREIGN_ELEMENT = enum.auto()
+    """A Command Set has elements of other groups than 0000, private ones mostly; they are passed over."""
 
 
 DEFAULT_TOLERANCE = (
@@ -240,8 +258,18 @@ DEFAULT_TOLERANCE = (
     | Tolerance.MISSING_IMPLEMENTATION_CLASS_UID
     | Tolerance.NONCONFORMING_UID
     | Tolerance.MISSING_ROLE_SELECTION
+    | Tolerance.EVEN_CONTEXT_ID
+    | Tolerance.DUPLICATE_CONTEXT_ID
+    | Tolerance.BAD_MAXIMUM_LENGTH
+    | Tolerance.NONCONFORMING_AE_TITLE
+    | Tolerance.MALFORMED_CONTEXT
+    | Tolerance.MALFORMED_ITEM
+    | Tolerance.UNPROPOSED_ANSWER
+    | Tolerance.MALFORMED_ELEMENT
+    | Tolerance.LONG_US
+    | Tolerance.FOREIGN_ELEMENT
 )
-"""What the field needs; the rest is there for those who meet such a peer."""
+"""What peers in use need: all but OVERSIZED_PDU, which would let a peer send more than was announced."""
 
 OVERSIZED_PDU_MARGIN = 64
 

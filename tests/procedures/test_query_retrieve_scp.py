@@ -19,6 +19,7 @@ from dcmnet.acse import (
     SupportedContext,
     build_request,
 )
+from dcmnet.dimse import command
 from dcmnet.dimse.messages import (
     CCancelRQ,
     CEchoRQ,
@@ -737,6 +738,17 @@ def test_an_unknown_destination() -> None:
     (final,) = pair.all(pair.operation(MOVE_ID, move_destination="ELSEWHERE"))
     assert final.response.status == 0xA801
     assert handler.seen == []
+    pair.end()
+
+
+@pytest.mark.parametrize("title", ["R\xd6NTGEN1", "SEVENTEEN_LETTERS_", "A\\BC"])
+def test_a_destination_that_is_no_ae_title(title: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No association can be asked for with it: it is not known, whatever the handler says."""
+    monkeypatch.setitem(command._ENCODERS, 0x0600, lambda value: value.encode("latin-1"))
+    handler = Handler(OBJECTS, places={title: ("127.0.0.1", 104)})
+    pair = Pair(handler)
+    (final,) = pair.all(pair.operation(MOVE_ID, move_destination=title))
+    assert final.response.status == 0xA801
     pair.end()
 
 

@@ -20,6 +20,7 @@ from dcmnet.acse import (
     RequestorPolicy,
     SupportedContext,
     acceptor_contexts,
+    answer_to,
     build_request,
     negotiate,
     requestor_contexts,
@@ -553,10 +554,8 @@ def test_window_answered_too_large_or_unasked() -> None:
     [
         (None, ASSUMED_MAX_PDU_LENGTH),
         (0, 0),
-        (1, ASSUMED_MAX_PDU_LENGTH),
-        (5, ASSUMED_MAX_PDU_LENGTH),
-        (7, ASSUMED_MAX_PDU_LENGTH),
         (8, 8),
+        (9, 9),
         (16384, 16384),
         (0xFFFFFFFF, 0xFFFFFFFF),
     ],
@@ -566,6 +565,19 @@ def test_maximum_length_of_the_peer(announced: int | None, used: int) -> None:
     assert acceptor_contexts(rq, accept(rq, policy())).max_pdu_length_to_send == used
     rq = request()
     assert requestor_contexts(rq, answer_with(rq, max_length=announced)).max_pdu_length_to_send == used
+
+
+@pytest.mark.parametrize("announced", range(1, 8))
+def test_a_maximum_length_that_no_pdv_fits_is_refused(announced: int) -> None:
+    rq = with_information(request(), max_length=announced)
+    with pytest.raises(
+        RemoteProtocolError, match=f"RQ: .* maximum length of {announced}, which no PDV"
+    ) as at:
+        answer_to(rq, policy())
+    assert (at.value.source, at.value.reason) == (2, 6)
+    rq = request()
+    with pytest.raises(RemoteProtocolError, match=f"AC: .* maximum length of {announced}, which no PDV"):
+        requestor_contexts(rq, answer_with(rq, max_length=announced))
 
 
 # ---- user identity ----
@@ -709,10 +721,51 @@ def test_an_answer_that_does_not_fit_the_proposal(
     rq = request()
     ac = answer_with(rq, *answers)
     with pytest.raises(RemoteProtocolError, match=message) as remote:
-        requestor_contexts(rq, ac)
+        requestor_contexts(rq, ac, Tolerance.NONE)
     assert (remote.value.source, remote.value.reason) == (2, 6)
     with pytest.raises(LocalProtocolError, match=message):
         acceptor_contexts(rq, ac)
+
+
+@pytest.mark.parametrize(
+    ("answers", "accepted", "rejected"),
+    [
+        ((PresentationContextAC(3, 0, IMPLICIT), PresentationContextAC(1, 0, EXPLICIT)), [1], []),
+        ((PresentationContextAC(2, 3, ""), PresentationContextAC(1, 0, EXPLICIT)), [1], []),
+        ((PresentationContextAC(1, 0, EXPLICIT), PresentationContextAC(1, 3, "")), [1], []),
+        ((PresentationContextAC(1, 3, ""), PresentationContextAC(1, 0, EXPLICIT)), [], [3]),
+        ((PresentationContextAC(1, 0, JPEG),), [], [4]),
+        ((PresentationContextAC(1, 0, ""),), [], [4]),
+        ((PresentationContextAC(1, 0, "'x'"),), [], [4]),
+        ((PresentationContextAC(1, 77, EXPLICIT),), [], [77]),
+    ],
+)
+def test_an_answer_that_does_not_fit_is_passed_over(
+    answers: tuple[PresentationContextAC, ...], accepted: list[int], rejected: list[int]
+) -> None:
+    rq = request()
+    negotiated = requestor_contexts(rq, answer_with(rq, *answers))
+    assert list(negotiated.contexts) == accepted
+    assert [result for _, result in negotiated.rejected] == rejected
+
+
+@pytest.mark.parametrize("promiscuous", [None, (), (IMPLICIT, JPEG)])
+def test_contexts_that_cannot_be_served_are_refused_and_the_others_served(
+    promiscuous: tuple[str, ...] | None,
+) -> None:
+    contexts = (
+        PresentationContextRQ(1, r"'1.2\xe2\x80\x8b'", (IMPLICIT,)),
+        PresentationContextRQ(2, "", (IMPLICIT,)),
+        PresentationContextRQ(3, CT, ("'x'", IMPLICIT)),
+        PresentationContextRQ(5, CT, ("''",)),
+        PresentationContextRQ(7, CT, ()),
+        PresentationContextRQ(9, "1.2.3.4", ("'x'",)),
+    )
+    rq = replace(request(), presentation_contexts=contexts)
+    unknown = 3 if promiscuous is None else 4
+    answers = accept(rq, policy(supported(CT), promiscuous=promiscuous)).presentation_contexts
+    assert {each.context_id: each.result for each in answers} == {1: 3, 2: 3, 3: 0, 5: 4, 7: 4, 9: unknown}
+    assert answers[2].transfer_syntax == IMPLICIT
 
 
 def test_the_transfer_syntax_of_a_refused_context_means_nothing() -> None:

@@ -337,7 +337,9 @@ def test_a_bare_data_set_is_asked_too(folder: Path) -> None:
     assert begin(store, uid="1.2.4").commit([memoryview(data)])[0] == 0xA900
     nameless = new_association("a title of a peer that is too long")
     assert begin(store, core=nameless).commit([memoryview(data)]) == (0, "")
-    assert begin(FileStore(directory=folder), core=nameless) == (0x0110, "a UID is not valid")
+    with_meta = FileStore(directory=folder)
+    assert begin(with_meta, core=nameless).commit([memoryview(data)]) == (0, "")
+    assert begin(with_meta, sop_class="1..2") == (0x0110, "a UID is not valid")
 
 
 def test_the_head_is_not_collected_for_ever(folder: Path) -> None:

@@ -66,6 +66,7 @@ from dcmnet.services.query_retrieve import (
     take_answers,
 )
 from dcmnet.services.storage import Outcome
+from dcmnet.ul.fields import is_ae_title
 from dcmnet.ul.pdu import AAssociateRQ, AReleaseRQ
 
 LARGEST_COUNT = 0xFFFF
@@ -392,6 +393,8 @@ def _response_here(retrieval: _Retrieval) -> Procedure[Response]:
 def _move(retrieval: _Retrieval, identifier: bytes) -> Procedure[Outcome | None]:
     core, request, retriever = retrieval.core, retrieval.request, retrieval.retriever
     assert isinstance(request, CMoveRQ)
+    if not is_ae_title(request.move_destination):  # no association can be asked for with it
+        return MOVE_DESTINATION_UNKNOWN, "the Move Destination is no AE title"
     address = yield from asked(Call(retriever.address, (request.move_destination,)))
     if address is None:
         return MOVE_DESTINATION_UNKNOWN, "the Move Destination is not known here"
@@ -458,8 +461,10 @@ def _store_there(
 
 def _send_there(retrieval: _Retrieval, child: AssociationCore, item: Item) -> Procedure[DcmnetError | None]:
     """One sub-operation; the error when it could not be performed, which may have ended the association."""
+    asking = retrieval.core.peer_ae_title
     originator = {
-        "move_originator_ae_title": retrieval.core.peer_ae_title,
+        # PS3.7 9.1.1.1: it may be left out, as it has to be for a title that is none.
+        "move_originator_ae_title": asking if is_ae_title(asking) else "",
         "move_originator_message_id": retrieval.request.message_id,
     }
     try:

@@ -37,12 +37,14 @@ from dcmnet.storage.sources import (
     find_files,
     open_data_set,
 )
+from dcmnet.ul.fields import is_ae_title
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from dcmnet.tls import TLS
 
+DEFAULT_CALLING = "DCMNET"
 _ENCAPSULATED = tuple(filter(is_encapsulated, ALL))
 
 HANDLER_FAILED = 0xC001
@@ -212,12 +214,14 @@ class RetrieveHandling(Handling):
 
     def steps(self, core: AssociationCore, request: CMoveRQ, items: Sequence[Item]) -> list[Step]:
         """The associations that these objects need; each class in the transfer syntaxes that they are in."""
+        called = core.agreed.called_ae_title
+        own = self.ae_title or (called if is_ae_title(called) else DEFAULT_CALLING)
         return [
             Step(
                 build_request(
                     RequestorPolicy(
                         called_ae_title=request.move_destination,
-                        calling_ae_title=self.ae_title or core.agreed.called_ae_title,
+                        calling_ae_title=own,
                         contexts=tuple(each.contexts),
                     )
                 ),

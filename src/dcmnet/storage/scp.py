@@ -36,6 +36,7 @@ from dcmnet.storage.heads import DataSetHead
 from dcmnet.storage.identity import Identifiers, is_as_expected
 from dcmnet.storage.naming import Namer, Sorter, checked_file_name, checked_folder, default_name, named_dcm
 from dcmnet.storage.part10 import NO_FRAME, FileMeta, Frame, encode_file_meta, frame_of, padded_uid
+from dcmnet.ul.fields import is_ae_title
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -289,7 +290,7 @@ class FileStore:
             transfer_syntax=transfer_syntax,
             implementation_class_uid=IMPLEMENTATION_CLASS_UID,
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
-            source_application_entity_title=request.calling_ae_title,
+            source_application_entity_title=_source(request.calling_ae_title),
         )
         return encode_file_meta(meta)
 
@@ -541,7 +542,12 @@ def _outcome(status: int) -> Outcome:
 @lru_cache(256)
 def _frame_of(sop_class_uid: str, length: int, transfer_syntax: str, source: str) -> Frame:
     own = IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-    return frame_of(sop_class_uid, length, transfer_syntax, *own, source)
+    return frame_of(sop_class_uid, length, transfer_syntax, *own, _source(source))
+
+
+def _source(title: str) -> str:
+    """(0002,0016), which is optional (PS3.10 Table 7.1-1): left out if the title is none that AE can hold."""
+    return title if is_ae_title(title) else ""
 
 
 def _copy(complete: str, path: str, duplicates: Duplicates, fsync: bool) -> str | None:
