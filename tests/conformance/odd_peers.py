@@ -84,6 +84,8 @@ class Conversation:
         for step in script:
             if step is READ:
                 self.read()
+                if self.pdu[:1] in (b"\x07", b""):  # A-ABORT: the other side waits for the connection's end
+                    return
             elif isinstance(step, Step):
                 self.end(step)
                 return
@@ -287,7 +289,7 @@ def response(
 
     def answer(conversation: Conversation) -> bytes:
         sop_class = command_value(conversation.command_set, 0x0002)
-        if sop_class is None:  # the other side has ended the association, as the test will see there
+        if sop_class is None:  # it releases the association instead
             return b""
         set_ = command(
             uid_element(0x0002, sop_class.rstrip(b"\0").decode()),
