@@ -203,7 +203,9 @@ class RawPeer:
         """Connected, with an association that has been accepted."""
         peer = cls.connected(port, request or associate_rq())
         answer = peer.read_pdu()
-        assert answer[:1] == b"\x02", answer
+        if answer[:1] != b"\x02":
+            peer.close()
+            raise AssertionError(f"{answer!r} instead of an A-ASSOCIATE-AC")
         return peer
 
     def send(self, data: bytes) -> None:

@@ -387,6 +387,8 @@ def test_an_unknown_command_field_is_refused() -> None:
     assert "unknown Command Field (0000,0100) 0x0999" in refused(encode_command({**ECHO, 0x0100: 0x0999}))
     assert "0x8999" in refused(encode_command({**ECHO_RSP, 0x0100: 0x8999}))
     assert "without Command Field" in refused(encode_command({}))
+    # as short as a response that says its status only, which is read in a way of its own
+    assert "0x8999" in refused(encode_command({**ECHO_RSP, 0x0100: 0x8999}))
 
 
 def test_a_request_must_keep_to_its_data_set() -> None:
