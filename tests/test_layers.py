@@ -20,7 +20,7 @@ SOURCE = Path(dcmnet.__file__).parent
 
 # From left to right: a module imports from its own layer and from those to the left of it.
 LAYERS = (
-    ("_records", "_version", "errors", "payload", "limits", "registry", "tls"),
+    ("_records", "_version", "arguments", "errors", "payload", "limits", "registry", "tls"),
     ("ul",),
     ("acse", "acse_contexts", "asconfig", "asconfig_lists", "asconfig_text", "dimse"),
     ("procedures",),

@@ -104,7 +104,10 @@ class Negotiated:
     user_identity_response: UserIdentityAC | None = None
 
     def find(
-        self, abstract_syntax: str, transfer_syntaxes: tuple[str, ...] | None = None, role: _Role = "scu"
+        self,
+        abstract_syntax: str,
+        transfer_syntaxes: str | tuple[str, ...] | None = None,
+        role: _Role = "scu",
     ) -> AcceptedContext:
         """Chooses the context for a message.
 
@@ -119,6 +122,8 @@ class Negotiated:
         """
         accepted = [each for each in self.contexts.values() if each.abstract_syntax == abstract_syntax]
         usable = [each for each in accepted if (each.scu_role if role == "scu" else each.scp_role)]
+        if isinstance(transfer_syntaxes, str):
+            transfer_syntaxes = (transfer_syntaxes,)
         preferences = (EXPLICIT_VR_LITTLE_ENDIAN,) if transfer_syntaxes is None else transfer_syntaxes
         for transfer_syntax in preferences:
             for each in usable:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 
-from dcmnet._records import dataclass
+from dcmnet._records import dataclass, fields
 
 MAX_ASSOCIATE_PDU_LENGTH = 1 << 20
 """A-ASSOCIATE-RQ/AC: 128 contexts with every transfer syntax need about 250 kB; more is an attack."""
@@ -304,6 +304,15 @@ class Timeouts:
     minimum_rate_period: float = MINIMUM_RATE_PERIOD
     busy_wait: float = BUSY_WAIT
 
+    def __post_init__(self) -> None:
+        from dcmnet import arguments  # the table of a tool is made without
+
+        arguments.check_types(self)
+        for each in fields(self):
+            if each.type != "int":
+                arguments.seconds(getattr(self, each.name), each.name)
+        arguments.whole_number(self.minimum_rate, "minimum_rate")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -318,3 +327,11 @@ class Limits:
     max_identifier_length: int = MAX_IDENTIFIER_LENGTH
     receive_buffer_length: int = RECEIVE_BUFFER_LENGTH
     tolerance: Tolerance = DEFAULT_TOLERANCE
+
+    def __post_init__(self) -> None:
+        from dcmnet import arguments
+
+        arguments.check_types(self)
+        for each in fields(self):
+            if each.type == "int":
+                arguments.whole_number(getattr(self, each.name), each.name, 1)

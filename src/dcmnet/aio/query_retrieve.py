@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -126,8 +126,8 @@ async def get(  # every one is a keyword
     store: Store,
     *,
     model: QueryModel | str = STUDY_ROOT,
-    sop_classes: Iterable[str] = RETRIEVED,
-    transfer_syntaxes: Sequence[str] = LITTLE_ENDIAN,
+    sop_classes: str | Iterable[str] = RETRIEVED,
+    transfer_syntaxes: str | Iterable[str] = LITTLE_ENDIAN,
     cancel_after: int | None = None,
     **options: Any,
 ) -> RetrieveResult:

@@ -134,7 +134,8 @@ class Pattern:
         self._constants = tuple(constants)
         self._parts: list[Any] = [None] * (2 * len(constants) - 1)
         self._parts[::2] = constants
-        self._pack, self._unpack, self.size = whole.pack, whole.unpack, whole.size
+        self._pack, self._unpack = whole.pack, whole.unpack
+        self.size: int = whole.size
 
     def pack(self, *values: Any) -> bytes | None:
         """A Command Set with these values, bytes of the right length; None where a number does not fit."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import os
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dcmnet import dataset
 from dcmnet._records import dataclass, field
 from dcmnet.acse import AcceptedContext, Negotiated, RequestorPolicy, build_request
+from dcmnet.arguments import kind_of
 from dcmnet.dataset import identifiers
 from dcmnet.dimse.messages import CFindRQ, CGetRQ, CMoveRQ
 from dcmnet.errors import InputFileError, NoPresentationContext, StatusError
@@ -20,19 +22,21 @@ from dcmnet.registry.statuses import (
     PENDING,
     PENDING_OPTIONAL_KEYS_NOT_SUPPORTED,
     SOP_CLASS_NOT_SUPPORTED,
+    SUCCESS,
 )
 from dcmnet.registry.transfer_syntaxes import ALL, EXPLICIT_VR_LITTLE_ENDIAN, is_encapsulated
+from dcmnet.services.handler_status import FAILED, ReturnTypeError, chosen_outcome, handler_status, is_status
 from dcmnet.services.query_contexts import QueryOptions
 from dcmnet.services.query_retrieve import Answers
 from dcmnet.services.retrieve import Item, Opened, Step
 from dcmnet.services.storage import Outcome
 from dcmnet.storage.headers import header_of, labelled
 from dcmnet.storage.planning import Proposal, choose_context, plan
+from dcmnet.storage.queries import checked_address
 from dcmnet.storage.sources import (
     ForeignFile,
     Instance,
     OpenDataSet,
-    as_sources,
     describe,
     find_files,
     open_data_set,
@@ -133,10 +137,24 @@ class Handling(ABC):
         outcome = handler(_query_request(core, context, request, identifier))
         if inspect.isawaitable(outcome):
             return self._begin_later(outcome, context)
-        return self.answers(outcome, context)
+        return self._answers(outcome, context)
 
     async def _begin_later(self, outcome: Any, context: AcceptedContext) -> Answers:
-        return self.answers(await outcome, context)
+        return self._answers(await outcome, context)
+
+    def _answers(self, outcome: Any, context: AcceptedContext) -> Answers:
+        """What a handler has returned: a status that ends it, or items.
+
+        Raises:
+            StatusError: It is a status, and not success.
+            ReturnTypeError: It is neither.
+        """
+        if outcome is None or is_status(outcome):
+            status = handler_status(outcome)
+            if status != SUCCESS:
+                raise StatusError(status)
+            outcome = ()
+        return self.answers(outcome, context)
 
     @abstractmethod
     def answers(self, outcome: Any, context: AcceptedContext) -> Answers:
@@ -144,10 +162,11 @@ class Handling(ABC):
 
     def failed(self, error: BaseException) -> Outcome:
         """The outcome for what a handler raised: a StatusError chooses it."""
-        if isinstance(error, StatusError):
-            return error.status, error.comment
+        chosen = chosen_outcome(error)
+        if chosen is not None:
+            return chosen
         self.told("the query handler failed", error)
-        return HANDLER_FAILED, "the handler failed"
+        return FAILED if isinstance(error, ReturnTypeError) else (HANDLER_FAILED, FAILED[1])
 
     def told(self, text: str, error: BaseException | None) -> None:
         """Tell people what went wrong."""
@@ -163,15 +182,17 @@ class FindHandling(Handling):
         """The matches: data sets, keywords and values, encoded bytes, or pairs of status and one of those."""
 
         def encode(match: Any) -> tuple[int, bytes]:
-            status = PENDING
-            if isinstance(match, tuple):
-                status, match = match
+            status, data_set = match if _is_pair(match) else (PENDING, match)
+            if not (is_status(status) and _is_identifier(data_set)):
+                wrong = status if _is_identifier(data_set) else data_set
+                raise ReturnTypeError(f"a handler gave {kind_of(wrong)}: give data sets or mappings")
             if status not in (PENDING, PENDING_OPTIONAL_KEYS_NOT_SUPPORTED):
                 raise ValueError(f"a match has the status FF00 or FF01, not {status:#06x}: raise StatusError")
-            return status, identifiers.encode_identifier(match, context.transfer_syntax, name="match")
+            encoded = identifiers.encode_identifier(data_set, context.transfer_syntax, name="match")
+            return int(status), encoded
 
-        one = isinstance(outcome, Mapping | bytes | tuple) or dataset.is_data_set(outcome)
-        return _each((outcome,) if one else outcome, encode)
+        one = _is_identifier(outcome) or _is_pair(outcome)
+        return _each((outcome,) if one else _iterable(outcome, "data sets or mappings"), encode)
 
 
 @dataclass(slots=True)
@@ -188,9 +209,8 @@ class RetrieveHandling(Handling):
 
     def answers(self, outcome: Any, context: AcceptedContext) -> Answers:
         """The sources: paths, folders, file objects, data sets, or an `Instance` that is known already."""
-        if isinstance(outcome, AsyncIterator) or hasattr(outcome, "__aiter__"):
-            return _each(outcome, _same)
-        return _each(() if outcome is None else as_sources(outcome), _same)
+        one = _is_source(outcome)
+        return _each((outcome,) if one else _iterable(outcome, "paths, file objects or data sets"), _source)
 
     def describe(self, sources: Sequence[Any]) -> list[Item]:
         """Find out what there is to be sent; files in folders that are not DICOM are left out."""
@@ -206,11 +226,16 @@ class RetrieveHandling(Handling):
         return identifiers.encode_failed_instances(uids, transfer_syntax)
 
     def address(self, destination: str) -> Any:
-        """Where an AE is, or an awaitable of that."""
+        """Where an AE is, or an awaitable of that.
+
+        Raises:
+            ReturnTypeError: It is no address.
+        """
         destinations = self.destinations
-        return (
+        found = (
             destinations.get(destination) if isinstance(destinations, Mapping) else destinations(destination)
         )
+        return _address_later(found) if inspect.isawaitable(found) else _address(found)
 
     def steps(self, core: AssociationCore, request: CMoveRQ, items: Sequence[Item]) -> list[Step]:
         """The associations that these objects need; each class in the transfer syntaxes that they are in."""
@@ -324,15 +349,55 @@ def _items(source: Any) -> Iterator[Item]:
             yield Item(instance.sop_instance_uid, instance)
 
 
-def _same(source: Any) -> Any:
+async def _address_later(found: Any) -> Any:
+    return _address(await found)
+
+
+def _address(found: Any) -> Any:
+    try:
+        return None if found is None else checked_address(found, "destinations")
+    except (TypeError, ValueError) as error:
+        raise ReturnTypeError(str(error)) from error
+
+
+def _is_pair(match: Any) -> bool:
+    """Whether it is a status and a match, and not two matches."""
+    return isinstance(match, tuple) and len(match) == 2 and isinstance(match[0], int)
+
+
+def _is_identifier(match: Any) -> bool:
+    return isinstance(match, Mapping | bytes) or dataset.is_data_set(match)
+
+
+def _is_source(source: Any) -> bool:
+    is_file = isinstance(source, str | bytes | os.PathLike | Instance) or hasattr(source, "read")
+    return is_file or dataset.is_data_set(source)
+
+
+def _source(source: Any) -> Any:
+    if not _is_source(source):
+        raise ReturnTypeError(f"a handler gave {kind_of(source)}: give paths, file objects or data sets")
     return source
+
+
+def _iterable(outcome: Any, wanted: str) -> Any:
+    """What a handler returned, if it can be iterated over.
+
+    Raises:
+        ReturnTypeError: It cannot.
+    """
+    if isinstance(outcome, str | Mapping) or not (
+        hasattr(outcome, "__aiter__") or hasattr(outcome, "__iter__")
+    ):
+        raise ReturnTypeError(f"a handler returned {kind_of(outcome)}: return {wanted}, or a status")
+    return outcome
 
 
 def _each(found: Any, convert: Callable[[Any], Any]) -> Answers:
     if hasattr(found, "__aiter__"):
         later = _convert_later(found, convert)
         return Answers(later, later.aclose)
-    items = _convert(() if found is None else found, convert)
+    items = _convert(found, convert)
     return Answers(items, items.close)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dcmnet._records import dataclass
 from dcmnet.dataset.layout import Layout, encode_anew
-from dcmnet.errors import InputFileError, ObjectRefused
+from dcmnet.errors import InputFileError, StatusError
 from dcmnet.registry.statuses import CANNOT_UNDERSTAND
 from dcmnet.storage.files import PartialFile
 
@@ -41,7 +41,7 @@ def convert(store: FileStore, request: StoreRequest, file: PartialFile) -> Parti
         The file it is in now, hidden as well. The old one is gone.
 
     Raises:
-        ObjectRefused: It cannot be converted.
+        StatusError: It cannot be converted.
         OSError: A file could not be read or written.
     """
     assert store.conversion is not None
@@ -55,7 +55,7 @@ def convert(store: FileStore, request: StoreRequest, file: PartialFile) -> Parti
         encoded = encode_anew(file.name, syntax, conversion.layout, name=name, before=len(header), own=own)
     except InputFileError as error:
         store.report(str(error), None)
-        raise ObjectRefused(CANNOT_UNDERSTAND, "the object cannot be converted") from error
+        raise StatusError(CANNOT_UNDERSTAND, "the object cannot be converted") from error
     converted = PartialFile(store.directory, header)
     converted.write([encoded])
     file.discard()

@@ -6,10 +6,11 @@ PS3.4 Annex C (Query/Retrieve) and Annex K (Modality Worklist).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar, cast
 
+from dcmnet import arguments
 from dcmnet._records import dataclass, replace
 from dcmnet.acse import AcceptedContext, AcceptorPolicy, ProposedContext
 from dcmnet.dataset import identifiers
@@ -32,6 +33,7 @@ from dcmnet.registry.query_models import QueryModel, class_for
 from dcmnet.registry.statuses import SUCCESS
 from dcmnet.services.storage import storage
 from dcmnet.storage.deliveries import Claim, Deliveries
+from dcmnet.storage.files import existing_folder
 from dcmnet.storage.naming import named_dcm
 from dcmnet.storage.node import Node
 from dcmnet.storage.scp import FileStore
@@ -316,7 +318,7 @@ def move_inquiry(  # what a C-MOVE has
     priority: Priority,
     cancel_after: int | None,
 ) -> Inquiry[Progress]:
-    """A C-MOVE; ValueError where the model has none."""
+    """A C-MOVE; ValueError if the model has none, or the destination is no AE title."""
     class_for(model, "move")
     return Inquiry(
         core=core,
@@ -325,16 +327,22 @@ def move_inquiry(  # what a C-MOVE has
         model=model,
         convert=progress_of,
         priority=priority,
-        destination=destination,
+        destination=arguments.ae_title(destination, "destination"),
         cancel_after=cancel_after,
     )
 
 
 def file_store(store: Store) -> FileStore:
-    """The store itself, or one that keeps files in the folder under names such as `CT.1.2.3.dcm`."""
+    """The store itself, or one that keeps files in the folder under names such as `CT.1.2.3.dcm`.
+
+    Raises:
+        TypeError: It is neither a store nor a path.
+        OSError: The folder does not exist.
+    """
     if isinstance(store, FileStore):
+        store.check_folder()
         return store
-    return FileStore(directory=Path(fspath(store)), namer=named_dcm)
+    return FileStore(directory=existing_folder(store, "store"), namer=named_dcm)
 
 
 def proposing(options: dict[str, Any], contexts: Callable[[], tuple[ProposedContext, ...]]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from dcmnet import arguments
 from dcmnet._records import dataclass, field
 from dcmnet.acse import AcceptedContext, Negotiated, RequestorPolicy, build_request
 from dcmnet.dimse.messages import CStoreRSP, Priority
@@ -152,11 +153,16 @@ class Transfer:
     trace: Trace | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.window <= MAX_WINDOW:
-            raise ValueError(f"window: {self.window}, expected 1 to {MAX_WINDOW}")
-        for name in ("parallel", "max_lost_in_a_row"):
-            if (number := getattr(self, name)) < 1:
-                raise ValueError(f"{name}: {number}, expected 1 or more")
+        arguments.check_types(self)
+        arguments.port(self.port, free=True)  # it may be set later: `transfer` needs one
+        for name in ("called", "calling"):
+            setattr(self, name, arguments.ae_title(getattr(self, name), name))
+        arguments.whole_number(self.window, "window", 1, MAX_WINDOW)
+        for name in ("parallel", "repeat", "max_lost_in_a_row"):
+            arguments.whole_number(getattr(self, name), name, 1)
+        for name in ("max_pdu_length", "max_send_pdu_length", "retries", "rate"):
+            arguments.whole_number(getattr(self, name), name)
+        arguments.seconds(self.retry_wait, "retry_wait")
 
     def new_core(self) -> AssociationCore:
         """A core for one of the transfer's associations."""
@@ -196,11 +202,13 @@ def transfer(job: Transfer) -> Procedure[Report]:
     goes over another association. So does the rest after a file that fails in the middle of its message.
 
     Raises:
-        LocalProtocolError: What is to be asked for cannot be: an AE title is none, for example.
+        ValueError: The port is 0.
+        LocalProtocolError: What is to be asked for cannot be: too many contexts, for example.
         AssociationRejected: The peer refused the first association.
         TransportClosed: There was no connection for the first association.
         DeadlineExceeded: The peer did not answer to it.
     """
+    arguments.port(job.port)
     return (yield from _Sending(job).run())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -20,7 +20,7 @@ from dcmnet.procedures.association import AssociationCore, new_core, settle
 from dcmnet.procedures.effects import Procedure
 from dcmnet.procedures.leaving import leave
 from dcmnet.registry.query_models import STUDY_ROOT, QueryModel
-from dcmnet.services.defaults import DEFAULT_CONTEXTS
+from dcmnet.services.defaults import check_connection, requestor_policy
 from dcmnet.sync.driver import Driver
 from dcmnet.ul.items import SOPClassExtendedNegotiation, UserIdentityRQ
 
@@ -469,7 +469,7 @@ def connect(  # noqa: PLR0913  # every one is a keyword
     *,
     called: str = "ANY-SCP",
     calling: str = "DCMNET",
-    contexts: Sequence[ProposedContext] | None = None,
+    contexts: str | Iterable[ProposedContext | str] | None = None,
     max_pdu_length: int = DEFAULT_MAX_PDU_LENGTH,
     user_identity: UserIdentityRQ | None = None,
     extended: Sequence[SOPClassExtendedNegotiation] = (),
@@ -487,7 +487,8 @@ def connect(  # noqa: PLR0913  # every one is a keyword
         port: TCP port.
         called: The peer's AE title.
         calling: This side's AE title.
-        contexts: Presentation contexts to propose; Verification when not given.
+        contexts: Presentation contexts to propose, or SOP Class UIDs, which are proposed in Explicit and
+            Implicit VR Little Endian; one or several. Verification when not given.
         max_pdu_length: Longest P-DATA-TF this side takes, in bytes.
         user_identity: Who is calling (PS3.7 D.3.3.7).
         extended: SOP Class Extended Negotiation (PS3.7 D.3.3.5), as of `QueryOptions.negotiations`.
@@ -506,17 +507,18 @@ def connect(  # noqa: PLR0913  # every one is a keyword
         AssociationAborted: The peer aborted.
         DeadlineExceeded: It took too long.
         TLSSettingsError: The settings of TLS cannot be used.
-        ValueError: Both `policy` and `contexts` are given.
+        TypeError: An argument has another type.
+        ValueError: Both `policy` and `contexts` are given, the port is none, or an AE title is none.
     """
-    if policy is not None and contexts is not None:
-        raise ValueError("contexts are part of the policy: give one of the two")
-    policy = policy or RequestorPolicy(
-        called_ae_title=called,
-        calling_ae_title=calling,
-        contexts=DEFAULT_CONTEXTS if contexts is None else tuple(contexts),
+    check_connection(host, port, timeouts, limits, tls)
+    policy = requestor_policy(
+        policy,
+        called=called,
+        calling=calling,
+        contexts=contexts,
         max_pdu_length=max_pdu_length,
         user_identity=user_identity,
-        extended_negotiations=tuple(extended),
+        extended=extended,
     )
     core = new_core(
         requestor=True,

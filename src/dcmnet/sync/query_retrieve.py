@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -124,8 +124,8 @@ def get(  # every one is a keyword
     store: Store,
     *,
     model: QueryModel | str = STUDY_ROOT,
-    sop_classes: Iterable[str] = RETRIEVED,
-    transfer_syntaxes: Sequence[str] = LITTLE_ENDIAN,
+    sop_classes: str | Iterable[str] = RETRIEVED,
+    transfer_syntaxes: str | Iterable[str] = LITTLE_ENDIAN,
     cancel_after: int | None = None,
     **options: Any,
 ) -> RetrieveResult:
