@@ -88,6 +88,14 @@ def test_a_peer_that_asks_for_the_release_and_closes(peer: RawServer) -> None:
     assert [type(each) for each in peer.client.core.endings] == [TransportClosed]
 
 
+def test_a_loss_that_came_with_the_last_response(peer: RawServer) -> None:
+    core = peer.client.core
+    core.upper_layer.transport_lost(peer.network.now)
+    peer.client.run(leave(core))
+    assert [type(each) for each in core.endings] == [TransportClosed]
+    assert peer.received() == []  # nothing is asked for on a connection that is gone
+
+
 def test_in_good_order_and_twice(peer: RawServer) -> None:
     peer.client.start(leave(peer.client.core))
     peer.send(AReleaseRP())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dcmnet.errors import AssociationError, DeadlineExceeded, RemoteProtocolError
-from dcmnet.procedures.association import AssociationCore, closing, release
-from dcmnet.procedures.effects import Procedure, Receive
+from dcmnet.procedures.association import AssociationCore, await_end, closing, release
+from dcmnet.procedures.effects import Procedure
 
 
 def leave(core: AssociationCore, *, strict: bool = False) -> Procedure[None]:
@@ -22,15 +22,9 @@ def leave(core: AssociationCore, *, strict: bool = False) -> Procedure[None]:
     """
     try:
         if core.upper_layer.closing and core.upper_layer.established:  # the peer did not wait for the release
-            yield from closing(core, _await_loss())
+            yield from closing(core, await_end(core))
         yield from release(core, hasty=True)
     except (AssociationError, DeadlineExceeded, RemoteProtocolError) as error:
         core.endings = (error,)
         if strict:
             raise
-
-
-def _await_loss() -> Procedure[None]:
-    """Pass over what came before the end of the connection, until that is raised."""
-    while (yield Receive()) is not None:
-        pass
