@@ -39,14 +39,19 @@ def several(value: Any, name: str, *kinds: type) -> tuple[Any, ...]:
     """
     if isinstance(value, kinds):
         return (value,)
-    wanted = " or ".join(kind.__name__ for kind in kinds)
-    if not isinstance(value, Iterable) or isinstance(value, bytes | bytearray):
-        raise TypeError(f"{name}: {kind_of(value)}, expected one or several of {wanted}")
+    # A tuple is what most callers have; asking an abstract class takes long.
+    if type(value) is not tuple and (not isinstance(value, Iterable) or isinstance(value, bytes | bytearray)):
+        raise _not_several(kind_of(value), name, kinds)
     found = tuple(value)
     for each in found:
         if not isinstance(each, kinds):
-            raise TypeError(f"{name}: {kind_of(each)} is among them, expected one or several of {wanted}")
+            raise _not_several(f"{kind_of(each)} is among them", name, kinds)
     return found
+
+
+def _not_several(what: str, name: str, kinds: tuple[type, ...]) -> TypeError:
+    wanted = " or ".join(kind.__name__ for kind in kinds)
+    return TypeError(f"{name}: {what}, expected one or several of {wanted}")
 
 
 def strings(value: Any, name: str) -> tuple[str, ...]:
@@ -212,11 +217,11 @@ def check_types(record: Any) -> None:
         checks = _CHECKS[kind] = [
             (each.name, str(each.type), wanted)
             for each in fields(record)
-            if not (wanted := frozenset(_alternatives(str(each.type)))) & _ANYTHING
+            if not (wanted := _types_in(str(each.type))) & _ANYTHING
         ]
     for name, annotation, wanted in checks:
         value = getattr(record, name)
-        if type(value).__name__ not in wanted and not _is_one_of(value, wanted):
+        if value.__class__.__name__ not in wanted and not _is_one_of(value, wanted):
             raise TypeError(f"{name}: {kind_of(value)}, expected {_in_words(annotation)}")
 
 
@@ -226,7 +231,7 @@ def check_type(value: Any, name: str, annotation: str) -> None:
     Raises:
         TypeError: It names the argument.
     """
-    if not _is_one_of(value, frozenset(_alternatives(annotation))):
+    if not _is_one_of(value, _types_in(annotation)):
         raise TypeError(f"{name}: {kind_of(value)}, expected {_in_words(annotation)}")
 
 
@@ -242,9 +247,14 @@ def _alternatives(annotation: str) -> Iterator[str]:
         name += character
 
 
+def _types_in(annotation: str) -> frozenset[str]:
+    """The names that the types have which an annotation allows."""
+    return frozenset("NoneType" if each == "None" else each for each in _alternatives(annotation))
+
+
 def _is_one_of(value: object, wanted: frozenset[str]) -> bool:
     if value is None:
-        return "None" in wanted
+        return "NoneType" in wanted
     if isinstance(value, bool):
         return "bool" in wanted
     if wanted & _FUNCTIONS and callable(value):

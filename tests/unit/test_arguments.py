@@ -317,6 +317,8 @@ def test_what_else_a_connection_needs() -> None:
 def test_limits_of_times() -> None:
     assert arguments.seconds(0, "timeout") == 0
     assert arguments.seconds(None, "timeout") is None
+    with pytest.raises(TypeError, match=r"^timeout: a str, expected seconds or None$"):
+        arguments.seconds("5", "timeout")
     assert Timeouts(connect=None, artim=0, acse=1.5, network=arguments.MAX_SECONDS).acse == 1.5
 
 
