@@ -12,7 +12,7 @@ help:
 	@echo "make run          set up, then the demonstration: a storage node, an echo, a study sent and compared"
 	@echo "make test         set up, then every check and test"
 	@echo "make check        ruff and mypy"
-	@echo "make unit         the tests that need no peer: seconds"
+	@echo "make unit         the tests that need no peer, PYTEST_WORKERS=2 at a time"
 	@echo "make coverage     the layers without I/O must be covered whole, every branch, by tests without sockets"
 	@echo "make conformance  the tests against DCMTK, pynetdicom, Orthanc and tshark"
 	@echo "make fuzz         fuzzing, DCMNET_FUZZ_SECONDS=60 by default here"
@@ -54,7 +54,7 @@ test: check peers coverage
 	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile tests/test_*.py tests/faces tests/conformance tests/fuzz
 
 unit: $(VENV)/.dev
-	$(BIN)/pytest tests/test_layers.py tests/unit tests/procedures tests/faces
+	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile tests/test_layers.py tests/unit tests/procedures tests/faces
 
 coverage: $(VENV)/.dev
 	$(BIN)/pytest -n $(PYTEST_WORKERS) --dist loadfile tests/unit tests/procedures --cov-branch \

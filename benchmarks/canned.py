@@ -15,7 +15,8 @@ from dcmnet.acse import ProposedContext, RequestorPolicy, build_request
 from dcmnet.dimse.messages import CEchoRQ, CEchoRSP, CStoreRQ, CStoreRSP, Message
 from dcmnet.dimse.stream import fragment_message
 from dcmnet.limits import Limits
-from dcmnet.storage.part10 import HEAD_LENGTH, FileMeta, read_file_meta
+from dcmnet.storage.elements import HEAD_LENGTH
+from dcmnet.storage.part10 import FileMeta, read_file_meta
 from dcmnet.ul.items import PresentationContextAC, UserInformation
 from dcmnet.ul.pdu import AAssociateAC, AAssociateRQ, AReleaseRP, AReleaseRQ
 

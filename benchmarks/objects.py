@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dcmnet.storage.part10 import HEAD_LENGTH, FileMeta, encode_file_meta, read_file_meta
+from dcmnet.storage.elements import HEAD_LENGTH
+from dcmnet.storage.part10 import FileMeta, encode_file_meta, read_file_meta
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 from tests.certificates import Certificates, make
+
+# How long an example takes says how busy the machine is, and nothing about the code.
+settings.register_profile("dcmnet", deadline=None)
+settings.load_profile("dcmnet")
 
 
 @pytest.fixture(scope="session")

@@ -172,7 +172,7 @@ def served(serve: Callable[..., None], *arguments: object) -> Iterator[int]:
             yield listener.getsockname()[1]
         finally:
             listener.shutdown(socket.SHUT_RDWR)
-            thread.join(10)
+            thread.join(60)
 
 
 def test_canned_client_and_canned_server(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ async def test_the_distant_proxy_delays_each_way_and_keeps_the_order() -> None:
     target = await asyncio.start_server(mirror, "127.0.0.1", 0)
     proxy = await delay.listen(0, target.sockets[0].getsockname()[1], 0.05)
     sent = b"".join(b"%7d\n" % number for number in range(20_000))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         reader, writer = await asyncio.open_connection(*proxy.sockets[0].getsockname())
         begun = time.perf_counter()
         writer.write(sent)
@@ -285,7 +285,7 @@ def test_every_way_pours_the_same(way: str, tmp_path: Path) -> None:
         thread.start()
         with sender:
             pouring.all_ways(2 * len(data_set))[way](sender, [str(path)] * 5)
-        thread.join(30)
+        thread.join(60)
         assert not thread.is_alive()
     piece = pouring.PIECE
     parts = [data_set[start : start + piece] for start in range(0, len(data_set), piece)]

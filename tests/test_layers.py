@@ -20,7 +20,7 @@ SOURCE = Path(dcmnet.__file__).parent
 
 # From left to right: a module imports from its own layer and from those to the left of it.
 LAYERS = (
-    ("_records", "_version", "errors", "payload", "limits", "registry", "tls"),
+    ("_records", "_version", "arguments", "errors", "payload", "limits", "registry", "tls"),
     ("ul",),
     ("acse", "acse_contexts", "asconfig", "asconfig_lists", "asconfig_text", "dimse"),
     ("procedures",),
@@ -40,7 +40,19 @@ FORBIDDEN = frozenset(
 STORAGE_MAY = frozenset(("os",))
 
 # Rule 5: where bytes are packed and unpacked; part10 is the file format's place (docs/decisions).
-CODECS = {"ul/pdu.py", "ul/items.py", "ul/reader.py", "dimse/command.py", "storage/part10.py"}
+CODECS = {
+    "ul/pdu.py",
+    "ul/items.py",
+    "ul/reader.py",
+    "dimse/command.py",
+    "dimse/patterns.py",
+    "storage/part10.py",
+    "storage/elements.py",
+    "storage/identity.py",
+    "storage/completeness.py",
+}
+# Data sets are transcoded as bytes, so that no value is decoded on the way.
+CODECS |= {f"dataset/{name}.py" for name in ("data_sets", "elements", "level", "writer")}
 
 
 def modules() -> list[Path]:

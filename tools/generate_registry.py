@@ -15,8 +15,10 @@ from pydicom._uid_dict import UID_dictionary
 
 TARGET = Path(__file__).resolve().parent.parent / "src" / "dcmnet" / "registry" / "_uids.py"
 
-# Entries of PS3.6 Table A-1 that pydicom's dictionary does not have yet, and one class of DCMTK's own
-# that its servers and `termscu` negotiate to end a server.
+# What pydicom's dictionary does not have yet or does not keep: entries of PS3.6 2025 Table A-1; the three
+# classes of DICONDE (ASTM E2339) that DCMTK 3.7 has beyond pydicom; a transfer syntax of GE's, which its
+# DICOM conformance statements describe; and a class of DCMTK's own, which its servers and `termscu`
+# negotiate to end a server.
 ADDITIONS: dict[str, tuple[str, str, str, bool]] = {
     "1.2.840.10008.1.2.4.110": ("JPEG XL Lossless", "JPEGXLLossless", "Transfer Syntax", False),
     "1.2.840.10008.1.2.4.111": (
@@ -29,6 +31,54 @@ ADDITIONS: dict[str, tuple[str, str, str, bool]] = {
     "1.2.840.10008.1.2.8.1": (
         "Deflated Image Frame Compression",
         "DeflatedImageFrameCompression",
+        "Transfer Syntax",
+        False,
+    ),
+    "1.2.840.10008.5.1.4.1.1.9.100.1": (
+        "Waveform Presentation State Storage",
+        "WaveformPresentationStateStorage",
+        "SOP Class",
+        False,
+    ),
+    "1.2.840.10008.5.1.4.1.1.9.100.2": (
+        "Waveform Acquisition Presentation State Storage",
+        "WaveformAcquisitionPresentationStateStorage",
+        "SOP Class",
+        False,
+    ),
+    "1.2.840.10008.5.1.4.1.1.66.7": (
+        "Label Map Segmentation Storage",
+        "LabelMapSegmentationStorage",
+        "SOP Class",
+        False,
+    ),
+    "1.2.840.10008.5.1.4.1.1.66.8": (
+        "Height Map Segmentation Storage",
+        "HeightMapSegmentationStorage",
+        "SOP Class",
+        False,
+    ),
+    "1.2.840.10008.5.1.4.1.1.601.3": (
+        "Thermography Image Storage",
+        "ThermographyImageStorage",
+        "SOP Class",
+        False,
+    ),
+    "1.2.840.10008.5.1.4.1.1.601.4": (
+        "Thermography Multi-frame Image Storage",
+        "ThermographyMultiFrameImageStorage",
+        "SOP Class",
+        False,
+    ),
+    "1.2.840.10008.5.1.4.1.1.601.5": (
+        "Ultrasound Waveform Storage",
+        "UltrasoundWaveformStorage",
+        "SOP Class",
+        False,
+    ),
+    "1.2.840.113619.5.2": (
+        "Private GE Implicit VR Little Endian with Big Endian Pixel Data",
+        "PrivateGEImplicitVRLittleEndianWithBigEndianPixelData",
         "Transfer Syntax",
         False,
     ),

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
+from dcmnet import arguments
 from dcmnet._records import dataclass
 from dcmnet._version import __version__
 from dcmnet.acse_contexts import (
@@ -30,8 +31,11 @@ from dcmnet.limits import (
     DEFAULT_WINDOW_SERVED,
     MAX_PRESENTATION_CONTEXTS,
     MAX_RECENT,
+    SMALLEST_MAX_PDU_LENGTH,
 )
-from dcmnet.registry.transfer_syntaxes import IMPLICIT_VR_LITTLE_ENDIAN
+from dcmnet.registry.sop_classes import is_another_service
+from dcmnet.registry.transfer_syntaxes import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+from dcmnet.ul.fields import is_uid
 from dcmnet.ul.items import (
     AsynchronousOperationsWindow,
     ContextResult,
@@ -120,6 +124,10 @@ class SupportedContext:
     transfer_syntaxes: tuple[str, ...] = ()
     role: AcceptorRole = AcceptorRole.DEFAULT
 
+    def __post_init__(self) -> None:
+        _make_tuples(self, "transfer_syntaxes")
+        arguments.check_types(self)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptorPolicy:
@@ -129,10 +137,11 @@ class AcceptorPolicy:
         ae_title: Its own title; judged only with `require_called_ae_title`.
         require_called_ae_title: Reject a called title that is not `ae_title`. A blank one is always rejected.
         calling_ae_titles: Titles that may call; None lets all of them. A blank one is always rejected.
-        contexts: Supported classes. For a class listed twice the transfer syntaxes add up and the first role
-            counts.
-        promiscuous: Transfer syntaxes accepted for every class that is not in `contexts`: None refuses those
-            classes, an empty tuple takes any transfer syntax.
+        contexts: Supported classes; a SOP Class UID stands for one in any transfer syntax. For a class listed
+            twice the transfer syntaxes add up and the first role counts.
+        promiscuous: Transfer syntaxes accepted for every class that is not in `contexts` and with which an
+            object may be stored: a storage class of the registry, or one that it does not know. None refuses
+            those classes, an empty tuple takes any transfer syntax.
         refused: Abstract syntaxes refused with user-rejection, whatever the other fields say.
         transfer_syntax_order: Whose order of preference chooses among the transfer syntaxes both sides have.
         always_accept_default_role: Accept a requestor without role selection where its role should be SCP.
@@ -162,6 +171,21 @@ class AcceptorPolicy:
     implementation_class_uid: str = IMPLEMENTATION_CLASS_UID
     implementation_version_name: str = IMPLEMENTATION_VERSION_NAME
 
+    def __post_init__(self) -> None:
+        if self.ae_title != "":
+            arguments.set_field(self, "ae_title", arguments.ae_title(self.ae_title, "ae_title"))
+        if self.calling_ae_titles is not None:  # a blank one is never accepted, and does no harm here
+            given = arguments.strings(self.calling_ae_titles, "calling_ae_titles")
+            titles = frozenset(each and arguments.ae_title(each, "calling_ae_titles") for each in given)
+            arguments.set_field(self, "calling_ae_titles", titles)
+        if self.promiscuous is not None:
+            _make_tuples(self, "promiscuous")
+        arguments.set_field(self, "refused", frozenset(arguments.strings(self.refused, "refused")))
+        _make_contexts(self, SupportedContext)
+        _check_policy(self)
+        if self.transfer_syntax_order not in ("requestor", "acceptor"):
+            raise ValueError("transfer_syntax_order: expected 'requestor' or 'acceptor'")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposedContext:
@@ -169,15 +193,20 @@ class ProposedContext:
 
     Attributes:
         abstract_syntax: UID.
-        transfer_syntaxes: UIDs, the best first; at least one.
+        transfer_syntaxes: UIDs, the best first; at least one. Explicit and Implicit VR Little Endian unless
+            given.
         scu_role: Propose to be SCU. None: the default, which is SCU alone when `scp_role` is None too.
         scp_role: Propose to be SCP. None: do not.
     """
 
     abstract_syntax: str
-    transfer_syntaxes: tuple[str, ...]
+    transfer_syntaxes: tuple[str, ...] = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
     scu_role: bool | None = None
     scp_role: bool | None = None
+
+    def __post_init__(self) -> None:
+        _make_tuples(self, "transfer_syntaxes")
+        arguments.check_types(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,8 +216,8 @@ class RequestorPolicy:
     Attributes:
         called_ae_title: Of the peer.
         calling_ae_title: Its own.
-        contexts: 1 to 128 presentation contexts. Roles belong to the SOP class: what several contexts of one
-            class propose is joined.
+        contexts: 1 to 128 presentation contexts; a SOP Class UID stands for one with the default transfer
+            syntaxes. Roles belong to the SOP class: what several contexts of one class propose is joined.
         max_pdu_length: To announce, in bytes; 0 for no limit.
         max_invoked: Operations this side wants to have outstanding; 0 for no limit.
         max_performed: Operations this side serves at a time; 0 for no limit.
@@ -210,6 +239,57 @@ class RequestorPolicy:
     common_extended_negotiations: tuple[SOPClassCommonExtendedNegotiation, ...] = ()
     implementation_class_uid: str = IMPLEMENTATION_CLASS_UID
     implementation_version_name: str = IMPLEMENTATION_VERSION_NAME
+
+    def __post_init__(self) -> None:
+        for name in ("called_ae_title", "calling_ae_title"):
+            arguments.set_field(self, name, arguments.ae_title(getattr(self, name), name))
+        _make_contexts(self, ProposedContext)
+        _check_policy(self)
+
+
+_Context = TypeVar("_Context", ProposedContext, SupportedContext)
+_MAX_LENGTH = 0xFFFFFFFF
+MAX_OPERATIONS = 0xFFFF
+"""PS3.7 Table D.3-7: a window is two bytes."""
+_MAX_VERSION_NAME_LENGTH = 16
+
+
+def several_contexts(value: Any, kind: type[_Context]) -> tuple[_Context, ...]:
+    """The argument `contexts`: one or several, each of which may be the UID of its SOP class.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    given = arguments.several(value, "contexts", kind, str)
+    return tuple(kind(abstract_syntax=each) if isinstance(each, str) else each for each in given)
+
+
+def _make_contexts(policy: Any, kind: type[_Context]) -> None:
+    arguments.set_field(policy, "contexts", several_contexts(policy.contexts, kind))
+
+
+def _make_tuples(record: Any, *names: str) -> None:
+    for name in names:
+        arguments.set_field(record, name, arguments.strings(getattr(record, name), name))
+
+
+def _check_policy(policy: AcceptorPolicy | RequestorPolicy) -> None:
+    """What the policies of both sides have in common.
+
+    Raises:
+        TypeError: A field has another type.
+        ValueError: A number is out of range, or a text is too long.
+    """
+    arguments.check_types(policy)
+    longest = arguments.whole_number(policy.max_pdu_length, "max_pdu_length", 0, _MAX_LENGTH)
+    if 0 < longest < SMALLEST_MAX_PDU_LENGTH:  # PS3.8 D.1: a PDV has a header of six bytes
+        raise ValueError(
+            f"max_pdu_length: {longest}, expected 0 for no limit, or {SMALLEST_MAX_PDU_LENGTH} or more"
+        )
+    for name in ("max_invoked", "max_performed"):
+        arguments.whole_number(getattr(policy, name), name, 0, MAX_OPERATIONS)
+    if len(policy.implementation_version_name) > _MAX_VERSION_NAME_LENGTH:  # PS3.7 D.3.3.2.3
+        raise ValueError(f"implementation_version_name: more than {_MAX_VERSION_NAME_LENGTH} characters")
 
 
 def build_request(policy: RequestorPolicy) -> AAssociateRQ:
@@ -256,7 +336,8 @@ def negotiate(
             requested.
 
     Returns:
-        An AC with an answer for every context that was proposed, or an RJ.
+        An AC with an answer for every context that was proposed, or an RJ. A context whose abstract syntax
+        is no UID is refused, and so is one without a transfer syntax that is one.
     """
     rejection = _rejection(rq, policy)
     if rejection is not None:
@@ -286,6 +367,7 @@ def negotiate(
         ),
         # PS3.8 Table 9-17: the reserved bytes are those of the RQ as well.
         reserved=rq.reserved,
+        ae_title_fields=rq.ae_title_fields,
     )
 
 
@@ -295,6 +377,9 @@ def answer_to(
     """The acceptor's answer, as `negotiate` gives it, and what was agreed on where it accepts.
 
     An answer is remembered for the same request under the same policy, unless it depends on who asks.
+
+    Raises:
+        RemoteProtocolError: The requestor announces a maximum length that no PDV fits.
     """
     key = id(rq), id(policy)
     known = _ANSWERED.get(key)
@@ -387,7 +472,8 @@ def _answer_contexts(
     for context in unique_contexts(rq).values():
         uid = context.abstract_syntax
         offer = supported.get(uid)
-        if offer is None and promiscuous is not None:
+        servable = is_uid(uid) and not is_another_service(uid)
+        if offer is None and promiscuous is not None and servable:
             offer = SupportedContext(abstract_syntax=uid, transfer_syntaxes=promiscuous)
         answers.append((uid, _answer_context(context, offer, uid in proposals, policy)))
         if offer is not None and uid in proposals and offer.role:
@@ -449,7 +535,7 @@ def _common_transfer_syntax(
     proposed: tuple[str, ...], supported: tuple[str, ...], policy: AcceptorPolicy
 ) -> str | None:
     if not supported:
-        return next(iter(proposed), None)
+        return next(filter(is_uid, proposed), None)
     first, second = proposed, supported
     if policy.transfer_syntax_order == "acceptor":
         first, second = second, first

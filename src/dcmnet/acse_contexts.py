@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from dcmnet._records import dataclass
+from dcmnet._records import dataclass, replace
 from dcmnet.errors import LocalProtocolError, NoPresentationContext, RemoteProtocolError
-from dcmnet.limits import SMALLEST_MAX_PDU_LENGTH
+from dcmnet.limits import DEFAULT_TOLERANCE, SMALLEST_MAX_PDU_LENGTH, Tolerance
 from dcmnet.registry.transfer_syntaxes import EXPLICIT_VR_LITTLE_ENDIAN
 from dcmnet.registry.uids import name_of
 from dcmnet.ul.items import (
@@ -28,7 +28,7 @@ from dcmnet.ul.items import (
 from dcmnet.ul.pdu import AAssociateAC, AAssociateRQ
 
 ASSUMED_MAX_PDU_LENGTH = 16384
-"""For a peer without a usable maximum length (PS3.8 D.1): what nearly all of them have taken for decades."""
+"""For a peer without a maximum length (PS3.8 D.1): what nearly all of them have taken for decades."""
 
 _RESULTS: dict[int, tuple[str, str]] = {
     ContextResult.USER_REJECTION: ("user-rejection", "the acceptor is set up to refuse it"),
@@ -55,7 +55,7 @@ class AcceptedContext:
     """A presentation context that both sides agreed on.
 
     Attributes:
-        context_id: 1 to 255, odd (PS3.8 9.3.2.2).
+        context_id: 1 to 255, odd (PS3.8 9.3.2.2); a requestor may have used an even one or 0.
         abstract_syntax: UID.
         transfer_syntax: UID of the one that was accepted.
         scu_role: This side may be SCU.
@@ -104,7 +104,10 @@ class Negotiated:
     user_identity_response: UserIdentityAC | None = None
 
     def find(
-        self, abstract_syntax: str, transfer_syntaxes: tuple[str, ...] | None = None, role: _Role = "scu"
+        self,
+        abstract_syntax: str,
+        transfer_syntaxes: str | tuple[str, ...] | None = None,
+        role: _Role = "scu",
     ) -> AcceptedContext:
         """Chooses the context for a message.
 
@@ -119,6 +122,8 @@ class Negotiated:
         """
         accepted = [each for each in self.contexts.values() if each.abstract_syntax == abstract_syntax]
         usable = [each for each in accepted if (each.scu_role if role == "scu" else each.scp_role)]
+        if isinstance(transfer_syntaxes, str):
+            transfer_syntaxes = (transfer_syntaxes,)
         preferences = (EXPLICIT_VR_LITTLE_ENDIAN,) if transfer_syntaxes is None else transfer_syntaxes
         for transfer_syntax in preferences:
             for each in usable:
@@ -166,23 +171,32 @@ class Negotiated:
         return "; ".join(_unique(_result_text(result) for result in results))
 
 
-def requestor_contexts(rq: AAssociateRQ, ac: AAssociateAC) -> Negotiated:
+def requestor_contexts(
+    rq: AAssociateRQ, ac: AAssociateAC, tolerance: Tolerance = DEFAULT_TOLERANCE
+) -> Negotiated:
     """What the requestor may do, from the RQ it sent and the AC it received.
 
     A context without an answer counts as refused.
 
+    Args:
+        rq: What was asked for.
+        ac: The answer.
+        tolerance: With `MISSING_ROLE_SELECTION`, the role of SCP may be taken when it was proposed and not
+            answered.
+
     Raises:
-        RemoteProtocolError: The AC answers a context that was not proposed, or answers one twice, or accepts
-            a transfer syntax that was not proposed (source 2, reason 6).
+        RemoteProtocolError: The AC announces a maximum length that no PDV fits. Unless it is tolerated, it
+            answers a context that was not proposed, or answers one twice, or accepts a transfer syntax that
+            was not proposed (source 2, reason 6).
     """
     theirs = ac.user_information
-    contexts, rejected = _contexts(rq, ac, RemoteProtocolError)
+    contexts, rejected = _contexts(rq, ac, tolerance, RemoteProtocolError)
     invoked, performed = _window(rq.user_information, theirs)
     return Negotiated(
         contexts=contexts,
         proposed=rq.presentation_contexts,
         rejected=rejected,
-        max_pdu_length_to_send=_max_pdu_length(theirs),
+        max_pdu_length_to_send=_max_pdu_length(theirs, "A-ASSOCIATE-AC"),
         max_invoked=invoked,
         max_performed=performed,
         called_ae_title=rq.called_ae_title,
@@ -200,15 +214,16 @@ def acceptor_contexts(rq: AAssociateRQ, ac: AAssociateAC) -> Negotiated:
 
     Raises:
         LocalProtocolError: The AC is not an answer to this RQ.
+        RemoteProtocolError: The RQ announces a maximum length that no PDV fits.
     """
     theirs, ours = rq.user_information, ac.user_information
-    contexts, rejected = _contexts(rq, ac, LocalProtocolError)
+    contexts, rejected = _contexts(rq, ac, Tolerance.NONE, LocalProtocolError)
     performed, invoked = _window(theirs, ours)
     return Negotiated(
         contexts={context_id: _other_side(context) for context_id, context in contexts.items()},
         proposed=rq.presentation_contexts,
         rejected=rejected,
-        max_pdu_length_to_send=_max_pdu_length(theirs),
+        max_pdu_length_to_send=_max_pdu_length(theirs, "A-ASSOCIATE-RQ"),
         max_invoked=invoked,
         max_performed=performed,
         called_ae_title=rq.called_ae_title,
@@ -235,12 +250,13 @@ def unique_contexts(rq: AAssociateRQ) -> dict[int, PresentationContextRQ]:
 
 
 def _contexts(
-    rq: AAssociateRQ, ac: AAssociateAC, error: _Error
+    rq: AAssociateRQ, ac: AAssociateAC, tolerance: Tolerance, error: _Error
 ) -> tuple[dict[int, AcceptedContext], tuple[tuple[PresentationContextRQ, int], ...]]:
     """The accepted contexts, with the requestor's roles, and the refused ones."""
     proposed = unique_contexts(rq)
-    answers = _answers(proposed, ac, error)
-    roles = _requestor_roles(rq.user_information, ac.user_information)
+    answers = _answers(proposed, ac, tolerance, error)
+    unanswered = Tolerance.MISSING_ROLE_SELECTION in tolerance
+    roles = _requestor_roles(rq.user_information, ac.user_information, unanswered=unanswered)
     contexts: dict[int, AcceptedContext] = {}
     rejected: list[tuple[PresentationContextRQ, int]] = []
     for context_id, context in proposed.items():
@@ -259,35 +275,47 @@ def _contexts(
 
 
 def _answers(
-    proposed: dict[int, PresentationContextRQ], ac: AAssociateAC, error: _Error
+    proposed: dict[int, PresentationContextRQ], ac: AAssociateAC, tolerance: Tolerance, error: _Error
 ) -> dict[int, PresentationContextAC]:
     answers: dict[int, PresentationContextAC] = {}
     for answer in ac.presentation_contexts:
         context = proposed.get(answer.context_id)
         where = f"A-ASSOCIATE-AC: presentation context {answer.context_id}"
         if context is None:
-            raise error(f"{where} was not proposed")
+            if Tolerance.UNPROPOSED_ANSWER not in tolerance:
+                raise error(f"{where} was not proposed")
+            continue
         if answer.context_id in answers:
-            raise error(f"{where} is answered twice")
+            if Tolerance.DUPLICATE_CONTEXT_ID not in tolerance:
+                raise error(f"{where} is answered twice")
+            continue
         # PS3.8 9.3.3.2: the transfer syntax of a refused context is not significant.
         if (
             answer.result == ContextResult.ACCEPTANCE
             and answer.transfer_syntax not in context.transfer_syntaxes
         ):
-            raise error(
-                f"{where} ({named((context.abstract_syntax,))}) is accepted with "
-                f"{named((answer.transfer_syntax,))}, which was not proposed; "
-                f"expected one of {named(context.transfer_syntaxes)}"
-            )
+            if Tolerance.UNPROPOSED_ANSWER not in tolerance:
+                raise error(
+                    f"{where} ({named((context.abstract_syntax,))}) is accepted with "
+                    f"{named((answer.transfer_syntax,))}, which was not proposed; "
+                    f"expected one of {named(context.transfer_syntaxes)}"
+                )
+            answer = replace(answer, result=ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED)
         answers[answer.context_id] = answer
     return answers
 
 
-def _requestor_roles(proposal: UserInformation, answer: UserInformation) -> dict[str, tuple[bool, bool]]:
-    """(SCU, SCP) of the requestor for the classes whose roles were proposed and answered."""
+def _requestor_roles(
+    proposal: UserInformation, answer: UserInformation, *, unanswered: bool
+) -> dict[str, tuple[bool, bool]]:
+    """(SCU, SCP) of the requestor for the classes whose roles were proposed and answered.
+
+    With `unanswered`, a role of SCP that was proposed and not answered is there beside the default.
+    """
     proposed = proposed_roles(proposal)
+    roles = {uid: (True, role.scp_role) for uid, role in proposed.items()} if unanswered else {}
     # PS3.7 D.3.3.4: the requestor ignores the answer for a role that it has not proposed.
-    return {
+    answered = {
         role.sop_class_uid: (
             role.scu_role and proposed[role.sop_class_uid].scu_role,
             role.scp_role and proposed[role.sop_class_uid].scp_role,
@@ -295,6 +323,7 @@ def _requestor_roles(proposal: UserInformation, answer: UserInformation) -> dict
         for role in answer.role_selections
         if role.sop_class_uid in proposed
     }
+    return roles | answered
 
 
 def proposed_roles(proposal: UserInformation) -> dict[str, RoleSelection]:
@@ -312,11 +341,20 @@ def _other_side(context: AcceptedContext) -> AcceptedContext:
     )
 
 
-def _max_pdu_length(theirs: UserInformation) -> int:
-    """What the peer takes: 0 for no limit, an assumption where it said nothing, or nothing that can be."""
+def _max_pdu_length(theirs: UserInformation, name: str) -> int:
+    """What the peer takes: 0 for no limit, an assumption if it said nothing.
+
+    Raises:
+        RemoteProtocolError: No PDV fits: nothing can be sent without breaking PS3.8 D.1.1.
+    """
     length = theirs.max_length
-    if length is None or 0 < length < SMALLEST_MAX_PDU_LENGTH:
+    if length is None:
         return ASSUMED_MAX_PDU_LENGTH
+    if 0 < length < SMALLEST_MAX_PDU_LENGTH:
+        raise RemoteProtocolError(
+            f"{name}: the peer announces a maximum length of {length}, which no PDV fits; expected 0 for "
+            f"no limit, or {SMALLEST_MAX_PDU_LENGTH} at least: check the maximum PDU length set at the peer"
+        )
     return length
 
 

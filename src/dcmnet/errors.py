@@ -4,6 +4,7 @@
 DcmnetError
 ├── ProtocolError                 source and reason of the A-ABORT it maps to
 │   ├── LocalProtocolError        asked for what the state, the negotiation or PS3.7 forbids now
+│   │   └── InvalidAETitle        (ValueError) a text that cannot be an AE title
 │   └── RemoteProtocolError       the peer did; A-ABORT already queued
 ├── AssociationError
 │   ├── AssociationRejected       result, source, reason, the text of PS3.8 Table 9-21
@@ -12,8 +13,7 @@ DcmnetError
 │   └── TransportClosed           Evt17, chained OSError
 ├── DeadlineExceeded(TimeoutError)  which timer
 ├── NoPresentationContext         abstract and transfer syntaxes, offered and accepted
-├── StatusError                   only from raise_for_status()
-├── ObjectRefused                 a received object that is not kept: the status to answer with, and why
+├── StatusError                   a status and a comment: of a response, or for the one that a handler gives
 ├── InputFileError                a file or data set that cannot be sent: which, and why
 ├── TLSSettingsError              TLS settings that cannot be used: which file or option, and why
 └── ProfileError                  an association negotiation profile, or its file: which line, and what to do
@@ -24,6 +24,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # as type checkers see it, without importing `typing`
 if TYPE_CHECKING:
+    from typing import Any
+
     from dcmnet.asconfig_text import Problem
 
 # PS3.8 9.3.8, Table 9-26: the source field of an A-ABORT PDU.
@@ -69,7 +71,17 @@ _REJECT_REASONS = {
 
 
 class DcmnetError(Exception):
-    """The root of every exception of this library."""
+    """The root of every exception of this library. All of them can be pickled and copied."""
+
+    def __reduce__(self) -> Any:
+        # What BaseException has would call the class with the message alone.
+        return _made_again, (type(self), self.args), self.__dict__
+
+
+def _made_again(kind: type[DcmnetError], args: tuple[object, ...]) -> DcmnetError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class ProtocolError(DcmnetError):
@@ -88,6 +100,10 @@ class ProtocolError(DcmnetError):
 
 class LocalProtocolError(ProtocolError):
     """The caller asked for what the state, the negotiation or PS3.7 forbids now. Nothing was sent."""
+
+
+class InvalidAETitle(LocalProtocolError, ValueError):
+    """A text that cannot be an AE title: empty, too long, or with characters that it may not have."""
 
 
 class RemoteProtocolError(ProtocolError):
@@ -194,43 +210,53 @@ class NoPresentationContext(DcmnetError):
 
 
 class StatusError(DcmnetError):
-    """A DIMSE response carried a failure status and the caller asked for an exception.
+    """A status that is no success.
+
+    It is raised by `raise_for_status()` for the response of a peer, and by handlers, namers, sorters and
+    conversions for the response that goes to a peer:
+
+    ```python
+    raise dcmnet.StatusError(0xA700, "no room left")
+    ```
+
+    `StatusError("a text for the log", status=0xA700, comment="no room left")` has a message of its own.
 
     Attributes:
         status: The status, 0 to 0xFFFF.
-        comment: Error Comment (0000,0902), empty when the peer sent none.
+        comment: Error Comment (0000,0902), at most 64 characters; nothing about patients. Empty for none.
         offending_element: Tags of Offending Element (0000,0901), empty when the peer sent none.
         error_id: Error ID (0000,0903), None when the peer sent none.
+
+    Raises:
+        TypeError: The status is no integer, or is missing.
+        ValueError: It has more than 16 bits.
     """
 
     def __init__(
         self,
-        message: str,
-        *,
-        status: int,
+        what: int | str = "",
         comment: str = "",
+        *,
+        status: int | None = None,
         offending_element: tuple[int, ...] = (),
         error_id: int | None = None,
     ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.comment = comment
+        message = ""
+        if isinstance(what, str):
+            message = what
+        elif status is None:
+            status = what
+        else:
+            raise TypeError("status: it is given twice, expected once")
+        if not isinstance(status, int) or isinstance(status, bool) or not isinstance(comment, str):
+            raise TypeError("a StatusError has an integer as its status, and a text as its comment")
+        if not 0 <= status <= 0xFFFF:
+            raise ValueError(f"status: {status}, expected 0 to 0xFFFF")
+        self.status = int(status)
         self.offending_element = offending_element
         self.error_id = error_id
-
-
-class ObjectRefused(DcmnetError):
-    """A received object is not kept; raised by what names, sorts or converts it.
-
-    Attributes:
-        status: To answer the C-STORE with: a failure (PS3.4 Table B.2-1).
-        comment: Why, for the peer: at most 64 characters, nothing about patients.
-    """
-
-    def __init__(self, status: int, comment: str) -> None:
-        super().__init__(comment)
-        self.status = status
         self.comment = comment
+        super().__init__(message or f"0x{status:04X}" + (f": {comment}" if comment else ""))
 
 
 class InputFileError(DcmnetError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 
-from dcmnet._records import dataclass
+from dcmnet._records import dataclass, fields
 
 MAX_ASSOCIATE_PDU_LENGTH = 1 << 20
 """A-ASSOCIATE-RQ/AC: 128 contexts with every transfer syntax need about 250 kB; more is an attack."""
@@ -100,6 +100,9 @@ PUT_OFF_RESPONSES = 16
 DETACHED_LENGTH = 64 * 1024
 """Up to this length the end of a data set is copied for the thread that keeps it; else it is written."""
 
+UNCOUNTED_ARRIVAL = 5.0
+"""Seconds for the next object of a C-MOVE to this side if the peer does not say how many it has sent."""
+
 MAX_WORKERS = 256
 """Worker processes that `storescp --workers` starts: beyond that it is a port number in the wrong place."""
 
@@ -149,6 +152,10 @@ KEPT_LENGTH = 4 << 20
 
 MAX_LAYOUTS = 8
 """Kinds of File Meta Information that are compared with that of the next file; a series has one or two."""
+
+MAX_LOST_IN_A_ROW = 10
+"""Associations that end early one after the other, with nothing stored over any of them, before the rest is
+given up: that many bad objects may follow each other, and a peer that always aborts is not asked for ever."""
 
 SCAN_FIRST = 1000
 """Files looked at before the first association is asked for, which is then asked for what they need."""
@@ -218,9 +225,30 @@ class Tolerance(enum.Flag):
     EVEN_CONTEXT_ID = enum.auto()
     """A presentation context has an even id (PS3.8 9.3.2.2 asks for odd ones)."""
     DUPLICATE_CONTEXT_ID = enum.auto()
-    """A presentation context id is proposed twice; the first one counts."""
+    """A presentation context id is proposed, or answered, twice; the first one counts."""
     BAD_MAXIMUM_LENGTH = enum.auto()
     """The 51H sub-item does not have four bytes; it is passed over."""
+    MISSING_ROLE_SELECTION = enum.auto()
+    """An A-ASSOCIATE-AC has no role selection item (54H) for a class that this side proposed to be SCP of
+    (PS3.7 D.3.3.4: it is SCU alone then); it takes the role all the same, as some servers of C-GET expect."""
+    NONCONFORMING_AE_TITLE = enum.auto()
+    """A title of an A-ASSOCIATE-RQ is padded with NULs, or has tabs, bytes beyond ASCII and the like."""
+    MALFORMED_CONTEXT = enum.auto()
+    """A presentation context has no usable abstract or transfer syntax; it alone is refused."""
+    MALFORMED_ITEM = enum.auto()
+    """Another item of an A-ASSOCIATE PDU is malformed. The application context name and the implementation
+    class UID are kept as text, roles, windows and extended negotiations are passed over. A user identity and
+    a length beyond the end are still refused."""
+    UNPROPOSED_ANSWER = enum.auto()
+    """An A-ASSOCIATE-AC answers a context that was not proposed, which is ignored, or accepts one with a
+    transfer syntax that was not, which counts as refused."""
+    MALFORMED_ELEMENT = enum.auto()
+    """A Command Set element that the message uses only for information is malformed or missing: texts are
+    kept raw, numbers are left out, a C-MOVE-RQ gets the status A801."""
+    LONG_US = enum.auto()
+    """A US of a Command Set has four bytes; their value is read."""
+    FOREIGN_ELEMENT = enum.auto()
+    """A Command Set has elements of other groups than 0000, private ones mostly; they are passed over."""
 
 
 DEFAULT_TOLERANCE = (
@@ -229,8 +257,19 @@ DEFAULT_TOLERANCE = (
     | Tolerance.MISSING_GROUP_LENGTH
     | Tolerance.MISSING_IMPLEMENTATION_CLASS_UID
     | Tolerance.NONCONFORMING_UID
+    | Tolerance.MISSING_ROLE_SELECTION
+    | Tolerance.EVEN_CONTEXT_ID
+    | Tolerance.DUPLICATE_CONTEXT_ID
+    | Tolerance.BAD_MAXIMUM_LENGTH
+    | Tolerance.NONCONFORMING_AE_TITLE
+    | Tolerance.MALFORMED_CONTEXT
+    | Tolerance.MALFORMED_ITEM
+    | Tolerance.UNPROPOSED_ANSWER
+    | Tolerance.MALFORMED_ELEMENT
+    | Tolerance.LONG_US
+    | Tolerance.FOREIGN_ELEMENT
 )
-"""What the field needs; the rest is there for those who meet such a peer."""
+"""What peers in use need: all but OVERSIZED_PDU, which would let a peer send more than was announced."""
 
 OVERSIZED_PDU_MARGIN = 64
 
@@ -246,6 +285,8 @@ class Timeouts:
         dimse: For the next message, or part of one, of an operation under way.
         network: For the next request on an idle association.
         write: For a peer that has stopped reading.
+        arrival: For the next object of a C-MOVE to this side, if its final response says that more were sent
+            than have come, and no association is there that could bring it.
         minimum_rate: Bytes a second that a message must arrive with, measured over `minimum_rate_period`;
             0 switches it off.
         busy_wait: How long to look for the peer's next bytes before sleeping, where the wait before was as
@@ -258,9 +299,19 @@ class Timeouts:
     dimse: float | None = 300.0
     network: float | None = 60.0
     write: float | None = 60.0
+    arrival: float | None = 60.0
     minimum_rate: int = MINIMUM_RATE
     minimum_rate_period: float = MINIMUM_RATE_PERIOD
     busy_wait: float = BUSY_WAIT
+
+    def __post_init__(self) -> None:
+        from dcmnet import arguments  # the table of a tool is made without
+
+        arguments.check_types(self)
+        for each in fields(self):
+            if each.type != "int":
+                arguments.seconds(getattr(self, each.name), each.name)
+        arguments.whole_number(self.minimum_rate, "minimum_rate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,3 +327,11 @@ class Limits:
     max_identifier_length: int = MAX_IDENTIFIER_LENGTH
     receive_buffer_length: int = RECEIVE_BUFFER_LENGTH
     tolerance: Tolerance = DEFAULT_TOLERANCE
+
+    def __post_init__(self) -> None:
+        from dcmnet import arguments
+
+        arguments.check_types(self)
+        for each in fields(self):
+            if each.type == "int":
+                arguments.whole_number(getattr(self, each.name), each.name, 1)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from os import PathLike
 from typing import Literal, TypeAlias
 
+from dcmnet import arguments
 from dcmnet._records import dataclass, field
 
 File: TypeAlias = "str | PathLike[str]"
@@ -135,6 +136,12 @@ class TLS:
     maximum_version: Version | None = None
     ciphers: tuple[str, ...] = ()
     dh_parameters: File = ""
+
+    def __post_init__(self) -> None:
+        for name in ("ca_files", "ca_directories", "crl_files"):
+            arguments.set_field(self, name, arguments.several(getattr(self, name), name, str, PathLike))
+        arguments.set_field(self, "ciphers", arguments.strings(self.ciphers, "ciphers"))
+        arguments.check_types(self)
 
 
 @dataclass(frozen=True, slots=True)

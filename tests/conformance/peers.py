@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -27,6 +28,7 @@ import dcmnet
 
 HOST = "127.0.0.1"
 START_SECONDS = 30.0
+STOP_SECONDS = 30.0
 RUN_SECONDS = 120.0
 PROBE_SECONDS = 0.02
 START_ATTEMPTS = 3
@@ -102,12 +104,21 @@ DCMCONV_OUTPUTS = {
 # ---------------------------------------------------------------------- processes
 
 
+EPHEMERAL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+LOWEST_PORT = 10_000
+
+
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind((HOST, 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """A port that is free now, and stays so until it is listened on.
+
+    It is below those that the system gives to sockets that ask for any port, as those of other tests do.
+    """
+    highest = int(EPHEMERAL_PORTS.read_text().split()[0]) if EPHEMERAL_PORTS.exists() else 32_768
+    while True:
+        port = random.SystemRandom().randrange(LOWEST_PORT, highest)
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind((HOST, port))
+            return port
 
 
 @dataclass(slots=True)
@@ -173,13 +184,13 @@ def end(process: subprocess.Popen[Any]) -> None:
     if process.poll() is None:
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(10)
+            process.wait(STOP_SECONDS)
 
 
-def eventually(found: Callable[[], Any], what: str, seconds: float = 10.0) -> Any:
+def eventually(found: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
     """Look again and again until there is something; it comes back.
 
     Only for what another process shows in no other way than by a file or a log.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,14 @@ class Orthanc:
 
 @pytest.fixture(scope="module")
 def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    """An Orthanc as it is by default."""
+    with started(tmp_path_factory.mktemp("orthanc")) as found:
+        yield found
+
+
+@contextmanager
+def started(folder: Path, **more: Any) -> Iterator[Orthanc]:
     """An Orthanc without plugins, in a temporary folder, that takes everything from everybody."""
-    folder = tmp_path_factory.mktemp("orthanc")
     configuration = folder / "orthanc.json"
     dicom_ports: list[int] = []
 
@@ -103,6 +110,7 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
             "UnknownSopClassAccepted": True,
             "OverwriteInstances": True,
             "StorageCompression": False,
+            **more,
         }
         configuration.write_text(json.dumps(settings), "utf-8")
         return ("Orthanc", "--verbose", configuration)
@@ -268,6 +276,25 @@ def test_move(face: Face, orthanc: Orthanc, study: dict[str, Path], tmp_path: Pa
     )
     assert (result.raise_for_status().status, len(result.files)) == (0, 3)
     assert kept(tmp_path) == set(study)
+
+
+def test_move_that_is_answered_before_the_objects_come(
+    face: Face, study: dict[str, Path], tmp_path: Path
+) -> None:
+    """Without `SynchronousCMove` Orthanc has a job of its own send them."""
+    port = free_port()
+    (tmp_path / "received").mkdir()
+    with started(tmp_path, SynchronousCMove=False) as orthanc:
+        orthanc.introduce(port)
+        for path in study.values():
+            orthanc.put(path)
+        identifier = {"QueryRetrieveLevel": "STUDY", "StudyInstanceUID": STUDY_UID}
+        moving = face.api.move(
+            HOST, orthanc.dicom_port, identifier, store=tmp_path / "received", listen_port=port
+        )
+        result = face.run(moving)
+    assert result.raise_for_status().missing == 0
+    assert len(result.files) == len(list((tmp_path / "received").iterdir())) == len(study)
 
 
 def test_orthanc_queries_and_retrieves(face: Face, orthanc: Orthanc, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import pynetdicom
     from pynetdicom import _config, evt
+    from pynetdicom.dul import DULServiceProvider
 
 TITLE = "PYNETDICOM"
 VERIFICATION = "1.2.840.10008.1.1"
@@ -83,12 +85,29 @@ def pynetdicom_peer() -> Iterator[Scp]:
 
 @contextmanager
 def associated(port: int, *transfer_syntaxes: str, called: str = "DCMNET") -> Iterator[Any]:
-    """An association that pynetdicom has requested, accepted or not."""
+    """An association that pynetdicom has requested, accepted or not.
+
+    The answer is held back until the requestor waits for it: one thread of pynetdicom closes the socket when
+    an A-ASSOCIATE-RJ comes, and if another one checks only then that it is connected, it reports an abort.
+    """
+    waiting = threading.Event()
+    receive = DULServiceProvider.receive_pdu
+
+    def receive_pdu(provider: Any, wait: bool = False, timeout: float | None = None) -> Any:
+        if wait:
+            waiting.set()
+        return receive(provider, wait, timeout)
+
+    def hold(event: Any) -> None:
+        assert waiting.wait(30)
+
     entity: Any = pynetdicom.AE(ae_title=TITLE)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 30
     entity.add_requested_context(VERIFICATION)
     entity.add_requested_context(SECONDARY_CAPTURE_IMAGE, list(transfer_syntaxes) or None)
-    association = entity.associate(HOST, port, ae_title=called)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DULServiceProvider, "receive_pdu", receive_pdu)
+        association = entity.associate(HOST, port, ae_title=called, evt_handlers=[(evt.EVT_PDU_RECV, hold)])
     try:
         yield association
     finally:

@@ -295,8 +295,7 @@ def test_a_connection_that_breaks_again_and_again(
             *(tool, "--retry", "3", "--retry-wait", "0", "--report-json", report, HOST, str(between.port)),
             *files,
         )
-        assert said.count("trying again") == len(between.heard()) - 1
-        assert len(between.heard()) > 1
+        assert 0 < said.count("trying again") < len(between.heard())
     found = json.loads(report.read_text())["objects"]
     assert [each["stored"] for each in found] == [True] * 12
     assert uids_of(plain[1].take_any(), tmp_path) == sorted(f"2.25.99{number}" for number in range(12))

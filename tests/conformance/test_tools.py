@@ -156,7 +156,7 @@ def test_storescp_ends_in_good_order(tmp_path: Path, objects: dict[str, Path]) -
         run("storescu", "-R", "-xe", HOST, str(peer.port), objects["explicit_little"])
         eventually(lambda: '"release"' in peer.said(), "release in the log")
         peer.process.send_signal(signal.SIGTERM)
-        assert peer.process.wait(10) == 0
+        assert peer.process.wait(30) == 0
         lines = [json.loads(line) for line in peer.said().splitlines() if line.startswith("{")]
     assert [line["event"] for line in lines].count("object") == 1
     assert lines[-1]["event"] == "summary"

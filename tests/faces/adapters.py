@@ -96,6 +96,9 @@ class Association(Protocol):
     def is_established(self) -> bool: ...
 
     @property
+    def endings(self) -> tuple[Exception, ...]: ...
+
+    @property
     def accepted_contexts(self) -> tuple[Any, ...]: ...
 
     @property
@@ -331,6 +334,10 @@ class AsyncioAssociation:
     @property
     def is_established(self) -> bool:
         return self.association.is_established
+
+    @property
+    def endings(self) -> tuple[Exception, ...]:
+        return self.association.endings
 
     @property
     def accepted_contexts(self) -> tuple[Any, ...]:

@@ -431,7 +431,7 @@ def test_release_that_is_not_confirmed(face: Face) -> None:
         assert peer.read_abort() == (0, 0)
 
     with Acceptor(accepting(script)) as acceptor:
-        association = face.connect(acceptor.port, timeouts=Timeouts(acse=0.3, artim=0.3))
+        association = face.connect(acceptor.port, timeouts=Timeouts(acse=1.0, artim=0.3))
         with pytest.raises(dcmnet.DeadlineExceeded, match="ACSE"):
             association.release()
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import dcmnet
-from dcmnet.errors import ObjectRefused
+from dcmnet.errors import StatusError
 from dcmnet.storage.sources import Instance
 from tests.faces.adapters import QUICK, Face, running
 from tests.faces.wire import DEADLINE, until
@@ -19,7 +19,7 @@ from tests.faces.wire import DEADLINE, until
 
 
 def refuse_by_raising(request: dcmnet.StoreRequest) -> None:
-    raise ObjectRefused(0xA700, "no room for CT")
+    raise StatusError(0xA700, "no room for CT")
 
 
 def refuse_by_status(request: dcmnet.StoreRequest) -> int:

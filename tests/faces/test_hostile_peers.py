@@ -98,7 +98,7 @@ def test_a_byte_now_and_then(server: Server, received: Path, what: str) -> None:
 
 def test_a_trickle_that_is_fast_enough(face: Face, received: Path) -> None:
     """The minimum rate does not hit a peer that keeps it."""
-    timeouts = dcmnet.Timeouts(minimum_rate=1, minimum_rate_period=0.05)
+    timeouts = dcmnet.Timeouts(minimum_rate=1, minimum_rate_period=0.5)
     data = ct_data_set(pixels=20)
     with (
         running(face, face.new_storage_scp(received, timeouts=timeouts)) as server,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import io
 import logging
 import socket
 import threading
@@ -22,12 +23,14 @@ from dcmnet.errors import (
     NoPresentationContext,
     StatusError,
 )
+from dcmnet.registry.sop_classes import COMPOSITE_INSTANCE_WITHOUT_BULK_DATA_GET
 from dcmnet.storage.answering import QueryRequest
 from dcmnet.storage.node import Handlers
 from tests.faces.adapters import Face, running
 from tests.faces.wire import DEADLINE
 
 STUDY = {"QueryRetrieveLevel": "STUDY", "PatientName": "DOE*", "StudyInstanceUID": ""}
+IMAGES = {"QueryRetrieveLevel": "IMAGE", "SOPInstanceUID": ""}
 NAMES = ["DOE^JANE", "DOE^JOHN", "Dör^Ümläut"]
 FILES = ("ct-1.dcm", "ct-2.dcm", "mr.dcm")
 
@@ -333,6 +336,63 @@ KINDS = pytest.mark.parametrize("kind", ["a list", "one by one", "a coroutine", 
 
 def uids(folder: Path) -> set[str]:
     return {str(pydicom.dcmread(path).SOPInstanceUID) for path in folder.glob("*.dcm")}
+
+
+@KINDS
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # a file object of the test's own
+def test_bulk_data_stay_where_they_are(face: Face, sample: Path, received: Path, kind: str) -> None:
+    model = COMPOSITE_INSTANCE_WITHOUT_BULK_DATA_GET  # PS3.4 Annex Z
+    server = face.new_server("ARCHIVE")
+    server.on_get(model)(paths(sample)[kind])
+    with running(face, server) as running_server:
+        result = face.ask("get", running_server.port, IMAGES, received, model=model, called="ARCHIVE")
+    assert (result.status, result.progress.completed) == (0, 3)
+    assert uids(received) == {str(pydicom.dcmread(sample / name).SOPInstanceUID) for name in FILES}
+    for path in received.glob("*.dcm"):
+        data_set = pydicom.dcmread(path)
+        assert "PixelData" not in data_set
+        assert data_set.PatientName
+
+
+@pytest.mark.parametrize(
+    ("accepted", "native", "sent"),
+    [
+        (("1.2.840.10008.1.2",), False, "1.2.840.10008.1.2"),
+        (("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.1"), False, "1.2.840.10008.1.2.1"),
+        (("1.2.840.10008.1.2.4.50",), False, "1.2.840.10008.1.2.4.50"),
+        (("1.2.840.10008.1.2.4.50",), True, None),
+    ],
+)
+def test_headers_of_compressed_images(
+    face: Face, sample: Path, received: Path, accepted: tuple[str, ...], native: bool, sent: str | None
+) -> None:
+    image = pydicom.dcmread(sample / FILES[0])
+    if native:
+        image.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
+        image = pydicom.dcmread(as_bytes(image))
+    else:
+        image.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8frame!"])
+        image["PixelData"].is_undefined_length = True
+        image.file_meta.TransferSyntaxUID = pydicom.uid.JPEG2000Lossless
+    model = COMPOSITE_INSTANCE_WITHOUT_BULK_DATA_GET
+    server = face.new_server("ARCHIVE")
+    server.on_get(model)(lambda request: as_bytes(image))
+    contexts = dcmnet.get_contexts(model, sop_classes=[image.SOPClassUID], transfer_syntaxes=accepted)
+    with running(face, server) as running_server:
+        with face.connect(running_server.port, contexts=contexts) as association:
+            result = association.get(IMAGES, received, model=model).wait()
+    assert result.result.completed == (sent is not None)
+    for path in received.glob("*.dcm"):
+        found = pydicom.dcmread(path)
+        assert (found.file_meta.TransferSyntaxUID, "PixelData" in found) == (sent, False)
+        assert found.PatientName == image.PatientName
+
+
+def as_bytes(data_set: pydicom.Dataset) -> io.BytesIO:
+    file = io.BytesIO()
+    data_set.save_as(file, enforce_file_format=True)
+    file.seek(0)
+    return file
 
 
 @KINDS

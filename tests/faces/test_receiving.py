@@ -316,7 +316,9 @@ def test_a_folder_that_is_removed_while_an_object_comes(face: Face, server: Serv
 
 @pytest.mark.parametrize("how", ["abort", "close", "reset", "release", "command", "silence"])
 def test_half_an_object_leaves_nothing(face: Face, received: Path, how: str) -> None:
-    node = face.new_storage_scp(received, timeouts=dcmnet.Timeouts(artim=0.3, dimse=0.3))
+    # time enough to see the file before the timer runs out
+    timeouts = dcmnet.Timeouts(artim=1.0, dimse=2.0 if how == "silence" else DEADLINE)
+    node = face.new_storage_scp(received, timeouts=timeouts)
     with running(face, node) as server, RawPeer.associated(server.port) as peer:
         peer.send(p_data(3, 3, store_command()) + p_data(3, 0, ct_data_set()))
         until(lambda: not is_empty(received))

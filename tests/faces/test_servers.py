@@ -273,7 +273,7 @@ def test_shutdown_aborts_what_does_not_finish(face: Face, received: Path) -> Non
 
 
 def test_shutdown_aborts_a_peer_that_never_stops_sending(face: Face, received: Path) -> None:
-    node = face.new_storage_scp(received, timeouts=dcmnet.Timeouts(artim=0.3))
+    node = face.new_storage_scp(received, timeouts=dcmnet.Timeouts(artim=1.0))
     server = face.start(node)
     stop = threading.Event()
 

@@ -10,7 +10,7 @@ import pytest
 import dcmnet
 from dcmnet.dataset import Encoding
 from dcmnet.dataset.layout import GroupLengths, Layout
-from dcmnet.errors import ObjectRefused
+from dcmnet.errors import StatusError
 from dcmnet.storage.conversion import Conversion
 from dcmnet.storage.naming import BySeriesDate, SystemTimeNames, by_study_uid, short_unique_name
 from dcmnet.storage.part10 import read_file_meta
@@ -72,7 +72,7 @@ def test_a_folder_whose_name_is_taken(face: Face, received: Path, ct: Path) -> N
 
 def test_an_object_that_is_refused(face: Face, received: Path, ct: Path) -> None:
     def sorter(request: dcmnet.StoreRequest) -> str:
-        raise ObjectRefused(0xA702, request.attributes("Modality")["Modality"])
+        raise StatusError(0xA702, request.attributes("Modality")["Modality"])
 
     with running(face, face.new_storage_scp(received, sorter=sorter)) as server:
         report = face.send(server.port, ct)

@@ -272,7 +272,7 @@ def test_ctrl_c_while_several_associations_connect(many: Path, monkeypatch: pyte
         with pytest.raises(KeyboardInterrupt):
             dcmnet.send("127.0.0.1", listener.getsockname()[1], many, parallel=2)
         pressing.join()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 25  # the timer for connecting has 30 s
 
 
 def test_no_more_threads_for_several_associations(

@@ -43,6 +43,7 @@ from tests.faces.wire import (
     p_data,
     pdu,
     pdv,
+    status_of,
     store,
     store_command,
     uid_element,
@@ -85,18 +86,7 @@ IN_STA2 = {
     "length 1 MiB + 1": associate_rq(length=(1 << 20) + 1),
     # WB-6, WB-7, WB-9, WB-10
     "no presentation contexts": associate_rq(b""),
-    "no transfer syntax": associate_rq(context(transfer=())),
-    "no abstract syntax": associate_rq(context(abstract=None)),
-    "uid of 65": associate_rq(context(abstract="1." + "2" * 63)),
-    "transfer syntax of 65": associate_rq(context(transfer=("1." + "2" * 63,))),
-    "even context id": associate_rq(context(2)),
-    "zero context id": associate_rq(context(0)),
-    "duplicate context id": associate_rq(context(1) + context(1, CT)),
     # WB-11, V-8
-    **{
-        f"maximum length item of {size}": associate_rq(user_items=item(0x51, bytes(size)) + CLASS_UID)
-        for size in (0, 1, 2, 3, 5, 1000)
-    },
     "maximum length item of 65535": associate_rq(user_items=item(0x51, bytes(4), 0xFFFF) + CLASS_UID),
     # WB-20
     "p-data first": ECHO,
@@ -114,22 +104,12 @@ IN_STA2 = {
         f"length {size:+d}": associate_rq(length=len(associate_rq()) - 6 + size, extra=bytes(max(0, size)))
         for size in (-1, -2, -4, -20, 1, 3)
     },
-    # V-9
-    **{
-        f"role with a uid of {size}": associate_rq(
-            user_items=USER_ITEMS + item(0x54, struct.pack(">H", size) + VERIFICATION.encode() + b"\1\1")
-        )
-        for size in (0, 1, 16, 18, 19, 20, 255, 0xFFFF)
-    },
-    # AE titles
-    "control characters in the calling title": associate_rq(calling=b"A\nB"),
-    "calling title of 0xFF": associate_rq(calling=b"\xff" * 16),
-    "called title of NULs": associate_rq(called=bytes(16)),
+    "user identity cut short": associate_rq(user_items=USER_ITEMS + item(0x58, b"\1\0\0\x05me\0\0")),
+    "context without an id": associate_rq(item(0x20, b"") + VERIFICATION_CONTEXT),
     # 7.3
     "256 contexts": associate_rq(b"".join(context(number & 255) for number in range(256))),
     "1000 transfer syntaxes": associate_rq(context(transfer=[f"1.2.{number}" for number in range(1000)])),
     "2000 user items": associate_rq(user_items=USER_ITEMS + item(0x99, b"") * 2000),
-    "uid with invalid UTF-8": associate_rq(context(abstract="1.2.\xff\xfe")),
 }
 
 
@@ -168,7 +148,10 @@ REJECTED = {
     "version 2": (associate_rq(version=2), (1, 2, 2)),
     "unknown application context": (associate_rq(application=item(0x10, b"1.2.3")), (1, 1, 2)),  # WB-5
     "no application context": (associate_rq(application=b""), (1, 1, 2)),
+    "application context of letters": (associate_rq(application=item(0x10, b"DICOM")), (1, 1, 2)),
     "blank called title": (associate_rq(called=b""), (1, 1, 7)),  # WB-7
+    "called title of NULs": (associate_rq(called=bytes(16)), (1, 1, 7)),
+    "blank calling title": (associate_rq(calling=b""), (1, 1, 3)),
 }
 
 
@@ -205,6 +188,50 @@ ACCEPTED = {
     "120 transfer syntaxes": associate_rq(
         context(transfer=[f"1.2.{number}" for number in range(119)] + [IMPLICIT])
     ),
+    "other transfer syntaxes are none": associate_rq(context(transfer=("", "x", "1" * 70, "1\n", IMPLICIT))),
+    "padded transfer syntax": associate_rq(context(transfer=(IMPLICIT + "\0 ",))),
+    "duplicate context id": associate_rq(context(1) + context(1, CT)),
+    **{
+        f"maximum length item of {size}": associate_rq(user_items=item(0x51, bytes(size)) + CLASS_UID)
+        for size in (0, 1, 2, 3, 5, 1000)
+    },
+    "maximum length 200": associate_rq(user_items=item(0x51, struct.pack(">I", 200)) + CLASS_UID),
+    "maximum length 4294967295": associate_rq(user_items=item(0x51, b"\xff" * 4) + CLASS_UID),
+    "maximum length twice": associate_rq(user_items=item(0x51, b"\0\0\0\5") + USER_ITEMS),
+    **{  # V-9
+        f"role with a uid of {size}": associate_rq(
+            user_items=USER_ITEMS + item(0x54, struct.pack(">H", size) + VERIFICATION.encode() + b"\1\1")
+        )
+        for size in (0, 1, 16, 18, 19, 20, 255, 0xFFFF)
+    },
+    **{
+        f"malformed {kind:02X}H of {value!r}": associate_rq(user_items=USER_ITEMS + item(kind, value))
+        for kind in (0x52, 0x53, 0x54, 0x56, 0x57, 0x59)
+        for value in (b"", b"\0\1x", b"\0\7\xe2\x80\x8b\x1b[0m\1\1")
+    },
+    "implementation class of letters": associate_rq(user_items=MAX_LENGTH + item(0x52, b"dcm4che \x1b[0m")),
+    "version name of 40 bytes": associate_rq(user_items=USER_ITEMS + item(0x55, b"\xd6\n" * 20)),
+    "version name of nothing": associate_rq(user_items=USER_ITEMS + item(0x55, b"")),
+    "application context with a NUL": associate_rq(application=item(0x10, b"1.2.840.10008.3.1.1.1\0")),
+    "application context with spaces": associate_rq(application=item(0x10, b"1.2.840.10008.3.1.1.1  ")),
+    "reserved bytes": associate_rq()[:8]
+    + b"\xff\xff"
+    + associate_rq()[10:42]
+    + b"\xff" * 32
+    + associate_rq()[74:],
+    **{
+        f"titles {title!r}": associate_rq(called=title, calling=title)
+        for title in (
+            b"A\0\0",
+            b"A".ljust(16, b"\0"),
+            b"\0A",
+            b"A\tB",
+            b"A\nB",
+            b"R\xd6NTGEN",
+            b"\xff" * 16,
+            b"A\\B",
+        )
+    },
 }
 
 
@@ -217,16 +244,88 @@ def test_accepted(server: Server, what: str) -> None:
         assert peer.read_pdu() == RELEASE_RP
 
 
-def test_a_maximum_length_too_small_for_any_data(server: Server) -> None:
-    """WB-12: with a maximum of 5 no PDV can be sent."""
-    with RawPeer.connected(
-        server.port, associate_rq(user_items=item(0x51, struct.pack(">I", 5)) + CLASS_UID)
-    ) as peer:
+def test_the_titles_are_repeated_byte_for_byte(server: Server) -> None:
+    """PS3.8 Table 9-17: identical to those of the A-ASSOCIATE-RQ."""
+    called, calling = b"  A\tB\0", b"\xd6\0\0".ljust(16, b"\0")
+    with RawPeer.connected(server.port, associate_rq(called=called, calling=calling)) as peer:
+        assert peer.read_pdu()[10:42] == called.ljust(16) + calling
+
+
+ZERO_WIDTH = "\xe2\x80\x8b"
+"""U+200B in UTF-8."""
+
+REFUSED_CONTEXTS = {
+    "zero-width space": (context(5, CT + ZERO_WIDTH), {5: 3}),
+    "zero-width space in the transfer syntax": (context(5, CT, (IMPLICIT + ZERO_WIDTH,)), {5: 4}),
+    "letters": (context(5, "1.2.x") + context(7, CT, ("JPEG",)), {5: 3, 7: 4}),
+    "empty": (context(5, "") + context(7, CT, ("",)), {5: 3, 7: 4}),
+    "none": (context(5, None) + context(7, CT, ()), {5: 3, 7: 4}),
+    "65 characters": (context(5, "1." + "2" * 63) + context(7, CT, ("1." + "2" * 63,)), {5: 3, 7: 4}),
+    "70 characters": (context(5, "1" * 70) + context(7, CT, ("1" * 70,)), {5: 3, 7: 4}),
+    "60000 characters": (context(5, "1" * 60000), {5: 3}),
+    "invalid UTF-8": (context(5, "1.2.\xff\xfe"), {5: 3}),
+    "control characters": (context(5, "\x1b[0m\n"), {5: 3}),
+    "two abstract syntaxes": (item(0x20, bytes((5, 0, 0, 0)) + 2 * item(0x30, CT.encode())), {5: 3}),
+    "padded": (context(5, CT + "\0") + context(7, CT + "  "), {5: 0, 7: 0}),
+    "even ids": (context(0, CT) + context(2, CT) + context(254, "x"), {0: 0, 2: 0, 254: 3}),
+    "some transfer syntaxes": (context(5, CT, ("", "x", IMPLICIT)), {5: 0}),
+    "119 good ones": (
+        context(3, CT + ZERO_WIDTH) + b"".join(context(number, CT) for number in range(5, 242, 2)),
+        {3: 3, **dict.fromkeys(range(5, 242, 2), 0)},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED_CONTEXTS)
+def test_one_bad_context_costs_no_other_one_its_place(server: Server, what: str) -> None:
+    contexts, results = REFUSED_CONTEXTS[what]
+    with RawPeer.connected(server.port, associate_rq(contexts + VERIFICATION_CONTEXT)) as peer:
+        assert answers_of(peer.read_pdu()) == {**results, 1: 0}
+        peer.send(ECHO)
+        assert peer.read_status() == 0
+        peer.send(RELEASE_RQ)
+        assert peer.read_pdu() == RELEASE_RP
+
+
+@pytest.mark.parametrize("context_id", [0, 2, 254])
+def test_an_even_context_id_serves_like_any_other(server: Server, context_id: int) -> None:
+    with RawPeer.associated(server.port, associate_rq(context(context_id))) as peer:
+        peer.send(p_data(context_id, 3, ECHO_COMMAND))
         answer = peer.read_pdu()
-        if answer[:1] == b"\x02":
-            peer.send(ECHO)
-            assert peer.read_pdu()[:1] in (b"\x04", b"\x07")
+        assert (answer[10], status_of(answer)) == (context_id, 0)
+
+
+def answers_of(accept: bytes) -> dict[int, int]:
+    """The result of each context in an A-ASSOCIATE-AC, by its id."""
+    assert accept[:1] == b"\x02", accept
+    found, position = {}, 74
+    while position < len(accept):
+        kind, length = struct.unpack_from(">BxH", accept, position)
+        if kind == 0x21:
+            found[accept[position + 4]] = accept[position + 6]
+        position += 4 + length
+    return found
+
+
+@pytest.mark.parametrize("length", range(1, 8))
+def test_a_maximum_length_that_no_pdv_fits(server: Server, length: int) -> None:
+    """WB-12: nothing can be sent that is as short."""
+    request = associate_rq(user_items=item(0x51, struct.pack(">I", length)) + CLASS_UID)
+    with RawPeer.connected(server.port, request) as peer:
+        assert peer.read_abort() == (2, 6)
         assert_served(server)
+
+
+def test_the_smallest_maximum_length_is_kept_to(server: Server) -> None:
+    request = associate_rq(user_items=item(0x51, struct.pack(">I", 8)) + CLASS_UID)
+    with RawPeer.associated(server.port, request) as peer:
+        peer.send(ECHO)
+        answer, last = b"", False
+        while not last:
+            piece = peer.read_pdu()
+            assert piece[:6] == bytes.fromhex("040000000008")
+            answer, last = answer + piece[12:], piece[11] & 2 == 2
+        assert status_of(bytes(12) + answer) == 0
 
 
 def test_only_unknown_abstract_syntaxes(server: Server) -> None:
@@ -375,11 +474,14 @@ IN_STA6 = {
     ),
     "store with an empty instance": (p_data(3, 3, store_command("")), (0, 0)),
     "store without data": (p_data(3, 3, store_command(data_set=0x0101)), (0, 0)),
-    "message id of four bytes": (
-        p_data(1, 3, command(*echo_elements()[:2], element(0x0110, bytes(4)), *echo_elements()[3:])),
+    "message id of three bytes": (
+        p_data(1, 3, command(*echo_elements()[:2], element(0x0110, bytes(3)), *echo_elements()[3:], b"\0")),
         (0, 0),
     ),
-    "element of another group": (p_data(1, 3, ECHO_COMMAND + struct.pack("<HHI", 8, 0x16, 0)), (0, 0)),
+    "class uid with a zero-width space": (
+        p_data(1, 3, command(*echo_elements(sop_class=VERIFICATION + ZERO_WIDTH))),
+        (0, 0),
+    ),
     "truncated element": (p_data(1, 3, ECHO_COMMAND[:-4]), (0, 0)),
     "command of 70000": (p_data(1, 3, ECHO_COMMAND + element(0x0902, bytes(70000))), (0, 0)),
     "command in 300 fragments": (p_data(1, 1, b"") * 300, (0, 0)),
@@ -414,6 +516,29 @@ GOOD = {
         command(us_element(0x0100, C_CANCEL_RQ), us_element(0x0120, 9), us_element(0x0800, 0x0101)),
     )
     + ECHO,
+    "message id of four bytes": p_data(
+        1, 3, command(*echo_elements()[:2], element(0x0110, b"\1\0\0\0"), *echo_elements()[3:])
+    ),
+    "private elements": p_data(1, 3, ECHO_COMMAND + struct.pack("<HHI4s", 9, 0x10, 4, b"ACME")),
+    "element of another group": p_data(1, 3, ECHO_COMMAND + struct.pack("<HHI", 8, 0x16, 0)),
+    "retired elements": p_data(1, 3, command(element(1, bytes(4)), *echo_elements(), element(0x10, b"ACR "))),
+    "elements out of order": p_data(1, 3, command(*reversed(echo_elements()))),
+    "elements twice": p_data(1, 3, command(*echo_elements(), *echo_elements())),
+    "group length of two bytes": p_data(1, 3, element(0, b"\x38\0") + ECHO_COMMAND[12:]),
+    "unused elements with rubbish": p_data(
+        1,
+        3,
+        command(
+            *echo_elements(),
+            element(0x0003, b"rubbish!"),
+            element(0x0600, b"\xff\n" * 20),
+            element(0x0700, b"\1"),
+            element(0x0901, b"\1\2\3"),
+            element(0x1030, b"\x1b[0m" * 5 + b"\0\0"),
+            element(0x1031, b"\1\2\3"),
+            element(0x0903, b"\1"),
+        ),
+    ),
     "the longest command pdu": p_data(1, 3, command(*echo_elements(), element(0x0902, bytes(60000)))),
 }
 

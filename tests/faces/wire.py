@@ -203,7 +203,9 @@ class RawPeer:
         """Connected, with an association that has been accepted."""
         peer = cls.connected(port, request or associate_rq())
         answer = peer.read_pdu()
-        assert answer[:1] == b"\x02", answer
+        if answer[:1] != b"\x02":
+            peer.close()
+            raise AssertionError(f"{answer!r} instead of an A-ASSOCIATE-AC")
         return peer
 
     def send(self, data: bytes) -> None:
@@ -272,21 +274,30 @@ class RawPeer:
 
 
 class Acceptor:
-    """A listening socket whose callers are served, one after another, by a script in a thread."""
+    """A listening socket whose callers are served, one after another, by a script in a thread.
 
-    def __init__(self, script: Callable[[RawPeer], None]) -> None:
+    Args:
+        script: What is done with each.
+        times: How many there are; later ones are refused.
+    """
+
+    def __init__(self, script: Callable[[RawPeer], None], times: int = 1) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(DEADLINE)
         self._script = script
+        self._times = times
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self.error: BaseException | None = None
         self.port: int = self._listener.getsockname()[1]
 
     def _serve(self) -> None:
         try:
-            connection, _ = self._listener.accept()
-            with RawPeer(connection) as peer:
-                self._script(peer)
+            for left in range(self._times - 1, -1, -1):
+                connection, _ = self._listener.accept()
+                if left == 0:
+                    self._listener.close()
+                with RawPeer(connection) as peer:
+                    self._script(peer)
         except BaseException as error:
             self.error = error
 

@@ -14,7 +14,9 @@ from dcmnet.dimse.messages import decode_message
 from dcmnet.errors import InputFileError, RemoteProtocolError
 from dcmnet.limits import Limits
 from dcmnet.registry.transfer_syntaxes import ALL
-from dcmnet.storage.part10 import guess_transfer_syntax, read_file_meta, scan_identifiers
+from dcmnet.storage.elements import guess_transfer_syntax
+from dcmnet.storage.identity import scan_identifiers
+from dcmnet.storage.part10 import read_file_meta
 from dcmnet.ul.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ
 from dcmnet.ul.reader import Fragment, Reader
 from tests.faces.wire import ECHO_COMMAND, associate_ac, associate_rq, p_data, store, store_command

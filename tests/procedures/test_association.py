@@ -220,10 +220,7 @@ def test_the_connection_is_reset_before_the_answer() -> None:
         (b"\x02\x00\x7f\xff\xff\xff", 2, 6),
         (b"HTTP/1.1 400 Bad Request\r\n", 2, 1),
         (
-            replace(
-                accepting(),
-                presentation_contexts=(replace(accepting().presentation_contexts[0], context_id=99),),
-            ),
+            replace(accepting(), user_information=replace(accepting().user_information, max_length=5)),
             2,
             6,
         ),
@@ -245,6 +242,13 @@ def test_an_answer_that_is_none(answer: Any, source: int, reason: int) -> None:
 ECHO_BYTES = message(ECHO_ID, CEchoRSP(message_id_being_responded_to=1, status=0))
 
 
+@pytest.mark.parametrize("length", [1, 7])
+def test_a_requestor_whose_maximum_length_no_pdv_fits_is_aborted(length: int) -> None:
+    peer = RawClient()
+    peer.send(replace(REQUEST, user_information=replace(REQUEST.user_information, max_length=length)))
+    assert aborts(peer.received()) == [(2, 6)]
+
+
 @pytest.mark.parametrize(
     "first",
     [
@@ -257,7 +261,7 @@ ECHO_BYTES = message(ECHO_ID, CEchoRSP(message_id_being_responded_to=1, status=0
         b"\x16\x03\x01\x02\x00\x01",
         b"\x01\x00\x00\x00\x00\x02\x00\x01",
         b"\x01\x00\x7f\xff\xff\xff",
-        replace(REQUEST, presentation_contexts=REQUEST.presentation_contexts[:1] * 2),
+        b"\x01\0" + (len(REQUEST.encode()) - 7).to_bytes(4, "big") + REQUEST.encode()[6:-1],
     ],
 )
 def test_anything_but_a_request_is_aborted(first: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from dcmnet.acse import (
     SupportedContext,
     build_request,
 )
+from dcmnet.dimse import command
 from dcmnet.dimse.messages import (
     CCancelRQ,
     CEchoRQ,
@@ -42,7 +44,7 @@ from dcmnet.errors import (
     RemoteProtocolError,
     TransportClosed,
 )
-from dcmnet.limits import Limits, Timeouts
+from dcmnet.limits import MAX_LOST_IN_A_ROW, Limits, Timeouts
 from dcmnet.payload import FileRange, Payload
 from dcmnet.procedures.association import AssociationCore, establish, new_core, release
 from dcmnet.procedures.effects import Call, Next, Spawn
@@ -50,8 +52,9 @@ from dcmnet.procedures.query_retrieve import Operation
 from dcmnet.procedures.scp import Acceptor, serve
 from dcmnet.procedures.scu import echo
 from dcmnet.registry.sop_classes import STUDY_ROOT_FIND, STUDY_ROOT_GET, STUDY_ROOT_MOVE, VERIFICATION
+from dcmnet.services import retrieve
 from dcmnet.services.query_retrieve import Answers, query
-from dcmnet.services.retrieve import Item, Opened, Step, get, move
+from dcmnet.services.retrieve import Item, Opened, Step, Tally, get, move
 from dcmnet.services.storage import Outcome, storage
 from dcmnet.services.verification import verification
 from dcmnet.ul.pdu import AAbort, AReleaseRP, AReleaseRQ
@@ -154,7 +157,7 @@ class Handler:
             for source in sources
         ]
 
-    def opener(self) -> Handler:
+    def opener(self, request: CGetRQ | CMoveRQ) -> Handler:
         return self
 
     def open(self, negotiated: Negotiated, item: Item) -> Opened:
@@ -551,6 +554,43 @@ def test_what_the_peer_says_about_the_objects(status: int, expected: tuple[Any, 
     pair.end()
 
 
+@pytest.mark.parametrize("number", [65_535, 65_536])
+def test_counts_that_do_not_fit_are_left_out(number: int) -> None:
+    """A US has no room for more than 65,535 (PS3.4 C.4.2.2, C.4.3.2)."""
+    fits = number if number == 65_535 else None
+    request = CGetRQ(message_id=1, affected_sop_class_uid=STUDY_ROOT_GET)
+    for status in (0, 0xFE00):
+        response = Tally(number, number, number, number).response(request, status)
+        response.encode()  # it can be sent
+        remaining = fits if status else None
+        assert counts(SimpleNamespace(response=response)) == (status, remaining, fits, fits, fits)
+
+
+def test_objects_that_all_arrive_and_cannot_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrieve, "LARGEST_COUNT", 2)
+    many = [(f"1.{number}", b"object") for number in range(6)]
+    pair = Pair(Handler(many))
+    for context_id, store in ((GET_ID, pair.received), (MOVE_ID, pair.store)):
+        more: Any = {"move_destination": "STORE"} if context_id == MOVE_ID else {}
+        (final,) = pair.all(pair.operation(context_id, **more))
+        assert counts(final) == (0, None, None, 0, 0)
+        assert len(store.kept) == 6
+    pair.end()
+
+
+def test_pending_responses_while_their_counts_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrieve, "LARGEST_COUNT", 3)
+    many = [(f"1.{number}", b"object") for number in range(5)]
+    pair = Pair(Handler(many))
+    answers = pair.all(pair.operation(GET_ID))
+    assert [counts(each) for each in answers] == [
+        (0xFF00, 3, 2, 0, 0),
+        (0xFF00, 2, 3, 0, 0),
+        (0, None, None, 0, 0),
+    ]
+    pair.end()
+
+
 def test_a_get_is_cancelled_between_objects() -> None:
     pair = Pair(Handler(OBJECTS))
     found = pair.operation(GET_ID)
@@ -701,6 +741,17 @@ def test_an_unknown_destination() -> None:
     pair.end()
 
 
+@pytest.mark.parametrize("title", ["R\xd6NTGEN1", "SEVENTEEN_LETTERS_", "A\\BC"])
+def test_a_destination_that_is_no_ae_title(title: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No association can be asked for with it: it is not known, whatever the handler says."""
+    monkeypatch.setitem(command._ENCODERS, 0x0600, lambda value: value.encode("latin-1"))
+    handler = Handler(OBJECTS, places={title: ("127.0.0.1", 104)})
+    pair = Pair(handler)
+    (final,) = pair.all(pair.operation(MOVE_ID, move_destination=title))
+    assert final.response.status == 0xA801
+    pair.end()
+
+
 def test_looking_for_the_destination_fails() -> None:
     handler = Handler(OBJECTS, places={"STORE": LookupError("no directory")})
     pair = Pair(handler)
@@ -755,6 +806,102 @@ def test_the_sub_association_ends_in_the_middle() -> None:
     *_, final = pair.all(pair.operation(MOVE_ID, move_destination="STORE"))
     assert counts(final) == (0xB000, None, 1, 2, 0)
     assert final.identifier == b"failed 1.2,1.3"
+    pair.end()
+
+
+class Fussy(MemoryStore):
+    """Ends the association over some objects, each in its own way."""
+
+    def __init__(self, endings: dict[str, Exception]) -> None:
+        super().__init__()
+        self.endings = endings
+
+    def begin(self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ) -> Any:
+        ending = self.endings.get(request.affected_sop_instance_uid)
+        if ending is not None:
+            raise ending
+        return super().begin(core, context, request)
+
+
+def fussy_pair(handler: Handler, endings: dict[str, Exception]) -> Pair:
+    """A destination that takes one association after another."""
+    pair = Pair(handler)
+    pair.store = Fussy(endings)
+    pair.destinations.clear()
+
+    class Destination:
+        def attach(self, incoming: Any, outgoing: Any) -> None:
+            pair.destinations.append(pair._destination())
+            pair.destinations[-1].attach(incoming, outgoing)
+
+    pair.server.server = Destination()  # type: ignore[assignment]  # `attach` is all that is asked of it
+    return pair
+
+
+ABORTED = AssociationAborted(0, 0, locally=True)
+
+
+@pytest.mark.parametrize(
+    "ending", [ABORTED, RemoteProtocolError("broken"), TransportClosed("lost"), DeadlineExceeded("DIMSE", 1)]
+)
+@pytest.mark.parametrize("bad", [{1}, {0}, {19}, {0, 1, 2}, {5, 6, 7, 8, 9}, {2, 11}])
+def test_one_object_of_a_move_costs_no_other_one_its_place(ending: Exception, bad: set[int]) -> None:
+    """The association to the destination is made again, and the rest is sent."""
+    handler = Handler([(f"1.{number}", b"object") for number in range(20)])
+    endings = {f"1.{number}": ending for number in sorted(bad)}
+    pair = fussy_pair(handler, endings)
+    answers = pair.all(pair.operation(MOVE_ID, move_destination="STORE"))
+    assert counts(answers[-1]) == (0xB000, None, 20 - len(bad), len(bad), 0)
+    assert answers[-1].identifier == f"failed {','.join(endings)}".encode()
+    assert [each.response.number_of_remaining_suboperations for each in answers[:-1]] == list(
+        range(19, 0, -1)
+    )
+    assert len(pair.store.kept) == 20 - len(bad)
+    assert len(pair.destinations) == len(bad) + (0 if 19 in bad else 1)
+    pair.end()
+
+
+def test_a_destination_that_aborts_every_time_is_given_up() -> None:
+    handler = Handler([(f"1.{number}", b"object") for number in range(40)])
+    pair = fussy_pair(handler, {f"1.{number}": ABORTED for number in range(1, 40)})
+    *_, final = pair.all(pair.operation(MOVE_ID, move_destination="STORE"))
+    assert counts(final) == (0xB000, None, 1, 39, 0)
+    assert len(pair.destinations) == MAX_LOST_IN_A_ROW + 1
+    assert "10 associations in a row ended early with nothing stored" in handler.reports[-1]
+    pair.end()
+
+
+def test_a_destination_that_is_gone_after_an_abort() -> None:
+    handler = Handler(OBJECTS)
+    pair = fussy_pair(handler, {"1.2": ABORTED})
+    destination: Any = pair.server.server
+    attach = destination.attach
+
+    def once(incoming: Any, outgoing: Any) -> None:
+        pair.server.server = None
+        attach(incoming, outgoing)
+
+    destination.attach = once
+    *_, final = pair.all(pair.operation(MOVE_ID, move_destination="STORE"))
+    assert counts(final) == (0xB000, None, 1, 2, 0)
+    assert final.identifier == b"failed 1.2,1.3"
+    assert "aborted" in handler.reports[0]
+    assert "cannot connect" in handler.reports[1]
+    pair.end()
+
+
+@pytest.mark.parametrize(("length", "associations"), [(200, 1), (600_000, 2)])
+def test_a_file_of_a_move_that_is_short(tmp_path: Any, length: int, associations: int) -> None:
+    """Before its first bytes the association stays; in the middle it ends, and the rest goes over another."""
+    payload = short_file(tmp_path / "short", length)
+    if associations == 2:
+        (tmp_path / "short").write_bytes(bytes(300_000))
+    handler = Handler([OBJECTS[0], ("1.4", payload), OBJECTS[2]])
+    pair = fussy_pair(handler, {})
+    *_, final = pair.all(pair.operation(MOVE_ID, move_destination="STORE"))
+    assert counts(final) == (0xB000, None, 2, 1, 0)
+    assert final.identifier == b"failed 1.4"
+    assert len(pair.destinations) == associations
     pair.end()
 
 

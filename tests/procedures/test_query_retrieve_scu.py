@@ -221,6 +221,42 @@ def test_a_cancel_that_cannot_be_sent(peer: RawServer) -> None:
         peer.client.run(found.cancel())
 
 
+def unwritable(peer: RawServer) -> None:
+    """The peer has gone; what it had sent before can still be read."""
+    peer.incoming.broken = BrokenPipeError(32, "Broken pipe")
+
+
+@pytest.mark.parametrize("status", [0, 0xFE00])
+def test_a_cancel_that_comes_too_late_to_be_sent_loses_nothing(peer: RawServer, status: int) -> None:
+    found = begun(peer)
+    peer.send(pending(data=b"first"), pending(data=b"second"), final(status=status))
+    peer.close()
+    unwritable(peer)
+    assert advance(peer, found).identifier == b"first"
+    peer.client.run(found.cancel())
+    assert advance(peer, found).identifier == b"second"
+    assert (advance(peer, found), advance(peer, found)) == (None, None)
+    assert final_status(found) == status
+
+
+def test_a_cancel_that_cannot_be_sent_to_a_peer_that_has_not_finished(peer: RawServer) -> None:
+    found = begun(peer)
+    peer.send(pending(), pending())
+    peer.close()
+    unwritable(peer)
+    with pytest.raises(TransportClosed):
+        peer.client.run(found.finish())
+
+
+def test_an_operation_that_is_cancelled_too_late_is_over(peer: RawServer) -> None:
+    found = begun(peer)
+    peer.send(pending(), final())
+    peer.close()
+    unwritable(peer)
+    peer.client.run(found.finish())
+    assert final_status(found) == 0
+
+
 def test_the_peer_releases_instead(peer: RawServer) -> None:
     found = begun(peer)
     peer.client.start(found.advance())
@@ -277,6 +313,48 @@ def test_an_identifier_above_the_limit_is_not_gathered() -> None:
         advance(peer, found, pending(data=bytes(42)))
 
 
+def test_a_list_of_failed_objects_above_the_limit_takes_no_counts_away() -> None:
+    peer = RawServer(limits=Limits(max_identifier_length=40)).associate()
+    found = begun(peer)
+    response = CFindRSP(message_id_being_responded_to=1, status=0xA702, has_data_set=True)
+    assert advance(peer, found, message(FIND_ID, response, bytes(42), size=20)) is None
+    assert final_status(found) == 0xA702
+    assert found.final is not None and found.final.identifier == b""
+
+
+def getting(peer: RawServer, store: MemoryStore) -> Operation:
+    """A C-GET that has begun, with every role."""
+    core = peer.client.core
+    contexts = {number: replace(each, scp_role=True) for number, each in core.agreed.contexts.items()}
+    core.negotiated = replace(core.agreed, contexts=contexts)
+    request = CGetRQ(message_id=core.message_ids.next(), affected_sop_class_uid="1.2.3")
+    found = Operation(core, core.context(FIND_ID), request, storage(store))
+    peer.client.run(found.begin(IDENTIFIER))
+    return found
+
+
+def test_a_peer_that_is_gone_before_the_last_object_is_answered(peer: RawServer) -> None:
+    store = MemoryStore()
+    found = getting(peer, store)
+    over = CGetRSP(message_id_being_responded_to=1, status=0, number_of_completed_suboperations=1)
+    peer.send(message(CT_ID, store_request(5), b"object"), message(FIND_ID, over))
+    peer.close()
+    unwritable(peer)
+    assert advance(peer, found) is None
+    assert (store.kept, final_status(found)) == ([b"object"], 0)
+
+
+def test_a_peer_that_is_gone_amid_a_get(peer: RawServer) -> None:
+    store = MemoryStore()
+    found = getting(peer, store)
+    peer.send(message(CT_ID, store_request(5), b"object"))
+    peer.close()
+    unwritable(peer)
+    with pytest.raises(TransportClosed):
+        advance(peer, found)
+    assert store.kept == [b"object"]
+
+
 def test_sub_operations_of_a_get_need_the_role(peer: RawServer) -> None:
     store = MemoryStore()
     core = peer.client.core
@@ -294,12 +372,7 @@ def test_sub_operations_of_a_get_need_the_role(peer: RawServer) -> None:
 
 def test_sub_operations_of_a_get_are_performed(peer: RawServer) -> None:
     store = MemoryStore()
-    core = peer.client.core
-    contexts = {number: replace(each, scp_role=True) for number, each in core.agreed.contexts.items()}
-    core.negotiated = replace(core.agreed, contexts=contexts)
-    request = CGetRQ(message_id=core.message_ids.next(), affected_sop_class_uid="1.2.3")
-    found = Operation(core, core.context(FIND_ID), request, storage(store))
-    peer.client.run(found.begin(IDENTIFIER))
+    found = getting(peer, store)
     counted = CGetRSP(message_id_being_responded_to=1, status=0xFF00, number_of_completed_suboperations=1)
     asked: CStoreRQ = store_request(5)
     answer = advance(peer, found, message(CT_ID, asked, b"object"), message(FIND_ID, counted))

@@ -121,6 +121,16 @@ def test_a_hook_that_fails_aborts() -> None:
         pair.server.finish()
 
 
+@pytest.mark.parametrize("answer", [False, True, 0, "", "yes"])
+def test_a_hook_that_returns_something_else_aborts(answer: Any) -> None:
+    """False is meant as a refusal, and must not let the peer in."""
+    pair = Pair(on_request=lambda request: answer)
+    with pytest.raises(AssociationAborted):
+        pair.establish()
+    with pytest.raises(TypeError, match=r"^on_association returned an? "):
+        pair.server.finish()
+
+
 @pytest.mark.parametrize(
     ("changes", "answer"),
     [

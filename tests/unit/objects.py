@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+import zlib
 from pathlib import Path
 
 from dcmnet.storage.part10 import FileMeta, encode_file_meta
@@ -50,11 +51,31 @@ def file_meta(uid: str = "1.2.3", sop_class: str = CT, transfer_syntax: str = EX
     )
 
 
+def encoded(data: bytes, transfer_syntax: str) -> bytes:
+    """A data set of elements with a short length, which is in Explicit VR Little Endian, in another one."""
+    if transfer_syntax == DEFLATED:
+        deflated = zlib.compress(data, wbits=-zlib.MAX_WBITS)
+        return deflated + b"\0" * (len(deflated) & 1)
+    if transfer_syntax not in (IMPLICIT, BIG_ENDIAN):
+        return data
+    parts = []
+    while data:
+        group, number, vr, length = struct.unpack_from("<HH2sH", data)
+        if transfer_syntax == IMPLICIT:
+            parts.append(struct.pack("<HHI", group, number, length))
+        else:
+            parts.append(struct.pack(">HH2sH", group, number, vr, length))
+        parts.append(data[8 : 8 + length])
+        data = data[8 + length :]
+    return b"".join(parts)
+
+
 def write_file(
     path: Path, uid: str = "1.2.3", sop_class: str = CT, transfer_syntax: str = EXPLICIT, data: bytes = b""
 ) -> Path:
     """A DICOM file; unless given its data set is the one that says what it is."""
-    path.write_bytes(file_meta(uid, sop_class, transfer_syntax) + (data or data_set(uid, sop_class)))
+    data = data or encoded(data_set(uid, sop_class), transfer_syntax)
+    path.write_bytes(file_meta(uid, sop_class, transfer_syntax) + data)
     return path
 
 

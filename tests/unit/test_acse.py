@@ -20,12 +20,15 @@ from dcmnet.acse import (
     RequestorPolicy,
     SupportedContext,
     acceptor_contexts,
+    answer_to,
     build_request,
     negotiate,
     requestor_contexts,
 )
 from dcmnet.errors import AssociationRejected, LocalProtocolError, NoPresentationContext, RemoteProtocolError
-from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, Limits
+from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, Limits, Tolerance
+from dcmnet.registry._uids import UIDS
+from dcmnet.registry.sop_classes import is_storage
 from dcmnet.ul.items import (
     AsynchronousOperationsWindow,
     ContextResult,
@@ -325,6 +328,13 @@ def test_promiscuous(promiscuous: tuple[str, ...] | None, result: int, chosen: s
     assert ac.presentation_contexts[1].result == ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED
 
 
+@pytest.mark.parametrize("uid", [uid for uid in UIDS if not is_storage(uid)])
+def test_promiscuous_is_for_what_may_be_stored(uid: str) -> None:
+    # C-GET, C-FIND, Media Storage Directory, MPPS, storage commitment, print and the like.
+    answers = accept(request(proposed(uid), proposed(PRIVATE), proposed(MR)), policy(promiscuous=()))
+    assert results(answers) == {1: ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED, 3: 0, 5: 0}
+
+
 def test_promiscuous_with_exceptions() -> None:
     acceptor = policy(promiscuous=(), refused=frozenset({PRIVATE, CT}))
     assert results(accept(request(proposed(PRIVATE), proposed(MR), proposed(CT)), acceptor)) == {
@@ -410,7 +420,10 @@ def test_role_matrix(
     answered = outcome if isinstance(outcome, tuple) else None
     assert ac.user_information.role_selections == ((RoleSelection(CT, *answered),) if answered else ())
     theirs = answered or SCU
-    assert requestor.contexts[1] == AcceptedContext(1, CT, EXPLICIT, *theirs)
+    tolerated = answered or (True, bool(scp))  # an answer that says nothing leaves the proposal as it is
+    assert requestor.contexts[1] == AcceptedContext(1, CT, EXPLICIT, *tolerated)
+    strict = requestor_contexts(rq, ac, Tolerance.NONE)
+    assert strict.contexts[1] == AcceptedContext(1, CT, EXPLICIT, *theirs)
     assert acceptor.contexts[1] == AcceptedContext(1, CT, EXPLICIT, *reversed(theirs))
 
 
@@ -459,6 +472,21 @@ def test_a_role_that_was_not_proposed_is_ignored() -> None:
     contexts = requestor_contexts(rq, given_too_much).contexts
     assert (contexts[1].scu_role, contexts[1].scp_role) == SCP
     assert (contexts[3].scu_role, contexts[3].scp_role) == SCU
+
+
+def test_roles_that_are_answered_for_some_classes_alone() -> None:
+    """A server may know of roles and leave items out: what it has answered counts, a refusal (0/0) too."""
+    rq = request(*(proposed(uid, scu=False, scp=True) for uid in (CT, MR, VERIFICATION)))
+    accepting = [PresentationContextAC(number, 0, EXPLICIT) for number in (1, 3, 5)]
+    items = (
+        RoleSelection(MR, False, False),
+        RoleSelection("1.2.3", False, True),
+        RoleSelection(CT, True, False),
+    )
+    ac = answer_with(rq, *accepting, role_selections=items)
+    contexts = requestor_contexts(rq, ac).contexts
+    roles = [(context.scu_role, context.scp_role) for context in contexts.values()]
+    assert roles == [NEITHER, NEITHER, BOTH]
 
 
 def test_neither_role_cannot_be_proposed() -> None:
@@ -526,10 +554,8 @@ def test_window_answered_too_large_or_unasked() -> None:
     [
         (None, ASSUMED_MAX_PDU_LENGTH),
         (0, 0),
-        (1, ASSUMED_MAX_PDU_LENGTH),
-        (5, ASSUMED_MAX_PDU_LENGTH),
-        (7, ASSUMED_MAX_PDU_LENGTH),
         (8, 8),
+        (9, 9),
         (16384, 16384),
         (0xFFFFFFFF, 0xFFFFFFFF),
     ],
@@ -539,6 +565,19 @@ def test_maximum_length_of_the_peer(announced: int | None, used: int) -> None:
     assert acceptor_contexts(rq, accept(rq, policy())).max_pdu_length_to_send == used
     rq = request()
     assert requestor_contexts(rq, answer_with(rq, max_length=announced)).max_pdu_length_to_send == used
+
+
+@pytest.mark.parametrize("announced", range(1, 8))
+def test_a_maximum_length_that_no_pdv_fits_is_refused(announced: int) -> None:
+    rq = with_information(request(), max_length=announced)
+    with pytest.raises(
+        RemoteProtocolError, match=f"RQ: .* maximum length of {announced}, which no PDV"
+    ) as at:
+        answer_to(rq, policy())
+    assert (at.value.source, at.value.reason) == (2, 6)
+    rq = request()
+    with pytest.raises(RemoteProtocolError, match=f"AC: .* maximum length of {announced}, which no PDV"):
+        requestor_contexts(rq, answer_with(rq, max_length=announced))
 
 
 # ---- user identity ----
@@ -682,10 +721,51 @@ def test_an_answer_that_does_not_fit_the_proposal(
     rq = request()
     ac = answer_with(rq, *answers)
     with pytest.raises(RemoteProtocolError, match=message) as remote:
-        requestor_contexts(rq, ac)
+        requestor_contexts(rq, ac, Tolerance.NONE)
     assert (remote.value.source, remote.value.reason) == (2, 6)
     with pytest.raises(LocalProtocolError, match=message):
         acceptor_contexts(rq, ac)
+
+
+@pytest.mark.parametrize(
+    ("answers", "accepted", "rejected"),
+    [
+        ((PresentationContextAC(3, 0, IMPLICIT), PresentationContextAC(1, 0, EXPLICIT)), [1], []),
+        ((PresentationContextAC(2, 3, ""), PresentationContextAC(1, 0, EXPLICIT)), [1], []),
+        ((PresentationContextAC(1, 0, EXPLICIT), PresentationContextAC(1, 3, "")), [1], []),
+        ((PresentationContextAC(1, 3, ""), PresentationContextAC(1, 0, EXPLICIT)), [], [3]),
+        ((PresentationContextAC(1, 0, JPEG),), [], [4]),
+        ((PresentationContextAC(1, 0, ""),), [], [4]),
+        ((PresentationContextAC(1, 0, "'x'"),), [], [4]),
+        ((PresentationContextAC(1, 77, EXPLICIT),), [], [77]),
+    ],
+)
+def test_an_answer_that_does_not_fit_is_passed_over(
+    answers: tuple[PresentationContextAC, ...], accepted: list[int], rejected: list[int]
+) -> None:
+    rq = request()
+    negotiated = requestor_contexts(rq, answer_with(rq, *answers))
+    assert list(negotiated.contexts) == accepted
+    assert [result for _, result in negotiated.rejected] == rejected
+
+
+@pytest.mark.parametrize("promiscuous", [None, (), (IMPLICIT, JPEG)])
+def test_contexts_that_cannot_be_served_are_refused_and_the_others_served(
+    promiscuous: tuple[str, ...] | None,
+) -> None:
+    contexts = (
+        PresentationContextRQ(1, r"'1.2\xe2\x80\x8b'", (IMPLICIT,)),
+        PresentationContextRQ(2, "", (IMPLICIT,)),
+        PresentationContextRQ(3, CT, ("'x'", IMPLICIT)),
+        PresentationContextRQ(5, CT, ("''",)),
+        PresentationContextRQ(7, CT, ()),
+        PresentationContextRQ(9, "1.2.3.4", ("'x'",)),
+    )
+    rq = replace(request(), presentation_contexts=contexts)
+    unknown = 3 if promiscuous is None else 4
+    answers = accept(rq, policy(supported(CT), promiscuous=promiscuous)).presentation_contexts
+    assert {each.context_id: each.result for each in answers} == {1: 3, 2: 3, 3: 0, 5: 4, 7: 4, 9: unknown}
+    assert answers[2].transfer_syntax == IMPLICIT
 
 
 def test_the_transfer_syntax_of_a_refused_context_means_nothing() -> None:
@@ -865,7 +945,7 @@ def test_every_request_gets_an_answer_that_its_requestor_takes(
         return
     ids = list(dict.fromkeys(context.context_id for context in rq.presentation_contexts))
     assert [context.context_id for context in answer.presentation_contexts] == ids
-    ours, theirs = requestor_contexts(rq, answer), acceptor_contexts(rq, answer)
+    ours, theirs = requestor_contexts(rq, answer, Tolerance.NONE), acceptor_contexts(rq, answer)
     assert [context.context_id for context, _ in ours.rejected] == [
         id_ for id_ in ids if id_ not in ours.contexts
     ]

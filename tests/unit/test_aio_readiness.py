@@ -248,7 +248,7 @@ def test_looking_has_an_end(busy: Busy) -> None:
         await exchange(each)
         assert busy.looks == [False]  # the wait before was long
 
-    run(main, 0.02)
+    run(main, 0.3)
 
 
 @pytest.mark.parametrize("how", ["write", "off", "one processor", "somebody else does"])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dcmnet import AcceptorRole, Limits, Profiles
-from dcmnet.acse import build_request, negotiate, requestor_contexts
+from dcmnet.acse import ProposedContext, RequestorPolicy, build_request, negotiate, requestor_contexts
 from dcmnet.errors import ProfileError
 from dcmnet.limits import MAX_PROFILE_TEXT_LENGTH
 from dcmnet.registry._uids import UIDS
@@ -223,6 +223,73 @@ def test_every_name_and_keyword_can_be_used() -> None:
                 assert syntaxes(with_syntaxes(f"TransferSyntax1 = {name}")) == (uid,), name
     for uid in STORAGE:
         assert classes(with_contexts(f"{DCMTK_NAMES.get(uid, UIDS[uid][1])}\\Plain")) == [uid]
+
+
+def test_a_profile_as_of_dcmtk_3_7_is_negotiated_context_by_context() -> None:
+    # Made by us, with the names that its sample profiles have and earlier ones have not.
+    profiles = Profiles(
+        r"""[[TransferSyntaxes]]
+[Any]
+TransferSyntax1 = JPEGXLLossless
+TransferSyntax2 = HighThroughputJPEG2000ImageCompressionLosslessOnly
+TransferSyntax3 = FragmentableMPEG2MainProfile/MainLevel
+TransferSyntax4 = EncapsulatedUncompressedLittleEndianExplicit
+TransferSyntax5 = LittleEndianImplicit
+[[PresentationContexts]]
+[All]
+PresentationContext1 = VerificationSOPClass\Any
+PresentationContext2 = LabelMapSegmentationStorage\Any
+PresentationContext3 = HeightMapSegmentationStorage\Any
+PresentationContext4 = General32BitECGWaveformStorage\Any
+PresentationContext5 = WaveformPresentationStateStorage\Any
+PresentationContext6 = DICONDE_ThermographyImageStorage\Any
+PresentationContext7 = RETIRED_VLMultiFrameImageStorage\Any
+[[Profiles]]
+[Default]
+PresentationContexts = All
+"""
+    )
+    assert profiles.warnings == ()
+    implicit, jpeg_xl, htj2k = "1.2.840.10008.1.2", "1.2.840.10008.1.2.4.110", "1.2.840.10008.1.2.4.201"
+    proposals = {
+        "1.2.840.10008.1.1": (implicit,),
+        "1.2.840.10008.5.1.4.1.1.66.7": (implicit, htj2k, jpeg_xl),
+        "1.2.840.10008.5.1.4.1.1.66.8": (implicit, htj2k),
+        "1.2.840.10008.5.1.4.1.1.9.1.4": ("1.2.840.10008.1.2.4.100.1",),
+        "1.2.840.10008.5.1.4.1.1.9.100.1": ("1.2.840.10008.1.2.1.98", implicit),
+        "1.2.840.10008.5.1.4.1.1.601.3": ("1.2.840.10008.1.2.1",),
+        "1.2.840.10008.5.1.4.1.1.77.2": (implicit,),
+        "1.2.840.10008.5.1.4.1.1.2": (implicit,),
+    }
+    rq = build_request(
+        RequestorPolicy(
+            called_ae_title="A",
+            calling_ae_title="B",
+            contexts=tuple(
+                ProposedContext(abstract_syntax=uid, transfer_syntaxes=offered)
+                for uid, offered in proposals.items()
+            ),
+        )
+    )
+    answer = negotiate(rq, profiles["Default"].acceptor_policy())
+    assert isinstance(answer, AAssociateAC)
+    contexts = answer.presentation_contexts
+    chosen = [each.transfer_syntax if each.result == 0 else each.result for each in contexts]
+    assert chosen == [
+        implicit,
+        jpeg_xl,
+        htj2k,
+        "1.2.840.10008.1.2.4.100.1",
+        "1.2.840.10008.1.2.1.98",
+        4,
+        implicit,
+        3,
+    ]
+
+
+def test_an_acceptor_may_have_more_contexts_than_a_requestor_can_propose() -> None:
+    lines = [f"PresentationContext{number} = 1.2.{number}\\Plain" for number in range(1, 201)]
+    assert len(classes(with_contexts("\n".join(lines).removeprefix("PresentationContext1 = ")))) == 200
 
 
 # ---------------------------------------------------------------------- what is refused

@@ -254,10 +254,13 @@ def test_bad_input(capsys: Capture, archive: StorageSCP, tmp_path: Path) -> None
 
 def test_uid_checks(capsys: Capture, archive: StorageSCP, tmp_path: Path) -> None:
     echo = write_file(tmp_path / "echo", "1.2.3", "1.2.840.10008.1.1")
+    commitment = write_file(tmp_path / "commitment", "1.2.3", "1.2.840.10008.1.20.1")
     private = write_file(tmp_path / "private", "1.2.3", "1.2.3.4.5")
     code, _, err = run_cli(capsys, "dcmsend", HOST, archive.port, echo)
     assert code == dcmsend.EXIT_INVALID_INPUT
     assert "is of the SOP class Verification SOP Class, which is no storage SOP class" in err
+    _, _, err = run_cli(capsys, "dcmsend", HOST, archive.port, commitment)
+    assert "is of the SOP class Storage Commitment Push Model SOP Class, which is no storage SOP class" in err
     assert run_cli(capsys, "dcmsend", HOST, archive.port, private)[0] == dcmsend.EXIT_NO_CONTEXT
     code, _, err = run_cli(capsys, "dcmsend", "-nuc", HOST, archive.port, echo)
     assert code == dcmsend.EXIT_NOT_STORED  # it was sent: the peer is the one that refuses it

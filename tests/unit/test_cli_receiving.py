@@ -29,7 +29,7 @@ from dcmnet.cli.conversions import (
 from dcmnet.cli.dcmrecv_serving import DCMRECV
 from dcmnet.cli.events import Events, host_name
 from dcmnet.cli.faults import faults_asked_for
-from dcmnet.cli.options import Arguments, Tool
+from dcmnet.cli.options import Arguments, Tool, UsageError
 from dcmnet.cli.parser import parse
 from dcmnet.cli.receiving import Reporter, new_store
 from dcmnet.dataset import DECODABLE
@@ -373,9 +373,12 @@ def test_whom_dcmrecv_accepts(capsys: Capture) -> None:
     assert found.reject_without_contexts
     assert not found.require_called_ae_title
     assert len(policy("--accept-all").contexts) > 150
-    assert policy("-aet", "ME").require_called_ae_title
+    assert not policy("-aet", "ME").require_called_ae_title
     assert policy("-aet", "ME").ae_title == "ME"
-    assert not policy("-aet", "ME", "-uca").require_called_ae_title
+    assert policy("-aet", "ME", "--check-aetitle").require_called_ae_title
+    assert not policy("-uca").require_called_ae_title
+    with pytest.raises(UsageError, match="--use-called-aetitle not allowed with --check-aetitle"):
+        policy("-uca", "--check-aetitle")
 
 
 @pytest.mark.parametrize(

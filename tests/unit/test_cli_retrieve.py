@@ -24,6 +24,8 @@ from dcmnet.registry.transfer_syntaxes import ALL, EXPLICIT_VR_BIG_ENDIAN
 from dcmnet.storage.answering import QueryRequest
 from dcmnet.sync import guests as sync_guests
 from tests.certificates import Certificates
+from tests.faces.archives import PENDING, Archive, accepted, response
+from tests.faces.wire import ABORT, RELEASE_RP, RELEASE_RQ, Acceptor, RawPeer
 from tests.unit.cli_runs import CT, HOST, JPEG, MR, json_lines, run_cli
 from tests.unit.cli_tools import logs_put_back
 from tests.unit.objects import write_file
@@ -346,10 +348,84 @@ def test_objects_that_went_elsewhere(capsys: Capture, server: Server, port: int,
         sock.bind((HOST, 0))
         other = sock.getsockname()[1]
         sock.close()
-        words = (*KEYS, "+P", other, "--bind", HOST, "-od", tmp_path)
-        code, _, err = run_cli(capsys, "movescu", HOST, server.port, *words)
+        words = (*KEYS, "+P", other, "--bind", HOST, "-od", tmp_path, "--arrival-timeout", 0)
+        code, _, err = run_cli(capsys, "movescu", HOST, server.port, *words, "-v")
     assert code == 68
-    assert "the peer says that it has sent 2 objects, and 0 came here" in err
+    assert "I: Waiting for 2 objects that the peer says it has sent\n" in err
+    assert "W: the peer says that it has sent 2 objects, and 0 came here and were kept: does it know" in err
+
+
+@pytest.mark.parametrize("title", [(), ("-aem", "ALIAS")])
+def test_movescu_waits_for_objects(
+    capsys: Capture, port: int, title: tuple[str, ...], tmp_path: Path
+) -> None:
+    """They may come after the final response, and under another title that stands for this port."""
+    archive = Archive(port, dcmnet.PATIENT_ROOT, context_id=3)
+    sender = archive.send_late("1.2.4")
+    with archive.answering(0, {"completed": 2}, before=["1.2.3"]) as peer:
+        words = (*KEYS, "+P", port, "--bind", HOST, "-od", tmp_path, *title)
+        code, _, err = run_cli(capsys, "movescu", HOST, peer.port, *words)
+    sender.join()
+    assert (code, err, len(os.listdir(tmp_path))) == (0, "", 2)
+
+
+def test_movescu_and_objects_for_another_title(capsys: Capture, port: int, tmp_path: Path) -> None:
+    archive = Archive(port, dcmnet.PATIENT_ROOT, context_id=3)
+    with archive.answering(0, {"completed": 2}) as peer:
+        words = (*KEYS, "+P", port, "--bind", HOST, "-od", tmp_path, "-aem", "OTHER")
+        assert run_cli(capsys, "movescu", HOST, peer.port, *words)[0] == 0
+
+
+def test_getscu_compares(capsys: Capture, tmp_path: Path) -> None:
+    def script(peer: RawPeer) -> None:
+        accepted(peer)
+        peer.send(response("get", 0, {"completed": 2}, model=dcmnet.PATIENT_ROOT))
+
+    with Acceptor(script) as peer:
+        code, out, err = run_cli(capsys, "getscu", HOST, peer.port, *KEYS, "-od", tmp_path, "--json")
+    assert (code, json_lines(out)[-1]["exit_code"]) == (68, 68)
+    assert "F: Association Release Failed: the peer closed the connection\n" in err
+    assert "W: the peer says that it has sent 2 objects, and 0 came here and were kept\n" in err
+
+
+@pytest.mark.parametrize(("tool", "expected"), [("getscu", 1), ("movescu", movescu.EXIT_NOT_RELEASED)])
+def test_an_association_that_is_not_released(
+    capsys: Capture, tool: str, expected: int, tmp_path: Path
+) -> None:
+    """The retrieval is complete, and its result is shown."""
+
+    def script(peer: RawPeer) -> None:
+        objects = () if tool == "getscu" else (3,)
+        accepted(peer, *objects)
+        kind, context_id = ("move", 3) if objects else ("get", 1)
+        final = response(kind, 0, {"completed": 0}, model=dcmnet.PATIENT_ROOT, context_id=context_id)
+        peer.send(final)
+        assert peer.read_pdu() == RELEASE_RQ
+        peer.send(ABORT)
+
+    with Acceptor(script) as peer:
+        words = (*KEYS, "-od", tmp_path) if tool == "getscu" else KEYS
+        code, out, err = run_cli(capsys, tool, HOST, peer.port, *words, "--json")
+    assert code == expected
+    assert [each["event"] for each in json_lines(out)] == ["final", "error", "summary"]
+    assert "Association Release Failed: association aborted by the peer" in err
+
+
+@pytest.mark.parametrize("counts", [None, {"remaining": 1}])
+def test_getscu_without_counts(capsys: Capture, tmp_path: Path, counts: dict[str, int] | None) -> None:
+    """More than 65,535 objects cannot be counted: what is not told is not shown as none."""
+
+    def script(peer: RawPeer) -> None:
+        accepted(peer)
+        pending = response("get", PENDING, counts, model=dcmnet.PATIENT_ROOT)
+        peer.send(pending + response("get", model=dcmnet.PATIENT_ROOT))
+        assert peer.read_pdu() == RELEASE_RQ
+        peer.send(RELEASE_RP)
+
+    with Acceptor(script) as peer:
+        code, _, err = run_cli(capsys, "getscu", "-v", HOST, peer.port, *KEYS, "-od", tmp_path)
+    assert code == 0
+    assert "I:   Number of Completed Suboperations : not told\n" in err
 
 
 def test_what_movescu_proposes(

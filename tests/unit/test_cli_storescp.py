@@ -18,16 +18,18 @@ from typing import Any
 import pytest
 
 from dcmnet import AcceptedContext, AssociationAborted, AssociationRejected, Server, connect, send
+from dcmnet.acse import ProposedContext, RequestorPolicy, build_request, negotiate
 from dcmnet.cli import logs, storescp
 from dcmnet.cli import serving as work
 from dcmnet.cli.parser import parse
 from dcmnet.cli.receiving import Reporter, new_store
 from dcmnet.dimse.messages import CStoreRQ
-from dcmnet.registry.sop_classes import VERIFICATION
+from dcmnet.registry.sop_classes import STUDY_ROOT_GET, VERIFICATION
 from dcmnet.registry.transfer_syntaxes import ALL, JPEG_BASELINE_8BIT, UNCOMPRESSED
 from dcmnet.storage.naming import TimeNames, with_extension
 from dcmnet.storage.part10 import read_file_meta
 from dcmnet.storage.planning import Proposal
+from dcmnet.ul.pdu import AAssociateAC
 from tests.unit.cli_runs import CT, HOST, JPEG, MR, json_lines, run_cli
 from tests.unit.cli_tools import logs_put_back
 
@@ -342,6 +344,24 @@ def test_what_is_accepted(options: tuple[str, ...], syntaxes: tuple[str, ...], o
     assert policy.transfer_syntax_order == order
     assert policy.contexts[0].abstract_syntax == VERIFICATION
     assert {context.transfer_syntaxes for context in policy.contexts} == {policy.promiscuous} == {syntaxes}
+
+
+# What DCMTK 3.7 accepts beyond 3.6.7, and what it would not store.
+RECENT = ("1.2.840.10008.5.1.4.1.1.66.7", "1.2.840.10008.5.1.4.1.1.9.100.1", "1.2.840.10008.5.1.4.1.1.601.5")
+OTHER_SERVICES = (STUDY_ROOT_GET, "1.2.840.10008.1.3.10", "1.2.840.10008.1.20.1", "1.2.840.10008.5.1.1.9")
+
+
+@pytest.mark.parametrize(("options", "private"), [((), False), (("-pm",), True)])
+def test_classes_that_are_accepted(options: tuple[str, ...], private: bool) -> None:
+    reporter = Reporter(logs.logger("storescp"), json=False, verbose_pc=False)
+    policy = work._new_node(parse(storescp.TOOL, ["104", *options]), reporter, work.STORESCP).policy
+    asked = (VERIFICATION, *RECENT, "1.2.3.4", *OTHER_SERVICES)
+    contexts = tuple(ProposedContext(abstract_syntax=uid, transfer_syntaxes=UNCOMPRESSED) for uid in asked)
+    rq = build_request(RequestorPolicy(called_ae_title="A", calling_ae_title="B", contexts=contexts))
+    answer = negotiate(rq, policy)
+    assert isinstance(answer, AAssociateAC)
+    results = [each.result == 0 for each in answer.presentation_contexts]
+    assert results == [True, *(True for _ in RECENT), private, *(False for _ in OTHER_SERVICES)]
 
 
 def test_it_says_that_it_listens_everywhere(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

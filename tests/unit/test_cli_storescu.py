@@ -35,8 +35,10 @@ from dcmnet.registry.transfer_syntaxes import (
 from dcmnet.storage.part10 import read_file_meta
 from dcmnet.storage.report import Report
 from dcmnet.ul.items import UserIdentityRQ
+from tests.faces.fussy import FussyPeer, abort
 from tests.unit.cli_runs import CT, HOST, JPEG, MR, SAMPLE, answering, json_lines, received, run_cli
 from tests.unit.cli_tools import logs_put_back
+from tests.unit.objects import write_file
 
 Capture = pytest.CaptureFixture[str]
 
@@ -231,9 +233,43 @@ def test_an_abort_in_the_middle(capsys: Capture) -> None:
         server.start(0)
         code, out, err = run_cli(capsys, "storescu", "-nh", "--json", HOST, server.port, CT, MR, JPEG)
     assert code == storescu.EXIT_ENDED_EARLY
-    assert err.count("E: Store Failed") == 1
-    assert "W: 2 not sent\n" in err
+    assert err.count("E: Store Failed") == 3
+    assert "not sent" not in err
     assert json_lines(out)[-1]["failed"] == 3
+
+
+@pytest.mark.parametrize(
+    ("tool", "code"),
+    [
+        (("storescu", "-nh"), 10),
+        (("storescu", "-nh", "--window", "4"), 10),
+        (("storescu", "-nh", "--retry", "1", "--retry-wait", "0"), 10),
+        (("dcmsend",), 62),
+        (("dcmsend", "-nh", "--parallel", "2"), 62),
+    ],
+)
+def test_nineteen_of_twenty(capsys: Capture, tmp_path: Path, tool: tuple[str, ...], code: int) -> None:
+    for number in range(20):
+        write_file(tmp_path / f"{number:02}.dcm", f"1.2.{number}")
+    with FussyPeer({"1.2.7"}, abort, window=4) as server:
+        found, out, err = run_cli(capsys, *tool, "--json", "+sd", HOST, server.port, tmp_path)
+    assert found == code
+    *_, summary = events = json_lines(out)
+    assert (summary["stored"], summary["failed"]) == (19, 1)
+    objects = [each for each in events if each["event"] == "object"]
+    (failed,) = (each for each in objects if not each["stored"])
+    assert (failed["sop_instance_uid"], failed["status"]) == ("1.2.7", None)
+    assert failed["text"] == "association aborted by the peer: service-user"
+    assert f"E: Store Failed, file: {tmp_path / '07.dcm'}:\n" in err
+
+
+def test_without_no_halt_the_rest_stays_behind(capsys: Capture, tmp_path: Path) -> None:
+    for number in range(20):
+        write_file(tmp_path / f"{number:02}.dcm", f"1.2.{number}")
+    with FussyPeer({"1.2.7"}, abort) as server:
+        code, _, err = run_cli(capsys, "storescu", "+sd", HOST, server.port, tmp_path)
+    assert code == 10
+    assert "W: 12 more not sent; with -nh (--no-halt) they would have been\n" in err
 
 
 def test_no_association(capsys: Capture, archive: StorageSCP) -> None:

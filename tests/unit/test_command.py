@@ -22,9 +22,10 @@ from dcmnet.dimse.command import (
     clean_error_comment,
     decode_command,
     encode_command,
+    read_command,
 )
 from dcmnet.errors import LocalProtocolError, RemoteProtocolError
-from dcmnet.limits import Limits, Tolerance
+from dcmnet.limits import DEFAULT_TOLERANCE, Limits, Tolerance
 
 LIMITS = Limits()
 STRICT = Limits(tolerance=Tolerance.NONE)
@@ -205,12 +206,61 @@ def test_zero_is_a_component() -> None:
         (0x0600, b"\xc4A"),
         (0x0901, b"\0\0"),
         (0x0110, b"\1"),
-        (0x0110, b"\1\0\0\0"),
+        (0x0110, b"\1\0\0"),
+        (0x0110, b"\0\0\1\0"),
+        (0x0110, b"\1\0\0\0\0\0\0\0"),
         (0x0000, b"\1\0"),
     ],
 )
 def test_values_that_are_refused(number: int, raw: bytes) -> None:
     assert f"(0000,{number:04X})" in refused(command_set(element(number, raw)))
+    assert f"(0000,{number:04X})" in refused(command_set(element(number, raw)), STRICT)
+
+
+def test_a_number_of_four_bytes_is_read() -> None:
+    assert decode_one(0x0110, b"\1\2\0\0") == 0x0201
+    assert decode_one(0x1020, b"\1\0\1\0") == 0x10001
+    only = Limits(tolerance=DEFAULT_TOLERANCE & ~Tolerance.LONG_US)
+    assert "has 4 bytes, a US has 2" in refused(command_set(element(0x0110, b"\1\2\0\0")), only)
+
+
+@pytest.mark.parametrize(
+    ("number", "raw", "kept"),
+    [
+        (0x0002, b"1.2\xe2\x80\x8b", r"1.2\xe2\x80\x8b"),
+        (0x1000, b"1" * 66, "1" * 66),
+        (0x1000, b"\x1b[0m\n", r"\x1b[0m\n"),
+        (0x0600, b"A\\BC", "A\\BC"),
+        (0x1030, b"R\xd6NTGEN ", "R\xd6NTGEN"),
+        (0x1030, b"A" * 18, "A" * 18),
+        (0x0901, b"\x08\0\x18\0\0", (0x00080018,)),
+        (0x0901, b"\0", ()),
+        (0x0700, b"\1\0\0", None),
+        (0x0000, b"\1\0", None),
+    ],
+)
+def test_what_is_kept_of_a_malformed_value(number: int, raw: bytes, kept: Value | None) -> None:
+    data = command_set(element(0x0110, b"\7\0"), element(number, raw))
+    fields, faults = read_command(data, LIMITS)
+    expected = {0x0110: 7} if kept is None else {0x0110: 7, number: kept}
+    assert {key: value for key, value in fields.items() if key} == expected
+    assert list(faults) == [number]
+    assert f"(0000,{number:04X})" in str(faults[number])
+
+
+def test_of_two_the_last_one_is_judged() -> None:
+    good, bad = element(0x1000, b"1.2\0"), element(0x1000, b"1.x\0")
+    assert decode_command(command_set(bad, good), LIMITS)[0x1000] == "1.2"
+    assert "(0000,1000)" in refused(command_set(good, bad))
+    assert "(0000,1000)" in refused(command_set(bad, good), STRICT)
+
+
+@pytest.mark.parametrize("group", [0x0009, 0x0001, 0x0008, 0x0002, 0xFFFF])
+def test_elements_of_other_groups_are_passed_over(group: int) -> None:
+    data = command_set(element(0x0110, b"\7\0"), element(0x0010, b"PRIVATE ", group=group))
+    for _ in range(2):
+        assert decode_command(data, LIMITS) == {0: len(data) - 12, 0x0110: 7}
+        assert f"({group:04X},0010)" in refused(data, STRICT)
 
 
 def test_unknown_elements_of_the_group_are_passed_over() -> None:
@@ -221,10 +271,6 @@ def test_unknown_elements_of_the_group_are_passed_over() -> None:
 def test_any_order_and_the_last_of_two() -> None:
     elements = (element(0x0800, b"\1\1"), element(0x0110, b"\1\0"), element(0x0110, b"\2\0"))
     assert decode_command(command_set(*elements), STRICT)[0x0110] == 2
-
-
-def test_other_groups_are_refused() -> None:
-    assert "(0008,0018)" in refused(command_set(element(0x0018, b"1.2\0", group=8)))
 
 
 @pytest.mark.parametrize("length", [11, 0x10000, 0x7FFFFFFF, 0x80000000, 0x81000001, 0xFFFFFFFE, 0xFFFFFFFF])
@@ -352,8 +398,18 @@ def test_layouts_are_not_kept_without_end(monkeypatch: pytest.MonkeyPatch) -> No
         assert len(command._SHAPES) <= command._MAX_SHAPES
 
 
-@pytest.mark.parametrize("extra", [element(0x0110, b""), element(0x7777, b"ab"), element(0x0110, b"\x01\0")])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        element(0x0110, b""),
+        element(0x7777, b"ab"),
+        element(0x0110, b"\x01\0"),
+        element(0x0700, b"\x01\0\0\0"),
+        element(0x1030, b"\xd6\xd6"),
+        element(0x0010, b"ab", group=9),
+    ],
+)
 def test_only_ordinary_layouts_are_kept(monkeypatch: pytest.MonkeyPatch, extra: bytes) -> None:
     monkeypatch.setattr(command, "_SHAPES", {})
-    decode_command(command_set(ECHO_RQ[12:], extra), LIMITS)
+    read_command(command_set(ECHO_RQ[12:], extra), LIMITS)
     assert command._SHAPES == {}

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -118,6 +122,53 @@ def test_what_no_presentation_context_carries() -> None:
 def test_what_the_others_carry() -> None:
     status = StatusError("refused", status=0xA700, comment="full")
     assert (str(status), status.status, status.comment) == ("refused", 0xA700, "full")
+    refused = StatusError(0xA700, "full")
+    assert (str(refused), refused.status, refused.comment) == ("0xA700: full", 0xA700, "full")
+    assert str(StatusError(0xA700)) == str(StatusError(status=0xA700)) == "0xA700"
+    assert StatusError(0xA700, comment="full").comment == "full"
     file = InputFileError("a.dcm", "is empty")
     assert (str(file), file.name, file.why) == ("a.dcm: is empty", "a.dcm", "is empty")
     assert issubclass(TransportClosed, AssociationError)
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        (lambda: StatusError(), TypeError),
+        (lambda: StatusError("why"), TypeError),
+        (lambda: StatusError(True), TypeError),
+        (lambda: StatusError(0xA700, 5), TypeError),  # type: ignore[arg-type]
+        (lambda: StatusError(3.7), TypeError),  # type: ignore[arg-type]
+        (lambda: StatusError("why", status="A700"), TypeError),  # type: ignore[arg-type]
+        (lambda: StatusError(0xA700, status=0xA700), TypeError),
+        (lambda: StatusError(-1), ValueError),
+        (lambda: StatusError(0x10000), ValueError),
+    ],
+)
+def test_a_status_that_is_none(given: Callable[[], Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        given()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        StatusError(0xA700, "full"),
+        StatusError("refused", status=0xA700, comment="full"),
+        AssociationRejected(1, 1, 7),
+        AssociationAborted(2, 6, locally=True),
+        DeadlineExceeded("ARTIM", 2.5),
+        InputFileError("a.dcm", "is empty"),
+        NoPresentationContext("none", abstract_syntax="1.2", offered=("2",)),
+        RemoteProtocolError("no", source=0, reason=0),
+        errors.InvalidAETitle("no"),
+        errors.ProfileError("no"),
+        errors.TLSSettingsError("a.pem", "is empty"),
+        TransportClosed("gone"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_every_error_can_be_pickled_and_copied(error: DcmnetError) -> None:
+    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+        assert type(other) is type(error)
+        assert (str(other), other.args, vars(other)) == (str(error), error.args, vars(error))

@@ -10,7 +10,13 @@ import pytest
 
 from dcmnet import limits
 from dcmnet.dataset import CONVERTIBLE, identifiers
-from dcmnet.dataset.identifiers import decode_identifier, encode_identifier, from_keywords
+from dcmnet.dataset.content import failed_instances
+from dcmnet.dataset.identifiers import (
+    decode_identifier,
+    encode_failed_instances,
+    encode_identifier,
+    from_keywords,
+)
 from dcmnet.errors import InputFileError
 from dcmnet.registry.transfer_syntaxes import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN as DEFLATED
 from dcmnet.registry.transfer_syntaxes import EXPLICIT_VR_LITTLE_ENDIAN as EXPLICIT
@@ -144,3 +150,18 @@ def test_a_deflated_identifier_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     bomb = compressor.compress(bytes(100_000)) + compressor.flush()
     with pytest.raises(InputFileError, match="longer than 1000 bytes when inflated"):
         decode_identifier(bomb, DEFLATED)
+
+
+@pytest.mark.parametrize("uids", [(), ("1.2",), ("1.2", "1.3")])
+def test_failed_instances(uids: tuple[str, ...]) -> None:
+    data = encode_failed_instances(uids, EXPLICIT)
+    assert data == encode_identifier({"FailedSOPInstanceUIDList": list(uids)}, EXPLICIT)
+    assert failed_instances(data, EXPLICIT) == (uids, "")
+
+
+def test_many_failed_instances() -> None:
+    """A list of more than 64 KiB is of VR UN in Explicit VR (PS3.5 6.2.2)."""
+    uids = tuple(f"1.2.{number}" for number in range(10_000))
+    for transfer_syntax in (EXPLICIT, IMPLICIT):
+        data = encode_failed_instances(uids, transfer_syntax)
+        assert failed_instances(data, transfer_syntax) == (uids, "")

@@ -108,6 +108,10 @@ def tolerating(flag: Tolerance) -> Limits:
     return Limits(tolerance=DEFAULT_TOLERANCE | flag)
 
 
+def without(flag: Tolerance) -> Limits:
+    return Limits(tolerance=DEFAULT_TOLERANCE & ~flag)
+
+
 VECTORS = [
     (
         PresentationContextRQ(1, VERIFICATION, (IMPLICIT,)),
@@ -256,7 +260,7 @@ TRANSFER = item(0x40, b"3.4")
         (context_rq(), "expected an abstract syntax"),
         (context_rq(TRANSFER), "expected an abstract syntax"),
         (context_rq(ABSTRACT), "expected a transfer syntax"),
-        (context_rq(ABSTRACT, ABSTRACT, TRANSFER), "a second abstract syntax"),
+        (context_rq(ABSTRACT, ABSTRACT, TRANSFER), "expected an abstract syntax, there are 2"),
         (context_rq(ABSTRACT, item(0x40, b"")), "item 40H: b'' at offset 19, expected a UID"),
         (context_rq(item(0x30, b"1" * 65), TRANSFER), "item 30H"),
         (context_rq(item(0x30, b"1.x"), TRANSFER), "expected a UID"),
@@ -270,7 +274,44 @@ TRANSFER = item(0x40, b"3.4")
 )
 def test_malformed_proposed_contexts(encoded: bytes, message: str) -> None:
     with pytest.raises(RemoteProtocolError, match=message):
-        decode(PresentationContextRQ, encoded)
+        decode(
+            PresentationContextRQ, encoded, without(Tolerance.MALFORMED_CONTEXT | Tolerance.EVEN_CONTEXT_ID)
+        )
+
+
+@pytest.mark.parametrize(
+    ("encoded", "abstract_syntax", "transfer_syntaxes"),
+    [
+        (context_rq(), "", ()),
+        (context_rq(TRANSFER), "", ("3.4",)),
+        (context_rq(ABSTRACT), "1.2", ()),
+        (context_rq(ABSTRACT, ABSTRACT, TRANSFER), "", ("3.4",)),
+        (context_rq(ABSTRACT, item(0x40, b""), TRANSFER), "1.2", ("''", "3.4")),
+        (context_rq(item(0x30, b""), TRANSFER), "''", ("3.4",)),
+        (context_rq(item(0x30, b"\0 "), TRANSFER), r"'\x00 '", ("3.4",)),
+        (context_rq(item(0x30, b"1" * 65), TRANSFER), f"'{'1' * 65}'", ("3.4",)),
+        (context_rq(item(0x30, b"1" * 60000), TRANSFER), f"'{'1' * 68}'", ("3.4",)),
+        (context_rq(item(0x30, b"1.x"), item(0x40, b"../a")), "'1.x'", ("'../a'",)),
+        (context_rq(item(0x30, b"1.2\xe2\x80\x8b"), TRANSFER), r"'1.2\xe2\x80\x8b'", ("3.4",)),
+        (context_rq(item(0x30, b"\xe2\x80\x8b1.2"), TRANSFER), r"'\xe2\x80\x8b1.2'", ("3.4",)),
+        (context_rq(item(0x30, b" 1.2"), TRANSFER), "' 1.2'", ("3.4",)),
+        (context_rq(item(0x30, b"1.2\n"), TRANSFER), r"'1.2\n'", ("3.4",)),
+    ],
+)
+def test_a_context_that_cannot_be_served_is_kept_to_be_refused(
+    encoded: bytes, abstract_syntax: str, transfer_syntaxes: tuple[str, ...]
+) -> None:
+    expected = PresentationContextRQ(1, abstract_syntax, transfer_syntaxes)
+    assert decode(PresentationContextRQ, encoded) == expected
+    with pytest.raises(RemoteProtocolError):
+        decode(PresentationContextRQ, encoded, without(Tolerance.MALFORMED_CONTEXT))
+
+
+def test_lengths_within_a_context_are_never_tolerated() -> None:
+    with pytest.raises(RemoteProtocolError, match="claims 4 bytes"):
+        decode(PresentationContextRQ, context_rq(item(0x30, b"1.2", 4)))
+    with pytest.raises(RemoteProtocolError, match="3 bytes left"):
+        decode(PresentationContextRQ, item(0x20, b"\x01\0\0"))
 
 
 def test_unknown_sub_items_of_a_context_are_passed_over() -> None:
@@ -285,9 +326,12 @@ def test_the_number_of_transfer_syntaxes_is_limited() -> None:
         decode(PresentationContextRQ, context_rq(ABSTRACT, TRANSFER * 129))
 
 
-def test_an_even_id_may_be_tolerated() -> None:
-    encoded = context_rq(ABSTRACT, TRANSFER, header=b"\x02\0\0\0")
-    assert decode(PresentationContextRQ, encoded, tolerating(Tolerance.EVEN_CONTEXT_ID)).context_id == 2
+@pytest.mark.parametrize("context_id", [0, 2, 254])
+def test_an_even_id_is_tolerated(context_id: int) -> None:
+    encoded = context_rq(ABSTRACT, TRANSFER, header=bytes((context_id, 0, 0, 0)))
+    assert decode(PresentationContextRQ, encoded).context_id == context_id
+    with pytest.raises(RemoteProtocolError, match="expected an odd id"):
+        decode(PresentationContextRQ, encoded, without(Tolerance.EVEN_CONTEXT_ID))
 
 
 @pytest.mark.parametrize("padding", [b"\0", b" ", b" \0\0"])
@@ -308,7 +352,8 @@ def test_a_nonconforming_uid_may_be_tolerated(uid: bytes) -> None:
 
 def test_uids_of_64_characters_and_of_65() -> None:
     longest = b"1." + b"2" * 62
-    assert decode(PresentationContextRQ, context_rq(item(0x30, longest), TRANSFER), STRICT)
+    found = decode(PresentationContextRQ, context_rq(item(0x30, longest), TRANSFER), STRICT)
+    assert found.abstract_syntax == longest.decode()
     with pytest.raises(RemoteProtocolError, match="expected a UID"):
         decode(PresentationContextRQ, context_rq(item(0x30, longest + b"2"), TRANSFER), STRICT)
 
@@ -326,7 +371,22 @@ def test_uids_of_64_characters_and_of_65() -> None:
 )
 def test_malformed_accepted_contexts(encoded: bytes, message: str) -> None:
     with pytest.raises(RemoteProtocolError, match=message):
-        decode(PresentationContextAC, encoded)
+        decode(PresentationContextAC, encoded, without(Tolerance.MALFORMED_CONTEXT))
+
+
+@pytest.mark.parametrize(
+    ("encoded", "transfer_syntax"),
+    [
+        (context_ac(), ""),
+        (context_ac(item(0x30, b"1.2")), ""),
+        (context_ac(TRANSFER, TRANSFER), ""),
+        (context_ac(item(0x40, b"")), "''"),
+        (context_ac(item(0x40, b"1.2\xe2\x80\x8b")), r"'1.2\xe2\x80\x8b'"),
+        (context_ac(item(0x40, b"3.4\0")), "3.4"),
+    ],
+)
+def test_an_acceptance_without_a_transfer_syntax_is_kept(encoded: bytes, transfer_syntax: str) -> None:
+    assert decode(PresentationContextAC, encoded) == PresentationContextAC(1, 0, transfer_syntax)
 
 
 @pytest.mark.parametrize("rest", [b"", item(0x40, b""), item(0x40, b"junk"), b"\x40\0\xff\xff", b"\x40"])
@@ -385,9 +445,10 @@ def test_the_longest_item() -> None:
 def test_a_maximum_length_that_does_not_have_four_bytes(length: int) -> None:
     encoded = user(item(0x51, bytes(length)), item(0x52, b"1.2"))
     with pytest.raises(RemoteProtocolError, match=f"51H at offset 4: a length of {length}, expected 4"):
-        decode(UserInformation, encoded)
-    tolerated = decode(UserInformation, encoded, tolerating(Tolerance.BAD_MAXIMUM_LENGTH))
-    assert tolerated == UserInformation(implementation_class_uid="1.2")
+        decode(UserInformation, encoded, without(Tolerance.BAD_MAXIMUM_LENGTH))
+    assert decode(UserInformation, encoded) == UserInformation(implementation_class_uid="1.2")
+    good = item(0x51, b"\0\0\x40\0")
+    assert decode(UserInformation, user(good, item(0x51, bytes(length)))).max_length == 16384
 
 
 @pytest.mark.parametrize(
@@ -427,10 +488,39 @@ def test_a_maximum_length_that_does_not_have_four_bytes(length: int) -> None:
     ],
 )
 def test_malformed_sub_items(sub_item: bytes) -> None:
+    encoded = user(item(0x60, b"?"), sub_item, item(0x51, b"\0\0\0\x0e"))
     with pytest.raises(RemoteProtocolError, match=f"item {sub_item[0]:02X}H") as raised:
-        decode(UserInformation, user(item(0x60, b"?"), sub_item))
+        decode(UserInformation, encoded, without(Tolerance.MALFORMED_ITEM))
     assert (raised.value.source, raised.value.reason) == (2, 6)
     assert "offset" in str(raised.value)
+    if sub_item[0] == UserIdentityRQ.ITEM_TYPE:
+        with pytest.raises(RemoteProtocolError, match="item 58H"):
+            decode(UserInformation, encoded)
+    else:
+        found = decode(UserInformation, encoded)
+        kept = found.implementation_class_uid
+        assert kept == ("" if sub_item[0] != 0x52 else sub_item[4:].decode())
+        assert found == UserInformation(max_length=14, implementation_class_uid=kept)
+
+
+def test_of_roles_only_the_malformed_one_is_passed_over() -> None:
+    good, bad = RoleSelection("1.2", False, True), item(0x54, field(b"1.2\xe2\x80\x8b") + b"\1\1")
+    assert decode(UserInformation, user(bad, good.encode(), bad)).role_selections == (good,)
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        (b"dcm4che", "dcm4che"),
+        (b"1.2.\xe2\x80\x8b", r"1.2.\xe2\x80\x8b"),
+        (b"\x1b[0m\n", r"\x1b[0m\n"),
+        (b"\0", r"\x00"),
+        (b"1" * 1000, "1" * 68),
+        (b"1.2\0", "1.2"),
+    ],
+)
+def test_an_implementation_class_uid_that_is_none_is_shown(raw: bytes, shown: str) -> None:
+    assert decode(UserInformation, user(item(0x52, raw))).implementation_class_uid == shown
 
 
 def test_unknown_sub_items_are_passed_over() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dcmnet.dataset.elements import read_elements
+from dcmnet.dataset.content import read_elements
 from dcmnet.dataset.identifiers import encode_identifier
 from dcmnet.dataset.json_model import to_json_model
 from dcmnet.dataset.keys import query, read_query, tags_of

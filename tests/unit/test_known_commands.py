@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dcmnet.dimse import command
+from dcmnet.dimse import command, patterns
 from dcmnet.dimse import messages as module
 from dcmnet.dimse.messages import CEchoRQ, CEchoRSP, CStoreRQ, CStoreRSP, Message, Priority, decode_message
 from dcmnet.dimse.responses import response_to
@@ -38,7 +38,7 @@ def forget() -> None:
         quick.patterns._encoded.clear()
         quick.patterns._decoded.clear()
     command._SHAPES.clear()
-    command._REGISTERED.clear()
+    patterns._REGISTERED.clear()
 
 
 def known(message: Message) -> tuple[int, int]:
@@ -207,10 +207,10 @@ def test_patterns_are_not_kept_without_end() -> None:
                 affected_sop_instance_uid=f"1.{'1' * second}",
             )
             assert decode_message(message.encode(), LIMITS) == message
-            assert max(known(message)) <= command._MAX_PATTERNS
-    assert command._REGISTERED == {}  # none of them is one of the registry
+            assert max(known(message)) <= patterns._MAX_PATTERNS
+    assert patterns._REGISTERED == {}  # none of them is one of the registry
     assert decode_message(REQUEST.encode(), LIMITS) == decode_message(REQUEST.encode(), LIMITS)
-    assert command._REGISTERED == {CT.encode() + b"\0": CT}
+    assert patterns._REGISTERED == {CT.encode() + b"\0": CT}
 
 
 WRONG: list[dict[str, Any]] = [
@@ -257,7 +257,7 @@ BARE = [
 @pytest.mark.parametrize("message", BARE, ids=lambda each: f"{each.NAME} {each.status:04X}")
 def test_a_response_with_nothing_but_its_status(message: Message, monkeypatch: pytest.MonkeyPatch) -> None:
     data = message.encode()
-    assert command.BARE_RESPONSE.unpack(data) is not None
+    assert patterns.BARE_RESPONSE.unpack(data) is not None
     fast = outcome(data, LIMITS)
     monkeypatch.setattr(module, "_NUMBERS", {})
     assert fast == outcome(data, LIMITS) == message

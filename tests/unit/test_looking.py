@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,18 +16,20 @@ from hypothesis import strategies as st
 from dcmnet.errors import InputFileError
 from dcmnet.limits import KEPT_FILE_LENGTH, KEPT_LENGTH, LOOK_AHEAD, MAX_LAYOUTS
 from dcmnet.payload import FileRange
+from dcmnet.storage.completeness import Shape
 from dcmnet.storage.contents import ENTRY_LENGTH, Contents
 from dcmnet.storage.looking import Looker
 from dcmnet.storage.part10 import sop_instance_uid_span
 from dcmnet.storage.sources import FIRST_READ, DataSetOpener, Instance, describe
 from tests.unit.objects import (
+    BIG_ENDIAN,
     CT,
-    DEFLATED,
     EXPLICIT,
     IMPLICIT,
     MR,
     data_set,
     element,
+    encoded,
     file_meta,
     open_descriptors,
     write_file,
@@ -47,9 +50,9 @@ class Slow(Looker):
         super().__init__(**options)
         self.closer = 0
 
-    def _learn(self, head: bytes, instance: Instance) -> None:
+    def _learn(self, head: bytes, instance: Instance, shape: Shape) -> None:
         self.closer += 1
-        super()._learn(head, instance)
+        super()._learn(head, instance, shape)
 
 
 def outcome(look: Any, path: Path) -> Any:
@@ -111,9 +114,49 @@ def test_what_is_no_other_file_of_the_series(tmp_path: Path, content: bytes, roo
 def test_a_data_set_that_begins_like_the_group(tmp_path: Path) -> None:
     """A deflated one may; what cannot be told from the group is looked at closely each time."""
     looker = Slow()
-    path = write_file(tmp_path / "a.dcm", "1.2.3", CT, DEFLATED, data=b"\x02" + bytes(20))
+    private = "1.2.3.4"  # a transfer syntax of which nothing is known
+    data = data_set().replace(b"\x08\0\x16\0", b"\x02\0\x16\0", 1)
+    path = write_file(tmp_path / "a.dcm", "1.2.3", CT, private, data=data)
     assert looker.look(path) == looker.look(path) == describe(path)
     assert looker.closer == 2
+
+
+def stale_file(path: Path, meta_uid: str, uid: str, time: str = "120000", **options: Any) -> Path:
+    """A file whose File Meta Information names another instance than its data set does."""
+    begin = element(8, 5, "CS", b"ISO_IR 100") + element(8, 0x13, "TM", time.encode())
+    data = encoded(begin + data_set(uid, options.get("sop_class", CT)), options.get("syntax", EXPLICIT))
+    meta = file_meta(meta_uid, options.get("meta_class", CT), options.get("syntax", EXPLICIT))
+    path.write_bytes(meta + data)
+    return path
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN])
+def test_stale_files_of_a_series_take_one_closer_look(tmp_path: Path, syntax: str) -> None:
+    """Identity is that of the data set, also if all files of a series name the same instance in front."""
+    looker = Slow()
+    for number in range(10, 30):
+        for meta_uid in ("1.2.99", f"1.2.{number + 1}"):
+            path = stale_file(
+                tmp_path / f"{number}", meta_uid, f"1.2.{number}", f"12{number}00", syntax=syntax
+            )
+            instance = looker.look(path)
+            assert instance == describe(path)
+            assert instance.sop_instance_uid == f"1.2.{number}"
+    assert looker.closer == 1
+
+
+def test_a_data_set_of_another_class_is_another_kind(tmp_path: Path) -> None:
+    looker = Slow()
+    for uid, sop_class in (("1.2.10", CT), ("1.2.11", MR), ("1.2.12", CT), ("1.2.13", MR)):
+        path = stale_file(tmp_path / uid, "1.2.99", uid, sop_class=sop_class)
+        instance = looker.look(path)
+        assert (instance.sop_class_uid, instance.sop_instance_uid) == (sop_class, uid)
+    assert looker.closer == 2
+
+
+def test_a_class_in_front_that_nothing_can_be_stored_with_plays_no_part(tmp_path: Path) -> None:
+    path = stale_file(tmp_path / "a", "1.2.9", "1.2.3", meta_class="1.2.840.10008.1.3.10")  # a DICOMDIR
+    assert Looker().look(path).sop_class_uid == describe(path).sop_class_uid == CT
 
 
 _ELEMENTS = st.lists(
@@ -154,7 +197,7 @@ def test_where_the_uid_is() -> None:
     head = file_meta("1.2.3") + element(2, 3, "UI", b"1.2.77") + long + data_set()
     span = sop_instance_uid_span(head, len(head) - len(data_set()))
     assert span is not None
-    assert head[slice(*span)] == b"1.2.77"  # the last one counts
+    assert head[slice(*span)] == b"1.2.3\0"
     assert sop_instance_uid_span(head, 0) is None
 
 
@@ -261,7 +304,8 @@ def test_large_files_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(os, "read", counted)
     looker = Looker(contents=(contents := Contents()))
-    looker.look(write_file(tmp_path / "a", data=data_set() + bytes(KEPT_FILE_LENGTH)))
+    pixels = struct.pack("<HH2sHI", 0x7FE0, 0x10, b"OB", 0, KEPT_FILE_LENGTH) + bytes(KEPT_FILE_LENGTH)
+    looker.look(write_file(tmp_path / "a", data=data_set() + pixels))
     assert contents.room == KEPT_LENGTH
     assert counts == [FIRST_READ]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dcmnet.errors import ObjectRefused
+from dcmnet.errors import StatusError
 from dcmnet.limits import Tolerance
 from dcmnet.storage.naming import (
     BySeriesDate,
@@ -79,7 +79,7 @@ def test_folders_by_series_date(date: str, folder: str) -> None:
 @pytest.mark.parametrize("uid", ["", "..", "../../x", "1.2.3/..", "-rf", "1.2.3\n", "1" * 65, "a"])
 def test_a_study_uid_that_is_none_is_refused(uid: str) -> None:
     for sorter in (by_study_uid(), Studies(by_uid(""))):
-        with pytest.raises(ObjectRefused) as caught:
+        with pytest.raises(StatusError) as caught:
             sorter(request(StudyInstanceUID=uid))
         assert caught.value.status == 0xC000
         assert len(caught.value.comment) <= 64

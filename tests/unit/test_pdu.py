@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from dcmnet.errors import LocalProtocolError, RemoteProtocolError
 from dcmnet.limits import DEFAULT_TOLERANCE, MAX_ASSOCIATE_PDU_LENGTH, Limits, Tolerance
 from dcmnet.payload import FileRange
+from dcmnet.ul.fields import encode_ae_title
 from dcmnet.ul.items import PresentationContextAC, PresentationContextRQ, UserIdentityRQ, UserInformation
 from dcmnet.ul.pdu import (
     APPLICATION_CONTEXT_NAME,
@@ -24,7 +25,6 @@ from dcmnet.ul.pdu import (
     AReleaseRP,
     AReleaseRQ,
     PDataTF,
-    encode_ae_title,
     pdata_header,
 )
 from tests.unit.test_items import contexts_ac, contexts_rq, item, uids, uint16, user_informations
@@ -208,11 +208,38 @@ def test_bad_ae_titles_are_not_sent(title: str) -> None:
         b"\x1b[0m".ljust(16),
     ],
 )
-def test_bad_ae_titles_are_refused(raw: bytes) -> None:
+def test_bad_ae_titles_may_be_refused(raw: bytes) -> None:
+    items = APPLICATION_CONTEXT, CONTEXT_RQ.encode(), CLASS_UID
     with pytest.raises(RemoteProtocolError, match="called AE title"):
-        decode(AAssociateRQ, associate(APPLICATION_CONTEXT, CONTEXT_RQ.encode(), CLASS_UID, called=raw))
+        decode(AAssociateRQ, associate(*items, called=raw), STRICT)
     with pytest.raises(RemoteProtocolError, match="calling AE title"):
-        decode(AAssociateRQ, associate(APPLICATION_CONTEXT, CONTEXT_RQ.encode(), CLASS_UID, calling=raw))
+        decode(AAssociateRQ, associate(*items, calling=raw), STRICT)
+
+
+@pytest.mark.parametrize(
+    ("raw", "title"),
+    [
+        (b"STORESCP\0\0\0\0\0\0\0\0", "STORESCP"),
+        (b"STORESCP \0 \0 \0 \0", "STORESCP"),
+        (b"\0\0A B", "A B"),
+        (b"A\tB", "A\tB"),
+        (b"R\xd6NTGEN", "R\xd6NTGEN"),
+        (b"\xc3\xa9", "\xc3\xa9"),
+        (b"A\\B", "A\\B"),
+        (b"A\0B", "A\0B"),
+        (b"\x1b[0m\n", "\x1b[0m\n"),
+        (b"\0" * 16, ""),
+        (b"  A B", "A B"),
+    ],
+)
+def test_titles_that_are_none_are_kept_and_echoed_byte_for_byte(raw: bytes, title: str) -> None:
+    raw = raw.ljust(16)
+    encoded = associate(APPLICATION_CONTEXT, CONTEXT_RQ.encode(), CLASS_UID, called=raw, calling=raw)
+    rq = decode(AAssociateRQ, encoded)
+    assert (rq.called_ae_title, rq.calling_ae_title) == (title, title)
+    # PS3.8 Table 9-17: identical to what came in the A-ASSOCIATE-RQ.
+    ac = AAssociateAC(title, title, (CONTEXT_AC,), USER, ae_title_fields=rq.ae_title_fields)
+    assert ac.encode()[10:42] == raw + raw
 
 
 def test_spaces_around_ae_titles_do_not_count() -> None:
@@ -272,7 +299,6 @@ def test_unknown_items_are_passed_over() -> None:
         (RQ_BYTES[6:74], "at least one presentation context"),
         (RQ_BYTES[6:] + b"\x10", "1 bytes left at offset 134"),
         (RQ_BYTES[6:74] + b"\x10\0\xff\xff", "item 10H at offset 74 claims 65535 bytes, expected at most 0"),
-        (RQ_BYTES[6:74] + item(0x10, b"x"), "item 10H"),
         (RQ_BYTES[6:74] + item(0x20, b"", 46), "claims 46 bytes"),
     ],
 )
@@ -287,10 +313,27 @@ def test_an_id_that_comes_twice(pdu_type: int) -> None:
     first: Any = (CONTEXT_RQ, CONTEXT_AC)[pdu_type - 1]
     second: Any = (PresentationContextRQ(1, "5", ("6",)), PresentationContextAC(1, 0, "6"))[pdu_type - 1]
     encoded = associate(first.encode(), second.encode(), pdu_type=pdu_type)
+    assert decode(cls, encoded).presentation_contexts == (first,)
     with pytest.raises(RemoteProtocolError, match="id 1 comes twice"):
-        decode(cls, encoded)
-    tolerant = Limits(tolerance=DEFAULT_TOLERANCE | Tolerance.DUPLICATE_CONTEXT_ID)
-    assert decode(cls, encoded, tolerant).presentation_contexts == (first,)
+        decode(cls, encoded, Limits(tolerance=DEFAULT_TOLERANCE & ~Tolerance.DUPLICATE_CONTEXT_ID))
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        (APPLICATION_CONTEXT_NAME.encode() + b"\0", APPLICATION_CONTEXT_NAME),
+        (APPLICATION_CONTEXT_NAME.encode() + b"  ", APPLICATION_CONTEXT_NAME),
+        (b"DICOM", "'DICOM'"),
+        (b"\x1b\xe2\n", r"'\x1b\xe2\n'"),
+        (b"1" * 70, "'" + "1" * 68 + "'"),
+    ],
+)
+def test_an_application_context_name_that_is_none_is_kept(raw: bytes, name: str) -> None:
+    encoded = associate(item(0x10, raw), CONTEXT_RQ.encode(), CLASS_UID)
+    assert decode(AAssociateRQ, encoded).application_context_name == name
+    if name != APPLICATION_CONTEXT_NAME:
+        with pytest.raises(RemoteProtocolError, match="item 10H"):
+            decode(AAssociateRQ, encoded, Limits(tolerance=DEFAULT_TOLERANCE & ~Tolerance.MALFORMED_ITEM))
 
 
 def test_the_number_of_contexts_is_limited() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dcmnet._net import readiness
+from dcmnet._net import polling, readiness
 from dcmnet._net.polling import Poller
 
 
@@ -62,15 +62,18 @@ def test_a_descriptor_comes_again(poller: Poller, pair: tuple[socket.socket, soc
 
 
 class Counted:
-    """What a poller asks, and what it is told."""
+    """What a poller asks, and what it is told; its clock moves when it is asked, and not otherwise."""
 
     def __init__(self) -> None:
-        self.timeouts: list[float | None] = []
+        self.timeouts: list[float] = []
         self.answers: list[list[tuple[int, int]]] = []
+        self.now = 100.0
 
-    def __call__(self, timeout: float | None) -> list[tuple[int, int]]:
+    def __call__(self, timeout: float) -> list[tuple[int, int]]:
         self.timeouts.append(timeout)
-        return self.answers.pop(0) if self.answers else []
+        found = self.answers.pop(0) if self.answers else []
+        self.now += readiness.TAKEN_SECONDS / 2 if found or not timeout else timeout
+        return found
 
 
 @pytest.fixture
@@ -79,6 +82,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Counted]]:
     monkeypatch.setattr(readiness, "_BUSY", readiness._Busy())
     poller: Any = Poller(busy_wait=0.05)
     asked = poller._poll = Counted()
+    for module in (readiness, polling):
+        monkeypatch.setattr(module, "monotonic", lambda: asked.now)
     yield poller, asked
     poller.close()
 

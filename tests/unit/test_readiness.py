@@ -7,7 +7,6 @@ import select
 import socket
 import struct
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -146,15 +145,17 @@ def test_waking_up_what_is_closed() -> None:
 
 
 class Counted:
-    """A poll object that counts how it is asked."""
+    """A poll object that counts how it is asked; its clock moves when it is, and not otherwise."""
 
     def __init__(self, poll: Any) -> None:
         self._poll = poll
-        self.timeouts: list[float | None] = []
+        self.timeouts: list[float] = []
+        self.now = 100.0
 
-    def poll(self, timeout: float | None) -> list[tuple[int, int]]:
+    def poll(self, timeout: float) -> list[tuple[int, int]]:
         self.timeouts.append(timeout)
-        found: list[tuple[int, int]] = self._poll.poll(timeout)
+        found: list[tuple[int, int]] = self._poll.poll(0)
+        self.now += readiness.TAKEN_SECONDS / 2 if found or not timeout else timeout / 1000
         return found
 
 
@@ -166,7 +167,8 @@ def busy_waiter(sock: socket.socket, monkeypatch: pytest.MonkeyPatch, processors
         return None
     waiter._poll.register(sock, select.POLLIN)
     waiter._registered = select.POLLIN
-    waiter._poll = Counted(waiter._poll)
+    counted = waiter._poll = Counted(waiter._poll)
+    monkeypatch.setattr(readiness, "monotonic", lambda: counted.now)
     return waiter
 
 
@@ -197,7 +199,7 @@ def test_one_thread_looks_at_a_time(
     if waiter is None:
         return
     waiter._was_short = True
-    assert readiness._BUSY.enter(time.monotonic())
+    assert readiness._BUSY.enter(waiter._poll.now)
     assert not any(waiter.wait(timeout=0.1))
     readiness._BUSY.leave(0.0, answered=False, lost=0.0)
     assert waiter._poll.timeouts == [100]

@@ -15,7 +15,7 @@ from tools import generate_registry
 from dcmnet.limits import Tolerance
 from dcmnet.registry import sop_classes, statuses, transfer_syntaxes, uids
 from dcmnet.registry._uids import UIDS
-from dcmnet.registry.dcmtk_names import DCMTK_NAMES
+from dcmnet.registry.dcmtk_names import DCMTK_NAMES, OTHER_NAMES
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 PRIVATE = "1.2.3.4"
@@ -60,6 +60,46 @@ class TestUids:
     def test_dcmtk_name_leads_back(self, uid: str) -> None:
         assert uid in UIDS
         assert uids.uid_for(uids.dcmtk_name_of(uid)) == uid
+
+    @pytest.mark.parametrize(("name", "uid"), OTHER_NAMES.items())
+    def test_other_names_lead_to_a_uid(self, name: str, uid: str) -> None:
+        assert uid in UIDS
+        assert name not in DCMTK_NAMES.values()
+        assert uids.uid_for(name) == uid
+
+    @pytest.mark.parametrize(
+        ("name", "uid"),
+        [
+            # Names of DCMTK 3.6.8 to 3.7, and the standard's keywords for the same.
+            ("LabelMapSegmentationStorage", "1.2.840.10008.5.1.4.1.1.66.7"),
+            ("HeightMapSegmentationStorage", "1.2.840.10008.5.1.4.1.1.66.8"),
+            ("WaveformPresentationStateStorage", "1.2.840.10008.5.1.4.1.1.9.100.1"),
+            ("WaveformAcquisitionPresentationStateStorage", "1.2.840.10008.5.1.4.1.1.9.100.2"),
+            ("WaveformAnnotationSRStorage", "1.2.840.10008.5.1.4.1.1.88.77"),
+            ("General32BitECGWaveformStorage", "1.2.840.10008.5.1.4.1.1.9.1.4"),
+            ("General32bitECGWaveformStorage", "1.2.840.10008.5.1.4.1.1.9.1.4"),
+            ("PhotoacousticImageStorage", "1.2.840.10008.5.1.4.1.1.6.3"),
+            ("EnhancedRTImageStorage", "1.2.840.10008.5.1.4.1.1.481.23"),
+            ("DICONDE_ThermographyImageStorage", "1.2.840.10008.5.1.4.1.1.601.3"),
+            ("DICONDE_ThermographyMultiFrameImageStorage", "1.2.840.10008.5.1.4.1.1.601.4"),
+            ("DICONDE_UltrasoundWaveformStorage", "1.2.840.10008.5.1.4.1.1.601.5"),
+            ("DICOS_2DAITStorage", "1.2.840.10008.5.1.4.1.1.501.4"),
+            ("RETIRED_VLMultiframeImageStorage", "1.2.840.10008.5.1.4.1.1.77.2"),
+            ("GETHangingProtocolInformationModel", "1.2.840.10008.5.1.4.38.4"),
+            ("FINDInventory", "1.2.840.10008.5.1.4.1.1.201.2"),
+            ("EncapsulatedUncompressedLittleEndianExplicit", "1.2.840.10008.1.2.1.98"),
+            ("FragmentableMPEG4HighProfile/Level4.1", "1.2.840.10008.1.2.4.102.1"),
+            ("HighThroughputJPEG2000ImageCompressionLosslessOnly", "1.2.840.10008.1.2.4.201"),
+            ("HTJ2KLossless", "1.2.840.10008.1.2.4.201"),
+            ("JPEGXLJPEGRecompression", "1.2.840.10008.1.2.4.111"),
+            ("DeflatedImageFrameCompression", "1.2.840.10008.1.2.8.1"),
+            ("RETIRED_RFC2557MIMEEncapsulation", "1.2.840.10008.1.2.6.1"),
+            ("RFC2557MIMEEncapsulation", "1.2.840.10008.1.2.6.1"),
+            ("PrivateGELittleEndianImplicitWithBigEndianPixelData", "1.2.840.113619.5.2"),
+        ],
+    )
+    def test_names_of_today(self, name: str, uid: str) -> None:
+        assert uids.uid_for(name) == uid
 
     def test_dcmtk_name(self) -> None:
         assert uids.dcmtk_name_of(transfer_syntaxes.IMPLICIT_VR_LITTLE_ENDIAN) == "LittleEndianImplicit"
@@ -266,6 +306,10 @@ class TestSopClasses:
             ("EncapsulatedPDFStorage", "PDF"),
             ("RTPlanStorage", "RP"),
             ("VLWholeSlideMicroscopyImageStorage", "VLw"),
+            ("LabelMapSegmentationStorage", "SGl"),
+            ("HeightMapSegmentationStorage", "SGh"),
+            ("WaveformPresentationStateStorage", "PSw"),
+            ("ThermographyMultiFrameImageStorage", "TGm"),
         ],
     )
     def test_prefix(self, keyword: str, prefix: str) -> None:

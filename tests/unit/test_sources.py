@@ -24,7 +24,7 @@ from dcmnet.errors import InputFileError
 from dcmnet.limits import READ_AHEAD_LENGTH, SMALL_DATA_SET_LENGTH
 from dcmnet.payload import FileRange, Payload
 from dcmnet.registry.transfer_syntaxes import MPEG2_MPML
-from dcmnet.storage.part10 import HEAD_LENGTH
+from dcmnet.storage.elements import HEAD_LENGTH
 from dcmnet.storage.sources import (
     DataSetOpener,
     ForeignFile,
@@ -44,6 +44,7 @@ from tests.unit.objects import (
     JPEG,
     data_set,
     element,
+    encoded,
     file_meta,
     open_descriptors,
     write_file,
@@ -93,9 +94,10 @@ def made(uid: str = "1.2.3") -> Dataset:
 def test_a_file(tmp_path: Path, transfer_syntax: str) -> None:
     path = write_file(tmp_path / "a.dcm", transfer_syntax=transfer_syntax)
     offset = len(file_meta(transfer_syntax=transfer_syntax))
-    expected = Instance(str(path), CT, "1.2.3", transfer_syntax, str(path), offset, len(data_set()))
+    data = encoded(data_set(), transfer_syntax)
+    expected = Instance(str(path), CT, "1.2.3", transfer_syntax, str(path), offset, len(data))
     assert unmodified(path) == unmodified(str(path)) == expected
-    assert sent(path, transfer_syntax) == data_set()
+    assert sent(path, transfer_syntax) == data
 
 
 def test_what_cannot_be_converted(tmp_path: Path) -> None:
@@ -111,7 +113,7 @@ def test_what_cannot_be_converted(tmp_path: Path) -> None:
         (0, "the file is empty"),
         (1, "not a DICOM file"),
         (131, "not a DICOM file"),
-        (132, "truncated"),
+        (132, "it has no File Meta Information"),
         (200, "truncated"),
         (len(file_meta()), "has no data set"),
     ],
@@ -171,6 +173,7 @@ def test_long_file_meta_information(tmp_path: Path, first_read: int, missing: in
     head += struct.pack("<HH2sHI", 2, 0x102, b"OB", 0, private) + bytes(private)
     assert len(head) == first_read - missing
     head += element(2, 0x0103, "SH", b"MORE")
+    head = head[:140] + struct.pack("<I", len(head) - 144) + head[144:]
     path = tmp_path / "a.dcm"
     path.write_bytes(head + data_set())
     if first_read == HEAD_LENGTH:

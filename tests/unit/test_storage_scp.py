@@ -19,9 +19,9 @@ from dcmnet.procedures.association import AssociationCore, new_core
 from dcmnet.registry.sop_classes import STUDY_ROOT_FIND, VERIFICATION
 from dcmnet.services.storage import Outcome
 from dcmnet.storage.conversion import Conversion
+from dcmnet.storage.elements import HEAD_LENGTH
 from dcmnet.storage.files import Duplicates
 from dcmnet.storage.naming import default_name
-from dcmnet.storage.part10 import HEAD_LENGTH
 from dcmnet.storage.scp import FileStore, StoreRequest
 from tests.unit.objects import CT, DEFLATED, EXPLICIT, IMPLICIT, MR, data_set, element, open_descriptors
 
@@ -337,7 +337,9 @@ def test_a_bare_data_set_is_asked_too(folder: Path) -> None:
     assert begin(store, uid="1.2.4").commit([memoryview(data)])[0] == 0xA900
     nameless = new_association("a title of a peer that is too long")
     assert begin(store, core=nameless).commit([memoryview(data)]) == (0, "")
-    assert begin(FileStore(directory=folder), core=nameless) == (0x0110, "a UID is not valid")
+    with_meta = FileStore(directory=folder)
+    assert begin(with_meta, core=nameless).commit([memoryview(data)]) == (0, "")
+    assert begin(with_meta, sop_class="1..2") == (0x0110, "a UID is not valid")
 
 
 def test_the_head_is_not_collected_for_ever(folder: Path) -> None:

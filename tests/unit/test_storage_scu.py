@@ -25,7 +25,6 @@ from dcmnet.dataset import Encoding
 from dcmnet.dimse.messages import CStoreRQ, Priority
 from dcmnet.errors import (
     AssociationAborted,
-    AssociationError,
     AssociationRejected,
     DcmnetError,
     InputFileError,
@@ -62,6 +61,13 @@ from tests.unit.objects import (
 )
 
 WHY_NOT = 'not a DICOM file: it has no "DICM" behind a preamble of 128 bytes'
+
+
+class Always(set[str]):
+    """What aborts each time."""
+
+    def discard(self, element: object) -> None:
+        pass
 
 
 class Store(MemoryStore):
@@ -412,12 +418,15 @@ def test_an_association_that_is_lost_while_the_next_is_prepared(
     sender.store.aborting = {f"1.2.{number}"}
     report = sender.run(folder, repeat=repeat, **(watch.hooks() if hooked else {}))
     every = [each for each in NAMES for _ in range(repeat)]
-    done = number * repeat
+    lost = number * repeat
     assert [name for name, _ in outcomes(report)] == every
-    assert [each.status for each in report.results] == [0] * done + [None] * (len(every) - done)
-    assert watch.of("open") == every[: done + 2]
+    assert [each.status for each in report.results] == [
+        None if each == lost else 0 for each in range(5 * repeat)
+    ]
+    opened_ahead = every[lost + 1 : lost + 2]  # and once more for the next association
+    assert watch.of("open") == [*every[: lost + 1], *opened_ahead, *every[lost + 1 :]]
     assert watch.of("result") == (every if hooked else [])
-    assert watch.of("sending") == (every[: done + 1] if hooked else [])
+    assert watch.of("sending") == (every if hooked else [])
 
 
 @pytest.mark.parametrize("hooked", [False, True])
@@ -683,16 +692,18 @@ def test_halt_when_a_file_fails_in_the_middle(sender: Sender, folder: Path) -> N
 @pytest.mark.parametrize("number", range(5))
 @pytest.mark.parametrize("repeat", [1, 2])
 def test_an_association_that_is_lost(sender: Sender, folder: Path, number: int, repeat: int) -> None:
-    """Each object that is left has exactly one result for each time it should have been sent."""
+    """The object under way is set aside; the rest goes over another association."""
     sender.store.aborting = {f"1.2.{number}"}
     report = sender.run(folder, repeat=repeat)
     assert Counter(os.path.basename(each.name) for each in report.results) == {
         f"{each}.dcm": repeat for each in range(5)
     }
-    done = number * repeat
-    assert [each.status for each in report.results[:done]] == [0] * done
-    assert all(isinstance(each.error, AssociationError) for each in report.results[done:])
-    assert [each.association for each in report.results] == [1] * (done + 1) + [0] * (5 * repeat - done - 1)
+    lost, count = number * repeat, 5 * repeat
+    assert [each.status for each in report.results] == [None if each == lost else 0 for each in range(count)]
+    assert isinstance(report.results[lost].error, AssociationAborted)
+    assert [each.association for each in report.results] == [1] * (lost + 1) + [2] * (count - lost - 1)
+    assert report.associations == (1 if lost == count - 1 else 2)
+    assert (report.missing, report.endings) == ([], [])
 
 
 def test_the_first_association_is_refused(sender: Sender, folder: Path) -> None:
@@ -887,17 +898,15 @@ def test_small_objects_leave_together(sender: Sender, folder: Path, watch: Watch
 
 @pytest.mark.parametrize("number", [0, 3, 9, 20, 39])
 def test_an_association_that_is_lost_with_a_window(sender: Sender, many: Path, number: int) -> None:
-    """Each object has one outcome, whether it was under way or waited."""
-    sender.store.aborting = {f"1.2.{number}"}
+    """What was under way is sent again one by one: only the object at fault fails."""
+    sender.store.aborting = Always({f"1.2.{number}"})
     told: list[str] = []
     report = sender.run(many, window=8, on_result=lambda result: told.append(result.name))
     assert sorted(told) == [str(many / f"{number:02}.dcm") for number in range(40)]
     assert len(report.results) == 40
-    assert report.failed >= 40 - number
-    errors = {type(each.error) for each in report.results if not each.ok}
-    assert errors == {AssociationAborted}
-    kept = set(sender.store.uids[: len(sender.store.kept)])
-    assert {each.sop_instance_uid for each in report.results if each.ok} <= kept
+    assert [each.sop_instance_uid for each in report.results if not each.ok] == [f"1.2.{number}"]
+    assert {type(each.error) for each in report.results if not each.ok} == {AssociationAborted}
+    assert report.associations <= 4
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -1060,8 +1069,36 @@ def test_what_was_not_looked_for_has_its_outcome_too(sender: Sender, many: Path,
         sender.store.statuses = {"1.2.3": 0xA700}
     report = sender.run(many, halt=how == "halt")
     assert len(report.results) == 40
-    assert report.stored == (4 if how == "lost" else 3)
-    assert report.associations == (2 if how == "lost" else 1)
+    assert report.stored == (39 if how == "lost" else 3)
+    assert report.associations == (3 if how == "lost" else 1)
+
+
+@pytest.mark.usefixtures("few_at_first")
+@pytest.mark.parametrize("how", ["lost", "given up", "broken", "window"])
+def test_what_was_not_looked_for_when_an_association_ends(sender: Sender, many: Path, how: str) -> None:
+    """What nothing is known of yet is not forgotten, even if nothing else waits."""
+    write_file(many / "25.dcm", "1.2.25", "1.2.7")
+    large = write_file(many / "09.dcm", "1.2.9", data=data_set("1.2.9") + bytes(1_500_000))
+    for number in range(100):
+        (many / f"09.x{number:02}.txt").write_text("not DICOM")
+    found: list[str] = []
+    sender.store.aborting = set() if how == "broken" else Always({"1.2.9"})
+
+    def shrink(instance: Instance, *_: Any) -> None:
+        if instance.name == str(large) and how == "broken":
+            os.truncate(large, 700_000)
+
+    report = sender.run(
+        many,
+        window=4 if how == "window" else 1,
+        max_lost_in_a_row=1 if how == "given up" else 10,
+        on_request=shrink,
+        on_start=lambda instances: found.extend(each.name for each in instances),
+        on_found=lambda instances: found.extend(each.name for each in instances),
+    )
+    assert len(report.results) == 40
+    assert report.stored == (9 if how == "given up" else 39)
+    assert how == "given up" or len(found) == 40
 
 
 @pytest.mark.usefixtures("few_at_first")
@@ -1162,8 +1199,14 @@ def test_a_file_that_was_kept_while_the_transfer_waited(sender: Sender, folder: 
         write_file(folder / "3.dcm", "1.2.3", data=other[0])
 
     report = sender.run(folder, retries=1, retry_wait=0, on_retry=wait)
-    assert [kind for _, kind in outcomes(report)] == [0, 0, 0, InputFileError, 0]
-    assert sender.store.kept[-1] == other[1].replace(b"TEST^OBJECT", b"NEXT^OBJECT")
+    assert outcomes(report) == [
+        ("1.dcm", 0),
+        ("2.dcm", 0),
+        ("3.dcm", InputFileError),
+        ("4.dcm", 0),
+        ("0.dcm", 0),
+    ]
+    assert sender.store.kept[-2] == other[1].replace(b"TEST^OBJECT", b"NEXT^OBJECT")
 
 
 @pytest.mark.parametrize("watched", [False, True])

@@ -66,7 +66,7 @@ def _last_lines(message: Any) -> Iterator[str]:
         yield _line("Error ID", error_id)
     comment = getattr(message, "error_comment", "")
     if comment:
-        yield _line("Error Comment", "".join(each if each.isprintable() else "?" for each in comment))
+        yield _line("Error Comment", comment)
 
 
 def _type_of(name: str) -> str:
@@ -78,4 +78,6 @@ def _ruled(text: str) -> str:
 
 
 def _line(label: str, value: object) -> str:
-    return f"{label:<30}: {value}"
+    """What a peer has sent, on one line and without control characters."""
+    shown = "".join(each if each.isprintable() else "?" for each in str(value))
+    return f"{label:<30}: {shown}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,8 +19,9 @@ from dcmnet.procedures import association as procedures
 from dcmnet.procedures import scu
 from dcmnet.procedures.association import AssociationCore, new_core, settle
 from dcmnet.procedures.effects import Procedure
+from dcmnet.procedures.leaving import leave
 from dcmnet.registry.query_models import STUDY_ROOT, QueryModel
-from dcmnet.services.defaults import DEFAULT_CONTEXTS
+from dcmnet.services.defaults import check_connection, requestor_policy
 from dcmnet.storage.scu import store_source
 from dcmnet.storage.sources import Source
 from dcmnet.ul.items import SOPClassExtendedNegotiation, UserIdentityRQ
@@ -41,13 +42,17 @@ class Association:
     """An established association, as its requestor has it. Made by `connect`.
 
     Leaving an `async with` block releases the association, or aborts it when an exception is on its way out.
+    A peer that does not answer the release, aborts or closes instead has answered every operation by then:
+    that is noted in `endings`, and raised only if `connect` was asked for a `strict_release`.
+
     One operation runs at a time; other tasks wait for their turn, but for `abort`, which ends what is under
     way.
     """
 
-    def __init__(self, driver: Driver, core: AssociationCore) -> None:
+    def __init__(self, driver: Driver, core: AssociationCore, *, strict_release: bool = False) -> None:
         self._driver = driver
         self._core = core
+        self._strict_release = strict_release
         self._lock = asyncio.Lock()
         self._owner: asyncio.Task[Any] | None = None
         self._loop = asyncio.get_running_loop()
@@ -60,7 +65,7 @@ class Association:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            await self.release()
+            await self._run(leave(self._core, strict=self._strict_release))
         else:
             await self.abort()
 
@@ -89,6 +94,11 @@ class Association:
         """True until the association is released, aborted or lost."""
         return self._core.upper_layer.established
 
+    @property
+    def endings(self) -> tuple[DcmnetError, ...]:
+        """What went wrong with the release at the end of a `with` block; () when nothing did."""
+        return self._core.endings
+
     async def echo(self) -> CEchoRSP:
         """C-ECHO (PS3.7 9.1.5): verify that the peer understands DICOM.
 
@@ -99,20 +109,23 @@ class Association:
         """
         return await self._run(scu.echo(self._core))
 
-    async def store(self, source: Source, *, priority: Priority = Priority.MEDIUM) -> CStoreRSP:
+    async def store(
+        self, source: Source, *, priority: Priority = Priority.MEDIUM, check: bool = True
+    ) -> CStoreRSP:
         """C-STORE (PS3.7 9.1.1) of one object.
 
         Args:
             source: A path, a binary file object or a pydicom data set.
             priority: Told to the peer.
+            check: Whether a file must be whole and in the transfer syntax that it is labelled with.
 
         Raises:
-            InputFileError: It cannot be sent: not DICOM, no UIDs, unreadable.
+            InputFileError: It cannot be sent: not DICOM, no UIDs, truncated, unreadable.
             NoPresentationContext: Its SOP class was not accepted in a transfer syntax that serves.
             AssociationError: The association ended.
             DeadlineExceeded: The peer did not answer in time.
         """
-        return await self._run(store_source(self._core, source, priority))
+        return await self._run(store_source(self._core, source, priority, check=check))
 
     def find(
         self,
@@ -464,7 +477,8 @@ class connect:  # reads as a function: awaited, or the target of `async with`
         port: TCP port.
         called: The peer's AE title.
         calling: This side's AE title.
-        contexts: Presentation contexts to propose; Verification when not given.
+        contexts: Presentation contexts to propose, or SOP Class UIDs, which are proposed in Explicit and
+            Implicit VR Little Endian; one or several. Verification when not given.
         max_pdu_length: Longest P-DATA-TF this side takes, in bytes.
         user_identity: Who is calling (PS3.7 D.3.3.7).
         extended: SOP Class Extended Negotiation (PS3.7 D.3.3.5), as of `QueryOptions.negotiations`.
@@ -474,6 +488,8 @@ class connect:  # reads as a function: awaited, or the target of `async with`
         limits: What the peer may send.
         tls: How TLS is used; plain TCP when not given.
         family: `socket.AF_INET`, `AF_INET6`, or `AF_UNSPEC` for whatever the name stands for.
+        strict_release: Leaving a `with` block raises what goes wrong with the release; it is noted in
+            `Association.endings` in any case.
 
     Raises:
         TransportClosed: The connection could not be made.
@@ -481,7 +497,8 @@ class connect:  # reads as a function: awaited, or the target of `async with`
         AssociationAborted: The peer aborted.
         DeadlineExceeded: It took too long.
         TLSSettingsError: The settings of TLS cannot be used.
-        ValueError: Both `policy` and `contexts` are given.
+        TypeError: An argument has another type.
+        ValueError: Both `policy` and `contexts` are given, the port is none, or an AE title is none.
     """
 
     def __init__(  # noqa: PLR0913  # every one is a keyword
@@ -491,7 +508,7 @@ class connect:  # reads as a function: awaited, or the target of `async with`
         *,
         called: str = "ANY-SCP",
         calling: str = "DCMNET",
-        contexts: Sequence[ProposedContext] | None = None,
+        contexts: str | Iterable[ProposedContext | str] | None = None,
         max_pdu_length: int = DEFAULT_MAX_PDU_LENGTH,
         user_identity: UserIdentityRQ | None = None,
         extended: Sequence[SOPClassExtendedNegotiation] = (),
@@ -500,22 +517,24 @@ class connect:  # reads as a function: awaited, or the target of `async with`
         limits: Limits | None = None,
         tls: TLS | None = None,
         family: int = socket.AF_UNSPEC,
+        strict_release: bool = False,
     ) -> None:
         self._address = (host, port)
-        if policy is not None and contexts is not None:
-            raise ValueError("contexts are part of the policy: give one of the two")
-        self._policy = policy or RequestorPolicy(
-            called_ae_title=called,
-            calling_ae_title=calling,
-            contexts=DEFAULT_CONTEXTS if contexts is None else tuple(contexts),
+        check_connection(host, port, timeouts, limits, tls)
+        self._policy = requestor_policy(
+            policy,
+            called=called,
+            calling=calling,
+            contexts=contexts,
             max_pdu_length=max_pdu_length,
             user_identity=user_identity,
-            extended_negotiations=tuple(extended),
+            extended=extended,
         )
         self._timeouts = timeouts or Timeouts()
         self._limits = limits or Limits()
         self._tls = tls
         self._family = family
+        self._strict_release = strict_release
         self._association: Association | None = None
 
     def __await__(self) -> Generator[Any, None, Association]:
@@ -542,4 +561,4 @@ class connect:  # reads as a function: awaited, or the target of `async with`
         driver = Driver(core, family=self._family)
         request = build_request(self._policy)
         await driver.run(procedures.establish(core, *self._address, request, self._tls))
-        return Association(driver, core)
+        return Association(driver, core, strict_release=self._strict_release)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -13,6 +15,7 @@ from dcmnet.dataset.identifiers import Identifier
 from dcmnet.registry.query_models import STUDY_ROOT, QueryModel
 from dcmnet.services.defaults import LITTLE_ENDIAN
 from dcmnet.services.query_contexts import RETRIEVED, get_contexts, query_contexts
+from dcmnet.storage.deliveries import Claim, Deliveries
 from dcmnet.storage.querying import (
     FindResult,
     Inquiry,
@@ -20,7 +23,7 @@ from dcmnet.storage.querying import (
     RetrieveResult,
     Store,
     calling_title,
-    collecting,
+    file_store,
     find_result,
     proposing,
     receiving_node,
@@ -98,7 +101,8 @@ async def find(
         options: As for `connect`: `called`, `calling`, `timeouts` and the others.
 
     Returns:
-        The matches and the final response. A failure status is among it: see `raise_for_status`.
+        The matches and the final response. A failure status is among it: see `raise_for_status`. So is what a
+        peer did instead of releasing the association after that: see `endings`.
 
     Raises:
         ValueError: The model has no C-FIND.
@@ -111,7 +115,8 @@ async def find(
     options = proposing(options, lambda: query_contexts(model))
     async with connect(host, port, **options) as association:
         responses = association.find(identifier, model=model, cancel_after=cancel_after)
-        return find_result(tuple([match async for match in responses]), responses)
+        result = find_result(tuple([match async for match in responses]), responses)
+    return replace(result, endings=association.endings)
 
 
 async def get(  # every one is a keyword
@@ -121,8 +126,8 @@ async def get(  # every one is a keyword
     store: Store,
     *,
     model: QueryModel | str = STUDY_ROOT,
-    sop_classes: Iterable[str] = RETRIEVED,
-    transfer_syntaxes: Sequence[str] = LITTLE_ENDIAN,
+    sop_classes: str | Iterable[str] = RETRIEVED,
+    transfer_syntaxes: str | Iterable[str] = LITTLE_ENDIAN,
     cancel_after: int | None = None,
     **options: Any,
 ) -> RetrieveResult:
@@ -140,8 +145,9 @@ async def get(  # every one is a keyword
         options: As for `connect`: `called`, `calling`, `timeouts` and the others.
 
     Returns:
-        The counts, the objects that failed, and the files. A failure status is among it: see
-        `raise_for_status`.
+        The counts, the objects that failed, and the files. A failure status is among it, and objects that the
+        peer says it has sent and that did not come: see `raise_for_status`. So is what a peer did instead of
+        releasing the association after that: see `endings`.
 
     Raises:
         ValueError: The model has no C-GET, or there are too many classes.
@@ -154,10 +160,12 @@ async def get(  # every one is a keyword
     options = proposing(
         options, lambda: get_contexts(model, sop_classes=sop_classes, transfer_syntaxes=transfer_syntaxes)
     )
-    target, files = collecting(store)
+    deliveries = Deliveries()
+    target = deliveries.collecting(file_store(store))
     async with connect(host, port, **options) as association:
         responses = association.get(identifier, target, model=model, cancel_after=cancel_after)
-        return retrieve_result(await responses.wait(), files)
+        result = retrieve_result(await responses.wait())
+    return replace(result.completed_by(deliveries), endings=association.endings)
 
 
 async def move(  # noqa: PLR0913  # every one is a keyword
@@ -181,7 +189,9 @@ async def move(  # noqa: PLR0913  # every one is a keyword
         identifier: What to retrieve: the level and its unique keys.
         destination: AE title to send to; `calling` unless given. The peer must know its address.
         store: Folder for the objects, or a `FileStore`: a Storage SCP of that title runs meanwhile, and takes
-            several associations at once. None leaves them to the destination.
+            several associations at once. If the final response says that more objects were sent than have
+            come, it goes on listening for `Timeouts.arrival` after the last one. None leaves the objects to
+            the destination.
         listen_port: Where that SCP listens: the port that the peer knows.
         listen_host: Its address: loopback unless told otherwise; "" for every address.
         model: The information model, or the UID of a C-MOVE SOP class.
@@ -189,8 +199,8 @@ async def move(  # noqa: PLR0913  # every one is a keyword
         options: As for `connect`: `called`, `calling`, `timeouts` and the others.
 
     Returns:
-        The counts, the objects that failed, and the files, where they came to this side. A failure status is
-        among it: see `raise_for_status`.
+        The counts, the objects that failed, and the files, if they came to this side. Failures are among it
+        as for `get`.
 
     Raises:
         ValueError: The model has no C-MOVE, or there is a `store` and no `listen_port`.
@@ -205,14 +215,15 @@ async def move(  # noqa: PLR0913  # every one is a keyword
     title = destination or calling_title(options)
     if store is None:
         return await _move(host, port, identifier, title, model, cancel_after, options)
-    node, files = receiving_node(store, title, listen_port, options)
+    node, deliveries = receiving_node(store, title, listen_port, options)
     server = Server(node=node)
     await server.start(listen_port, listen_host)
     try:
         result = await _move(host, port, identifier, title, model, cancel_after, options)
+        await await_deliveries(deliveries, result.claim, node.timeouts.arrival)
     finally:
         await server.shutdown()
-    return replace(result, files=tuple(files))
+    return result.completed_by(deliveries)
 
 
 async def _move(  # what a C-MOVE has
@@ -226,4 +237,20 @@ async def _move(  # what a C-MOVE has
 ) -> RetrieveResult:
     async with connect(host, port, **options) as association:
         responses = association.move(identifier, destination, model=model, cancel_after=cancel_after)
-        return retrieve_result(await responses.wait())
+        result = retrieve_result(await responses.wait())
+    return replace(result, endings=association.endings)
+
+
+async def await_deliveries(deliveries: Deliveries, claim: Claim, limit: float | None) -> None:
+    """See `dcmnet.sync.query_retrieve.await_deliveries`."""
+    changed = asyncio.Event()
+    deliveries.on_change = partial(asyncio.get_running_loop().call_soon_threadsafe, changed.set)
+    seconds = deliveries.patience(claim, limit)
+    while seconds != 0:
+        try:
+            async with asyncio.timeout(seconds):
+                await changed.wait()
+        except TimeoutError:
+            return
+        changed.clear()
+        seconds = deliveries.patience(claim, limit)

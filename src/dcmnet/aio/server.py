@@ -11,6 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from dcmnet import arguments
 from dcmnet._net.admission import Admission, Verdict
 from dcmnet._net.listening import OUT_OF_RESOURCES, PAUSE, open_listeners
 from dcmnet._net.trace import log_failure, log_trace, logger
@@ -24,7 +25,7 @@ from dcmnet.errors import DcmnetError
 from dcmnet.limits import MAX_HANDLER_THREADS
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.scp import reject, serve
-from dcmnet.storage.node import Handlers, Node
+from dcmnet.storage.node import CurrentAcceptor, Handlers, Node
 
 if TYPE_CHECKING:
     from dcmnet._net.crew import Crew
@@ -79,9 +80,10 @@ class Server(Handlers):
             family: `socket.AF_INET`, `AF_INET6`, or `AF_UNSPEC` for both.
 
         Raises:
-            OSError: The port cannot be had.
+            TypeError: An argument has another type.
+            OSError: The port cannot be had, or the folder for objects does not exist.
             TLSSettingsError: The settings of TLS cannot be used.
-            ValueError: `workers` were asked for, and this system cannot have them.
+            ValueError: There is no such port; `workers` were asked for, and this system cannot have them.
         """
         await self.start(port, host, family=family)
         try:
@@ -93,6 +95,7 @@ class Server(Handlers):
         """Listen, and serve from tasks; returns at once. Arguments and errors as for `serve`."""
         if self._sockets or self._crew is not None:
             raise RuntimeError("the server is running already")
+        self._check_start(host, port)
         if self.node.workers:
             self._start_crew(host, port, family)
             return self
@@ -112,10 +115,11 @@ class Server(Handlers):
 
             self._security = acceptor_security(self.node.tls)  # in place: threads do not go with a fork
         self._crew = Crew(host, port, family, self.node, self._work)
+        self._has_workers = True
         self._crew_ended = asyncio.create_task(_end_of(self._crew))
 
     def _prepare(self) -> None:
-        self._acceptor = self.node.acceptor(log_failure)
+        self._acceptor = CurrentAcceptor(self.node, log_failure)
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
         most = min(MAX_HANDLER_THREADS, self.node.max_associations)
@@ -127,6 +131,7 @@ class Server(Handlers):
 
         With workers until these have ended.
         """
+        arguments.seconds(timeout, "timeout")
         if self._crew_ended is not None:
             return bool((await asyncio.wait((self._crew_ended,), timeout=timeout))[0])
         if not self._sockets:
@@ -140,6 +145,7 @@ class Server(Handlers):
         One whose handler does not return within a few seconds more is logged and left behind; with workers
         it ends with its process.
         """
+        arguments.seconds(drain, "drain")
         if self._crew is not None:
             await self._end_crew(self._crew, drain)
             return
@@ -168,6 +174,7 @@ class Server(Handlers):
             crew.hasten()  # in vain but where the waiting was cancelled
             await asyncio.wait((ended,), timeout=ABORT_SECONDS)
             self._crew = self._crew_ended = None
+            self._has_workers = False
 
     async def _stop_accepting(self, sockets: tuple[socket.socket, ...]) -> None:
         for task in self._accepting:
@@ -289,7 +296,7 @@ class Server(Handlers):
             await driver.run(reject(core, REJECT_LOCAL_LIMIT_EXCEEDED))
             return
         try:
-            await driver.run(serve(core, self._acceptor))
+            await driver.run(serve(core, self._acceptor()))
         finally:
             driver.give_back_buffer()
 
@@ -327,11 +334,13 @@ class Server(Handlers):
 
     async def _serve_link(self, index: int, link: Link) -> None:
         self._prepare()
+        self._has_workers = False  # each worker calls the hook, which may register handlers therefore
         hook = self.node.hooks.worker
         if hook is not None:
             outcome = hook(index)
             if inspect.isawaitable(outcome):
                 await outcome
+        self._has_workers = True
         waiter = Waiter(asyncio.get_running_loop(), link.sock)
         while link.drain is None:
             await waiter.wait()

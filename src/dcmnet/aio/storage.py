@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from dcmnet import arguments
 from dcmnet._net.pacing import pace_of
 from dcmnet._net.trace import log_trace
+from dcmnet._records import fields
 from dcmnet.aio.driver import Driver
 from dcmnet.aio.server import Server
-from dcmnet.storage.files import Duplicates
+from dcmnet.storage.files import Duplicates, existing_folder
 from dcmnet.storage.naming import Namer, Sorter, named_dcm
 from dcmnet.storage.report import Report
 from dcmnet.storage.scp import FileStore
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from dcmnet.storage.conversion import Conversion
 
 
+_SERVER_OPTIONS = tuple(Server.__init__.__kwdefaults__ or ())
+
+
 class StorageSCU:
     """Sends a list of objects; contexts are worked out from them, over as many associations as they need.
 
@@ -30,9 +34,14 @@ class StorageSCU:
         port: TCP port.
         options: The attributes of `dcmnet.storage.scu.Transfer`: `called`, `calling`, `proposal`, `timeouts`,
             `halt`, `on_result` and the others.
+
+    Raises:
+        TypeError: An argument has another type, or is unknown.
+        ValueError: A number is out of range, the port is none, or an AE title is none.
     """
 
     def __init__(self, host: str, port: int, **options: Any) -> None:
+        arguments.known(options, (each.name for each in fields(Transfer)), type(self).__name__)
         self.transfer = Transfer(host=host, port=port, **options)
         self.transfer.trace = self.transfer.trace or log_trace()
 
@@ -90,6 +99,11 @@ class StorageSCP(Server):
         duplicates: What happens when a name is taken.
         fsync: Whether a file must be on the disk before it is answered for.
         options: As for `Server`.
+
+    Raises:
+        TypeError: An argument has another type, or is unknown.
+        ValueError: A number is out of range, or an AE title is none.
+        OSError: The folder does not exist.
     """
 
     def __init__(
@@ -105,9 +119,10 @@ class StorageSCP(Server):
         fsync: bool = False,
         **options: Any,
     ) -> None:
+        arguments.known(options, _SERVER_OPTIONS, type(self).__name__)
         super().__init__(ae_title, **options)
         self.node.store = FileStore(
-            directory=Path(directory),
+            directory=existing_folder(directory, "directory"),
             namer=namer or named_dcm,
             sorter=sorter,
             conversion=conversion,

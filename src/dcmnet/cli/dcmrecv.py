@@ -42,6 +42,7 @@ TOOL = Tool(
                     beyond_dcmtk=True,
                 ),
                 replace(families.own_ae_title("DCMRECV"), group="title"),
+                families.check_ae_title(),
                 Option(
                     "-uca",
                     "--use-called-aetitle",
@@ -49,6 +50,7 @@ TOOL = Tool(
                     "answer to whatever title is called",
                     group="title",
                     default_text="",
+                    conflicts_with=("--check-aetitle",),
                 ),
                 families.acse_timeout(),
                 replace(families.dimse_timeout(), default_text=f"{_SOCKET_TIMEOUT}"),

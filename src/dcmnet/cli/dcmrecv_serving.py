@@ -79,7 +79,7 @@ class ReceiverReporter(Reporter):
 def _policy(arguments: Arguments, log: Logger) -> AcceptorPolicy:
     own = {
         "ae_title": arguments.ae_title,
-        "require_called_ae_title": "--aetitle" in arguments,
+        "require_called_ae_title": arguments.check_aetitle,
         "max_pdu_length": arguments.max_pdu,
         "max_performed": arguments.max_window,
     }

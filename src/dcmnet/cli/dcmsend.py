@@ -53,6 +53,7 @@ TOOL = Tool(
             "input options",
             (
                 *sending_options.read_formats("file"),
+                sending_options.no_check(),
                 Option(
                     "+rd",
                     "--read-from-dicomdir",

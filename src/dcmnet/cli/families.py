@@ -199,6 +199,12 @@ def own_ae_title(default: str) -> Option:
     return Option("-aet", "--aetitle", ("aetitle",), text, kind=AETitle(), dest="ae_title", default=default)
 
 
+def check_ae_title() -> Option:
+    """`--check-aetitle`."""
+    text = "reject peers that call another AE title than --aetitle"
+    return Option("", "--check-aetitle", (), text, beyond_dcmtk=True)
+
+
 def called_ae_title(default: str = DEFAULT_CALLED_AE_TITLE) -> Option:
     """`-aec`; attribute `called_ae_title`."""
     text = "application entity title of the peer"

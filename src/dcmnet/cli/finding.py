@@ -28,7 +28,7 @@ from dcmnet.cli.querying import (
     transfer_syntax,
     without_pydicom,
 )
-from dcmnet.dataset.elements import read_elements
+from dcmnet.dataset.content import read_elements
 from dcmnet.errors import InputFileError
 from dcmnet.registry.statuses import CANCEL, SUCCESS, service_of
 from dcmnet.registry.transfer_syntaxes import proposed

@@ -60,7 +60,7 @@ TOOL = Tool(
         (
             "1",
             "a mistake on the command line; a query or the output directory cannot be used; no association, "
-            "or no presentation context for the information model",
+            "or no presentation context for the information model; the association could not be released",
         ),
         ("68", "some objects were not retrieved, or the peer answered with another warning"),
         ("69", "the peer answered with a failure status"),

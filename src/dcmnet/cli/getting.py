@@ -27,6 +27,7 @@ from dcmnet.cli.running import EXIT_USAGE
 from dcmnet.errors import InputFileError
 from dcmnet.registry.transfer_syntaxes import accepted, proposed
 from dcmnet.services.query_contexts import get_contexts
+from dcmnet.storage.deliveries import Deliveries
 from dcmnet.storage.scp import FileStore, StoreRequest
 from dcmnet.sync.association import Association
 
@@ -73,8 +74,8 @@ def get(arguments: Arguments) -> int:
 
 
 def _get(session: Session, data_sets: list[Dataset], bar: Progressing) -> int:
-    retrieval, arrivals = Retrieval(session, bar), Arrivals(bar)
-    store = _new_store(session, arrivals)
+    retrieval, arrivals, deliveries = Retrieval(session, bar), Arrivals(bar), Deliveries()
+    store = deliveries.collecting(_new_store(session, arrivals))
     started = time.monotonic()
 
     def work(association: Association) -> None:
@@ -85,6 +86,7 @@ def _get(session: Session, data_sets: list[Dataset], bar: Progressing) -> int:
             retrieval.follow(association.get(identifier, store, model=session.model, cancel_after=cancel))
 
     associate(session, _contexts(session), work)
+    retrieval.compare(deliveries)
     return session.concluded(**retrieval.summary(arrivals, time.monotonic() - started))
 
 

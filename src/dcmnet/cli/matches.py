@@ -14,7 +14,7 @@ from dcmnet.cli import logs
 from dcmnet.cli.findscu import EXTRACTS
 from dcmnet.cli.options import UsageError
 from dcmnet.cli.querying import Session, log_dump, status_text
-from dcmnet.dataset.elements import Content
+from dcmnet.dataset.content import Content
 from dcmnet.dataset.json_model import to_json_model
 from dcmnet.dataset.keys import tags_of
 from dcmnet.dataset.printing import value_at
@@ -22,7 +22,8 @@ from dcmnet.errors import InputFileError
 from dcmnet.registry.statuses import service_of
 from dcmnet.services.query_keys import Key, Step
 from dcmnet.storage.files import Duplicates, PartialFile
-from dcmnet.storage.part10 import FileMeta, encode_file_meta, scan_identifiers
+from dcmnet.storage.identity import scan_identifiers
+from dcmnet.storage.part10 import FileMeta, encode_file_meta
 from dcmnet.storage.querying import Match
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dcmnet._records import replace
 from dcmnet.cli import families, output_options, querying_options, tls_options
-from dcmnet.cli.options import PORT, Arguments, Option, Section, Tool
+from dcmnet.cli.options import PORT, Arguments, Integer, Option, Section, Tool
 from dcmnet.cli.running import run_tool
 from dcmnet.limits import MAX_ASSOCIATIONS
 
@@ -115,6 +115,17 @@ TOOL = Tool(
                     "take so many associations with objects at once",
                     kind=querying_options.POSITIVE,
                     default=MAX_ASSOCIATIONS,
+                    requires=("--port",),
+                    beyond_dcmtk=True,
+                ),
+                Option(
+                    "",
+                    "--arrival-timeout",
+                    ("seconds",),
+                    "wait so long for the next object after the final response, if the peer says that it has "
+                    "sent more than have come",
+                    kind=Integer(0),
+                    default=60,
                     requires=("--port",),
                     beyond_dcmtk=True,
                 ),

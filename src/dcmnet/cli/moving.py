@@ -25,7 +25,6 @@ from dcmnet.cli.movescu import (
 from dcmnet.cli.options import Arguments
 from dcmnet.cli.progress import Progressing, progress
 from dcmnet.cli.querying import (
-    EXIT_WARNING,
     Manner,
     Session,
     associate,
@@ -44,17 +43,16 @@ from dcmnet.registry.sop_classes import VERIFICATION
 from dcmnet.registry.transfer_syntaxes import accepted, proposed
 from dcmnet.services.defaults import storage_contexts
 from dcmnet.services.query_contexts import query_contexts
+from dcmnet.storage.deliveries import Claim, Deliveries
 from dcmnet.storage.node import Node
 from dcmnet.storage.querying import Progress
 from dcmnet.storage.scp import StoreRequest
 from dcmnet.sync.association import Association
+from dcmnet.sync.query_retrieve import await_deliveries
 from dcmnet.sync.server import Server
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
-
-DRAIN_SECONDS = 60.0
-"""For associations with objects that have not ended when the final response has come."""
 
 MOVESCU = Manner(
     tool="movescu",
@@ -139,49 +137,54 @@ def _move(session: Session, data_sets: list[Dataset], bar: Progressing) -> int:
             )
             retrieval.follow(responses)
 
-    with _receiving(session, arrivals) as ready:
-        if ready:
+    with _receiving(session, arrivals) as deliveries:
+        if deliveries is not None:
             syntaxes = proposed(arguments.proposed)
             associate(session, query_contexts(session.model, move=True, transfer_syntaxes=syntaxes), work)
-    if arrivals is not None and destination == arguments.ae_title:
-        _compare(session, retrieval.delivered, arrivals.objects)
+            if arrivals is not None:
+                _await_objects(session, retrieval, deliveries, destination)
     return session.concluded(**retrieval.summary(arrivals, time.monotonic() - started))
 
 
-def _compare(session: Session, delivered: int, arrived: int) -> None:
-    """Notice when objects that the peer says it has sent to this title have not come here."""
-    if arrived < delivered:
-        session.log.warning(
-            "the peer says that it has sent %d objects, and %d came here: does it know the right address of "
-            "%s?",
-            delivered,
-            arrived,
-            session.arguments.ae_title,
-        )
-        session.fail(EXIT_WARNING)
+def _await_objects(
+    session: Session, retrieval: MoveRetrieval, deliveries: Deliveries, destination: str
+) -> None:
+    """Listen on until everything has come that the peer says it has sent here."""
+    title, limit = session.arguments.ae_title, session.arguments.arrival_timeout
+    if destination != title and not deliveries.kept:  # it goes elsewhere
+        await_deliveries(deliveries, Claim(), limit)
+        return
+    missing = deliveries.missing(retrieval.claim)
+    if missing:
+        session.log.info("Waiting for %d objects that the peer says it has sent", missing)
+    await_deliveries(deliveries, retrieval.claim, limit)
+    retrieval.compare(deliveries, f": does it know the right address of {title}?")
 
 
 @contextmanager
-def _receiving(session: Session, arrivals: Arrivals | None) -> Iterator[bool]:
-    """Have a Storage SCP run meanwhile, where a port was given; False when it cannot."""
+def _receiving(session: Session, arrivals: Arrivals | None) -> Iterator[Deliveries | None]:
+    """Have a Storage SCP run meanwhile, if a port was given, and count what it gets; None when it cannot."""
+    deliveries = Deliveries()
     if arrivals is None:
-        yield True
+        yield deliveries
         return
-    server = Server(node=_new_node(session, arrivals))
+    node = _new_node(session, arrivals)
+    deliveries.attach(node)
+    server = Server(node=node)
     try:
         _listen(session, server)
     except OSError as error:
         _refuse(session, error)
-        yield False
+        yield None
         return
     session.log.info("listening on %s", " and ".join(server.addresses))
     session.event("listening", addresses=server.addresses, port=server.port)
     try:
-        yield True
+        yield deliveries
     except BaseException:
         server.shutdown(0.0)
         raise
-    server.shutdown(DRAIN_SECONDS)  # the last association may still be about to be released
+    server.shutdown()
 
 
 def _new_node(session: Session, arrivals: Arrivals) -> Node:

@@ -13,9 +13,11 @@ from dcmnet.cli.querying import (
     status_text,
 )
 from dcmnet.cli.receiving import Reporter
+from dcmnet.cli.running import EXIT_SUCCESS
 from dcmnet.dimse.messages import Response, StatusClass, status_class
 from dcmnet.registry.statuses import CANCEL, service_of
-from dcmnet.storage.querying import Progress
+from dcmnet.storage.deliveries import Claim, Deliveries
+from dcmnet.storage.querying import Progress, missing_text
 from dcmnet.storage.scp import StoreRequest
 from dcmnet.sync.query_retrieve import Responses
 
@@ -47,6 +49,9 @@ class Retrieval:
     Args:
         session: Of the run.
         bar: Shows progress.
+
+    Attributes:
+        claim: How many objects the peer says it has sent.
     """
 
     def __init__(self, session: Session, bar: Progressing) -> None:
@@ -56,11 +61,7 @@ class Retrieval:
         self._known = 0
         self._done = 0
         self._sums = dict.fromkeys(_COUNTS[1:], 0)
-
-    @property
-    def delivered(self) -> int:
-        """How many objects the peer says it has sent successfully."""
-        return self._sums["completed"] + self._sums["warnings"]
+        self.claim = Claim()
 
     def begin(self, identifier: bytes, syntax: str) -> None:
         """A request is about to be sent."""
@@ -78,8 +79,10 @@ class Retrieval:
             session.event("progress", query=self._number, **_fields(progress))
             if count == cancel:
                 session.log.info("Sending Cancel Request (MsgID %d)", self._number)
-        result, response = responses.result, responses.response
-        assert result is not None and response is not None  # the loop has ended by itself
+        result, claim, response = responses.result, responses.claim, responses.response
+        # the loop has ended by itself
+        assert result is not None and claim is not None and response is not None
+        self.claim += claim
         self._show(result)
         for name in self._sums:
             self._sums[name] += getattr(result, name) or 0
@@ -95,7 +98,18 @@ class Retrieval:
         log.info("Received %s Response (%s)", title, text)
         log.info("Final status report from last %s message:", title)
         for name, count in zip(("Remaining", "Completed", "Failed", "Warning"), _values(result), strict=True):
-            log.info("  Number of %s Suboperations%s : %d", name, " " * (9 - len(name)), count or 0)
+            told = "not told" if count is None and name != "Remaining" else count or 0
+            log.info("  Number of %s Suboperations%s : %s", name, " " * (9 - len(name)), told)
+
+    def compare(self, deliveries: Deliveries, advice: str = "") -> None:
+        """Notice when objects that the peer says it has sent have not come here, or were not kept."""
+        missing = deliveries.missing(self.claim)
+        if missing:
+            session, text = self._session, missing_text(missing, self.claim)
+            session.log.warning("%s%s", text, advice)
+            if session.code == session.manner.not_released:
+                session.code = EXIT_SUCCESS  # that has lost nothing, and this has
+            session.fail(EXIT_WARNING, text)
 
     def summary(self, arrivals: Arrivals | None, seconds: float) -> dict[str, object]:
         """Show the totals; returns them for the last JSON line."""

@@ -180,6 +180,7 @@ def _common_options(arguments: Arguments) -> dict[str, Any]:
         "pattern": arguments.scan_pattern,
         "meta": arguments.format != "bare",
         "bare": arguments.format != "file",
+        "check": not arguments.no_check,
         "window": arguments.window,
         "parallel": arguments.parallel,
         "retries": arguments.retry,

@@ -49,6 +49,12 @@ def read_formats(default: str) -> tuple[Option, ...]:
     )
 
 
+def no_check() -> Option:
+    """`--no-check`, which DCMTK's tools do not have; attribute `no_check`."""
+    text = "send files that are truncated, or are not in the transfer syntax that they are labelled with"
+    return Option("", "--no-check", (), text, beyond_dcmtk=True)
+
+
 def scanning() -> tuple[Option, ...]:
     """`+sd +sp -r +r`; attributes `scan_directories`, `scan_pattern`, `recurse`."""
     return (
@@ -99,8 +105,8 @@ def going_on() -> Section:
                 "",
                 "--retry",
                 ("number",),
-                "when an association is lost, or the peer is busy or not there, try again so often; only "
-                "objects without an answer are sent again",
+                "when the peer is busy or not there, try again so often; an object over which an association "
+                "ended is sent once more at the end",
                 kind=Integer(0),
                 default=0,
                 beyond_dcmtk=True,

@@ -82,13 +82,7 @@ TOOL = Tool(
                     beyond_dcmtk=True,
                 ),
                 families.own_ae_title("STORESCP"),
-                Option(
-                    "",
-                    "--check-aetitle",
-                    (),
-                    "reject who calls another title than --aetitle",
-                    beyond_dcmtk=True,
-                ),
+                families.check_ae_title(),
                 Option(
                     "",
                     "--max-associations",

@@ -40,6 +40,7 @@ TOOL = Tool(
             "input options",
             (
                 *sending_options.read_formats("any"),
+                sending_options.no_check(),
                 *sending_options.scanning(),
                 Option(
                     "-rn",

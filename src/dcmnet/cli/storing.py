@@ -140,6 +140,8 @@ class Session:
             self._event("error", text=str(ending))
         if report.former:
             self._log.info("%d stored before, not sent again", len(report.former))
+        if report.skipped:
+            self._log.warning("%d files left out", len(report.skipped))
         if not report.results:
             if not report.former:
                 self._log.critical("no input files to be sent")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import array
-import copy
 import io
 import sys
 import zlib
@@ -34,10 +32,6 @@ from dcmnet.registry.transfer_syntaxes import (
     JPEG_LS_LOSSLESS,
     JPEG_LS_NEAR_LOSSLESS,
     RLE_LOSSLESS,
-    is_big_endian,
-    is_deflated,
-    is_encapsulated,
-    is_implicit,
 )
 
 if TYPE_CHECKING:
@@ -83,13 +77,8 @@ class Encoding(NamedTuple):
 
 AS_USUAL = Encoding()
 
-_LATE_VRS = frozenset(("OD", "OF", "OL", "OV", "SV", "UC", "UN", "UR", "UT", "UV"))
-_IMPLICIT_HEADER_LENGTH = 8
-_FIRST_TAG = 0x00010000
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _INFLATE_STEP = 1 << 18
-_PIXEL_DATA = 0x7FE00010
-_WORD_CODES = {"OW": "H", "OF": "I", "OL": "I", "OD": "Q", "OV": "Q"}
 
 
 def is_data_set(source: object) -> bool:
@@ -188,10 +177,11 @@ def encode(
     """Encode a data set in a transfer syntax.
 
     Elements of the groups 0000 and 0002 stay out: they belong into a Command Set (PS3.7 6.3) and into File
-    Meta Information (PS3.10 7.1).
+    Meta Information (PS3.10 7.1). What was read and not looked at keeps its bytes. Text that does not fit the
+    Specific Character Set (0008,0005) goes out in UTF-8 (ISO_IR 192), and the encoded data set says so.
 
     Args:
-        data_set: A pydicom data set; its values are left as they are.
+        data_set: A pydicom data set, which is left as it is.
         transfer_syntax: UID; one of `CONVERTIBLE`, or the one that the data set is in.
         name: What to call it in an error.
         encoding: How it is encoded.
@@ -200,35 +190,12 @@ def encode(
     Raises:
         InputFileError: It cannot be encoded; the message says what is wrong with it.
     """
-    source = transfer_syntax_of(data_set)
-    if transfer_syntax != source and source in DECODABLE and transfer_syntax in CONVERTIBLE:
-        from dcmnet.dataset.decoding import decompressed  # few transfers decompress
+    from dcmnet.dataset.transcoder import encode_data_set
+    from dcmnet.dataset.writer import AS_IT_WAS
 
-        data_set, source = decompressed(copy.deepcopy(data_set), source, name), EXPLICIT_VR_LITTLE_ENDIAN
-    return _encode_as(data_set, source, transfer_syntax, name, encoding, changes)
-
-
-def _encode_as(
-    data_set: Any,
-    source: str,
-    transfer_syntax: str,
-    name: str,
-    encoding: Encoding,
-    changes: Mapping[str, str] | None,
-) -> bytes:
-    if transfer_syntax != source and not {source, transfer_syntax} <= set(CONVERTIBLE):
-        raise InputFileError(name, f"cannot be converted from transfer syntax {source} to {transfer_syntax}")
-    try:
-        part = _own_part(data_set)
-        for keyword, value in (changes or {}).items():
-            part.pop(keyword, None)  # or the element that it shares with the original would change
-            setattr(part, keyword, value)
-        if not encoding.new_vr and not is_implicit(transfer_syntax):
-            part = _with_old_vrs(copy.deepcopy(part))
-        encoded = _encode(part, source, transfer_syntax)
-    except Exception as error:  # what a bad value makes pydicom raise depends on its kind
-        raise InputFileError(name, f"cannot be encoded: {error}") from error
-    return _deflate(encoded, encoding.compression_level) if is_deflated(transfer_syntax) else encoded
+    layout = AS_IT_WAS._replace(encoding=encoding)
+    own = transfer_syntax_of(data_set)
+    return encode_data_set(data_set, own, transfer_syntax, layout, name=name, changes=changes)
 
 
 def convert(
@@ -238,30 +205,98 @@ def convert(
     name: str,
     encoding: Encoding = AS_USUAL,
     changes: Mapping[str, str] | None = None,
+    own: tuple[str, int] | None = None,
 ) -> bytes:
     """The data set of a file in another uncompressed or deflated transfer syntax, or with other values.
 
-    A compressed one is decompressed. All of it is in memory, before and after.
+    Its values stay as they are, byte by byte; only the order of bytes in numbers, and the byte that makes a
+    length even, depend on the transfer syntax. A compressed data set is decompressed. All of it is in memory,
+    before and after.
+
+    Args:
+        source: A path, or a file object that can go back.
+        transfer_syntax: UID of the one that it gets.
+        name: What to call it in an error.
+        encoding: How it is encoded.
+        changes: Values to be sent instead of its own, by keyword.
+        own: The transfer syntax that it is in, and where its data set begins; None if its File Meta
+            Information says so.
 
     Raises:
         InputFileError: It cannot be read, is truncated, too large, or cannot be converted.
     """
+    from dcmnet.dataset.transcoder import transcode
+    from dcmnet.dataset.writer import AS_IT_WAS
+
     try:
         if isinstance(source, str | PathLike):
             with open(source, "rb") as file:
-                data_set = _read_whole(file, name)
+                data, syntax = read_encoded(file, name, own)
         else:
-            data_set = _read_whole(source, name)
-    except InputFileError:
-        raise
-    except Exception as error:  # what a bad file makes pydicom raise depends on where it is bad
-        raise InputFileError(name, f"cannot be read: {error}") from error
-    own = transfer_syntax_of(data_set)
-    if transfer_syntax != own and own in DECODABLE and transfer_syntax in CONVERTIBLE:
-        from dcmnet.dataset.decoding import decompressed  # as above
+            data, syntax = read_encoded(source, name, own)
+    except (OSError, ValueError) as error:
+        raise InputFileError(name, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    layout = AS_IT_WAS._replace(encoding=encoding)
+    limit = MAX_INFLATED_LENGTH
+    return transcode(
+        data, syntax, transfer_syntax, layout, name=name, max_inflated_length=limit, changes=changes
+    )
 
-        data_set, own = decompressed(data_set, own, name), EXPLICIT_VR_LITTLE_ENDIAN
-    return _encode_as(data_set, own, transfer_syntax, name, encoding, changes)
+
+def read_encoded(file: BinaryIO, name: str, own: tuple[str, int] | None = None) -> tuple[bytes, str]:
+    """The encoded data set of a file that is to be converted, and its transfer syntax.
+
+    Args:
+        file: A file object that can go back; one without `own` is read from where it is.
+        name: What to call it in an error.
+        own: Transfer syntax and offset, if they are known already.
+
+    Raises:
+        InputFileError: It is too long.
+    """
+    syntax, begin = _own_start(file) if own is None else own
+    length = file.seek(0, io.SEEK_END) - begin
+    if length > MAX_CONVERTED_LENGTH:
+        raise InputFileError(
+            name, f"has {length} bytes, and only up to {MAX_CONVERTED_LENGTH} can be converted"
+        )
+    file.seek(begin)
+    return file.read(), syntax
+
+
+def _own_start(file: BinaryIO) -> tuple[str, int]:
+    """The transfer syntax that File Meta Information names, else what it looks like; and where it begins."""
+    from pydicom.filereader import _read_file_meta_info, read_preamble
+
+    read_preamble(file, force=True)
+    named = _read_file_meta_info(file).get("TransferSyntaxUID")
+    begin = file.tell()
+    if named:
+        return str(named), begin
+    first = file.read(6)
+    if not first[4:].isupper():
+        return IMPLICIT_VR_LITTLE_ENDIAN, begin
+    return EXPLICIT_VR_LITTLE_ENDIAN if first[0] else EXPLICIT_VR_BIG_ENDIAN, begin
+
+
+def check_label(data_set: Any, name: str) -> None:
+    """Refuse a pydicom data set whose bytes contradict its transfer syntax, as far as that shows at once.
+
+    `encode` looks at all of it.
+
+    Raises:
+        InputFileError: They do; the message says what to do.
+    """
+    from dcmnet.dataset.transcoder import check_data_set
+
+    check_data_set(data_set, transfer_syntax_of(data_set), name)
+
+
+def uid_in(data_set: Any, tag: int) -> str:
+    """The UID that an element of a pydicom data set has, as it is; empty when there is none."""
+    element = data_set.get_item(tag)
+    value = "" if element is None or element.value is None else element.value
+    return (value.decode("latin-1") if isinstance(value, bytes) else str(value)).rstrip(" \0")
 
 
 def _read_whole(file: BinaryIO, name: str) -> Dataset:
@@ -296,100 +331,3 @@ def _is_whole(data_set: Any, tag: Any, length: int) -> bool:
         return False
     element = data_set.get_item(tag)
     return length == _UNDEFINED_LENGTH or not element.is_raw or len(element.value or b"") == length
-
-
-def _own_part(data_set: Any) -> Any:
-    """A data set of its own with the same elements, except those that a message's data set does not have."""
-    part = data_set[_FIRST_TAG:]
-    for tag in [tag for tag in part.keys() if tag.group == 2]:
-        del part[tag]
-    return part
-
-
-def _encode(data_set: Any, source: str, transfer_syntax: str) -> bytes:
-    from pydicom.filebase import DicomBytesIO
-    from pydicom.filewriter import write_dataset
-
-    if is_encapsulated(transfer_syntax) and _PIXEL_DATA in data_set:
-        data_set[_PIXEL_DATA] = _of_undefined_length(data_set[_PIXEL_DATA])
-    if is_big_endian(source) != is_big_endian(transfer_syntax):
-        data_set = _with_swapped_words(data_set, little_endian=not is_big_endian(source))
-    buffer = DicomBytesIO()
-    buffer.is_little_endian = not is_big_endian(transfer_syntax)
-    buffer.is_implicit_VR = is_implicit(transfer_syntax)
-    write_dataset(buffer, data_set)
-    encoded: bytes = buffer.getvalue()
-    return encoded
-
-
-def _of_undefined_length(pixel_data: Any) -> Any:
-    # PS3.5 A.4: encapsulated Pixel Data have an undefined length. Who assembles them may not have said so.
-    encapsulated = copy.copy(pixel_data)
-    encapsulated.is_undefined_length = True
-    return encapsulated
-
-
-def _with_swapped_words(data_set: Any, *, little_endian: bool) -> Any:
-    """A copy whose binary words have the other byte order (PS3.5 7.3); numbers are turned by the encoder.
-
-    Args:
-        data_set: The data set.
-        little_endian: The byte order that it has now.
-    """
-    from pydicom.filewriter import correct_ambiguous_vr
-
-    swapped = copy.deepcopy(data_set)
-    for _ in swapped.iterall():  # parses every element, which gives it a value representation
-        pass
-    # "OB or OW" and the like have to be decided, and read as numbers, in the byte order that is left behind
-    swapped = correct_ambiguous_vr(swapped, little_endian)
-    for element in swapped.iterall():
-        code = _WORD_CODES.get(element.VR)
-        if code is not None and element.value:
-            value = element.value if isinstance(element.value, bytes) else _whole(element.value)
-            words = array.array(code, value)
-            words.byteswap()
-            element.value = words.tobytes()
-    return swapped
-
-
-def _whole(buffered: Any) -> bytes:
-    """The rest of a value that is a buffer, as pydicom takes them; it is left where it was."""
-    position = buffered.tell()
-    value: bytes = buffered.read()
-    buffered.seek(position)
-    return value
-
-
-def _with_old_vrs(data_set: Any) -> Any:
-    """The data set itself, with OB in the place of value representations that old readers do not know."""
-    from pydicom.dataelem import DataElement
-
-    for element in data_set:
-        if element.VR == "SQ":
-            for item in element.value:
-                _with_old_vrs(item)
-        elif element.VR in _LATE_VRS:
-            data_set[element.tag] = DataElement(element.tag, "OB", _encoded_value(element))
-    return data_set
-
-
-def _encoded_value(element: Any) -> bytes:
-    """The encoded value of an element, little endian."""
-    from pydicom.dataset import Dataset
-    from pydicom.filebase import DicomBytesIO
-    from pydicom.filewriter import write_dataset
-
-    buffer = DicomBytesIO()
-    buffer.is_little_endian = True
-    buffer.is_implicit_VR = True
-    write_dataset(buffer, Dataset({element.tag: element}))
-    encoded: bytes = buffer.getvalue()
-    return encoded[_IMPLICIT_HEADER_LENGTH:]
-
-
-def _deflate(encoded: bytes, level: int) -> bytes:
-    # PS3.5 A.5: a raw deflate stream, padded to even length with one NUL.
-    compressor = zlib.compressobj(level, wbits=-zlib.MAX_WBITS)
-    deflated = compressor.compress(encoded) + compressor.flush()
-    return deflated + b"\0" * (len(deflated) & 1)

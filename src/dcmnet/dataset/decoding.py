@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from dcmnet.dataset import DECODABLE
+from dcmnet.dataset.elements import split_fragments
 from dcmnet.errors import InputFileError
 from dcmnet.limits import MAX_DECOMPRESSED_LENGTH
 from dcmnet.registry.transfer_syntaxes import LOSSLESS
@@ -34,6 +36,10 @@ def decompressed(data_set: Any, transfer_syntax: str, name: str) -> Any:
     # A lossless codec gives back what was compressed, whatever its colours; a lossy one's YCbCr few can read.
     as_rgb = transfer_syntax not in LOSSLESS
     try:
+        for icon in data_set.get("IconImageSequence") or ():
+            if _PIXEL_DATA in icon and split_fragments(icon.PixelData or b""):  # it may be native as well
+                icon.file_meta = copy.copy(data_set.file_meta)
+                decompress(icon, as_rgb=as_rgb, generate_instance_uid=False)
         return decompress(data_set, as_rgb=as_rgb, generate_instance_uid=False)
     except Exception as error:  # it depends on the decoder
         raise InputFileError(name, f"cannot be decompressed: {error}") from error

@@ -1,332 +1,252 @@
-"""The elements of an identifier as they are encoded, read one by one.
-
-What a peer answers may have bad values and bad ends. Each costs nothing but itself: an element whose value
-is no valid one has its bytes and a fault, and so has a sequence that does not hold items; if it is not
-known any more where the next element begins, what came before is there all the same.
-"""
+"""The elements of an encoded data set, taken apart at their headers: no value is decoded (PS3.5 7)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, NoReturn
+from collections.abc import Sequence
 
-from dcmnet.dataset.identifiers import inflate
-from dcmnet.dataset.values import (
-    NUMBERS,
-    ONE_VALUE,
-    TEXT,
-    bytes_as_text,
-    encodings_named,
-    read_value,
-    vr_in_dictionary,
-)
-from dcmnet.errors import InputFileError
+from dcmnet.dataset.representations import LONG_LENGTH, SHORT_LENGTH, public_vr
 from dcmnet.limits import MAX_SEQUENCE_DEPTH
 from dcmnet.payload import Buffer
-from dcmnet.registry.transfer_syntaxes import is_big_endian, is_deflated, is_implicit
 
-SPECIFIC_CHARACTER_SET = 0x00080005
-UNKNOWN_VR = "??"
-"""Stands for a VR that is none."""
+UNDEFINED_LENGTH = 0xFFFFFFFF
+ITEM = 0xFFFEE000
+ITEM_DELIMITER = 0xFFFEE00D
+SEQUENCE_DELIMITER = 0xFFFEE0DD
 
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_UNDEFINED = 0xFFFFFFFF
-# PS3.5 7.1.2: the VRs whose length has two bytes, and those where it has four, behind two reserved ones.
-_SHORT_HEADER = frozenset("AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
-_LONG_HEADER = frozenset("OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-_HOLDS_ITEMS = frozenset(("SQ", "UN", UNKNOWN_VR))  # PS3.5 6.2.2: UN of undefined length is a sequence
-
-
-class Element(NamedTuple):
-    """One element, as it is encoded.
-
-    Attributes:
-        tag: Its tag.
-        vr: Its value representation.
-        value: The encoded value; empty for a sequence of items.
-        length: Its length field; None if that is undefined.
-        items: The items of a sequence; None for anything else, and for a sequence that does not hold items.
-        text: The value as text; the bytes if it is no valid one.
-        fault: Why it is no valid value; "" for one that is.
-    """
-
-    tag: int
-    vr: str
-    value: bytes
-    length: int | None
-    items: tuple[Item, ...] | None
-    text: str
-    fault: str
-
-    @property
-    def multiplicity(self) -> int:
-        """How many values it has."""
-        if self.items is not None:
-            return 1
-        if not self.value:
-            return 0
-        if self.vr in ONE_VALUE or self.vr not in TEXT | NUMBERS.keys():
-            return 1
-        return self.text.count("\\") + 1
+_ITEM_TAG = b"\xfe\xff\x00\xe0"
+_DELIMITER = b"\xfe\xff\xdd\xe0\0\0\0\0"
+_DELIMITERS = (ITEM_DELIMITER, SEQUENCE_DELIMITER)
+_VR = slice(4, 6)
+_HEADER = 8
+_LONG_HEADER = 12
 
 
-class Item(NamedTuple):
-    """An item of a sequence.
+class MalformedDataSet(ValueError):
+    """The elements of a data set do not fit into one another; the message is the rest of a sentence."""
+
+
+class _TooDeep(MalformedDataSet):
+    """It would not be read as a value without structure either."""
+
+
+class Element:
+    """One element: its value, its items or its fragments, whichever it has.
 
     Attributes:
-        elements: Its elements, in the order in which they came.
-        length: Its length field; None if that is undefined.
+        tag: Group and element number.
+        vr: Value representation; empty when it was read as Implicit VR, two in one such as "US or SS" when
+            it has to be decided.
+        value: Its encoded value.
+        items: The items of a sequence; None for any other element.
+        fragments: The fragments of an encapsulated value (PS3.5 A.4); None for any other element.
+        undefined: Whether the length of a sequence is undefined.
+        little: Whether the least significant byte of its numbers comes first.
     """
 
-    elements: tuple[Element, ...]
-    length: int | None
+    __slots__ = ("fragments", "items", "little", "tag", "undefined", "value", "vr")
+
+    def __init__(
+        self,
+        tag: int,
+        vr: str,
+        value: Buffer = b"",
+        *,
+        items: list[Item] | None = None,
+        fragments: Sequence[Buffer] | None = None,
+        undefined: bool = False,
+        little: bool = True,
+    ) -> None:
+        self.tag = tag
+        self.vr = vr
+        self.value = value
+        self.items = items
+        self.fragments = fragments
+        self.undefined = undefined
+        self.little = little
 
 
-class Content(NamedTuple):
-    """What could be read of an identifier.
+class Item:
+    """One item of a sequence."""
 
-    Attributes:
-        elements: Its elements, in the order in which they came; the last one may be a part.
-        fault: Why not all of it could be read; "" if it could.
-        little_endian: The byte order of its values.
+    __slots__ = ("elements", "undefined")
+
+    def __init__(self, elements: list[Element], undefined: bool) -> None:
+        self.elements = elements
+        self.undefined = undefined
+
+
+def shown(tag: int) -> str:
+    """A tag as the standard writes it."""
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+def read_elements(data: Buffer, *, implicit: bool, little: bool) -> list[Element]:
+    """The elements of a data set.
+
+    Raises:
+        MalformedDataSet: It ends inside an element, or its sequences are nested too deep.
     """
-
-    elements: tuple[Element, ...]
-    fault: str
-    little_endian: bool
-
-    def faults(self) -> Iterator[tuple[str, str]]:
-        """Where values are that are not valid, such as "(0040,0100)[0].(0028,0010)", and why."""
-        return _faults(self.elements, "")
+    view = memoryview(data)
+    return _Reader(view, little).elements(0, len(view), implicit, 0)[0]
 
 
-class _Lost(Exception):
-    """It is not known where the next element begins."""
+def read_items(value: Buffer, *, implicit: bool, little: bool) -> list[Item]:
+    """The items of a sequence that has this value; errors as for `read_elements`."""
+    view = memoryview(value)
+    return _Reader(view, little).items(0, len(view), implicit, 0, shown(ITEM))[0]
 
 
-class _Header(NamedTuple):
-    """What stands before a value: `start` is where that begins."""
-
-    tag: int
-    vr: str
-    length: int
-    start: int
-    fault: str = ""
-
-
-class _Scope(NamedTuple):
-    """What holds for elements by the item that they are in."""
-
-    encodings: Any
-    depth: int
-    implicit: bool
-
-
-def read_elements(data: Buffer, transfer_syntax: str, *, known_vrs: bool = False) -> Content:
-    """Read an identifier as far as it can be read.
-
-    Args:
-        data: Encoded.
-        transfer_syntax: UID of the one that it is in.
-        known_vrs: Give elements of VR UN the VR that the dictionary has for them (PS3.5 6.2.2).
-    """
-    encoded, found, fault = bytes(data), list[Element](), ""
-    little_endian = not is_big_endian(transfer_syntax)
-    try:
-        if is_deflated(transfer_syntax):
-            encoded = inflate(encoded, "identifier")
-        reader = _Reader(encoded, little_endian=little_endian, known_vrs=known_vrs)
-        reader.read(found, 0, len(encoded), _Scope(None, 0, is_implicit(transfer_syntax)))
-    except InputFileError as error:
-        fault = error.why
-    except _Lost as lost:
-        fault = str(lost)
-    return Content(tuple(found), fault, little_endian)
-
-
-def element_with(tag: int, elements: Iterable[Element]) -> Element | None:
-    """The first element with a tag."""
-    return next((element for element in elements if element.tag == tag), None)
-
-
-def failed_instances(data: Buffer, transfer_syntax: str) -> tuple[tuple[str, ...], str]:
-    """The Failed SOP Instance UID List (0008,0058) of a retrieval's final response.
-
-    Returns:
-        The UIDs, () if there is no list; and why not all of the identifier can be read, or "".
-    """
-    content = read_elements(data, transfer_syntax)
-    element = element_with(0x00080058, content.elements)
-    if element is None:
-        return (), content.fault
-    uids = [uid for each in element.text.split("\\") if (uid := each.strip(" \0"))]
-    is_cut_off = content.fault and element is content.elements[-1]
-    return tuple(uids[:-1] if is_cut_off else uids), content.fault or element.fault
-
-
-def _faults(elements: tuple[Element, ...], path: str) -> Iterator[tuple[str, str]]:
-    for element in elements:
-        where = f"{path}{_shown(element.tag)}"
-        if element.fault:
-            yield where, element.fault
-        for number, item in enumerate(element.items or ()):
-            yield from _faults(item.elements, f"{where}[{number}].")
+def split_fragments(value: Buffer) -> list[memoryview] | None:
+    """The fragments of an encapsulated value, with or without the delimiter; None when it is none."""
+    view = memoryview(value)
+    position, end = 0, len(view)
+    if view[-len(_DELIMITER) :] == _DELIMITER:
+        end -= len(_DELIMITER)
+    fragments = []
+    while position < end:
+        start = position + _HEADER
+        position = start + int.from_bytes(view[start - 4 : start], "little")
+        if view[start - _HEADER : start - 4] != _ITEM_TAG or position > end:
+            return None
+        fragments.append(view[start:position])
+    return fragments or None
 
 
 class _Reader:
-    """Reads elements out of bytes; no length is believed before it is compared with what is there."""
+    def __init__(self, view: memoryview, little: bool) -> None:
+        self._view = view
+        self._little = little
 
-    def __init__(self, data: bytes, *, little_endian: bool, known_vrs: bool) -> None:
-        from pydicom.filebase import DicomBytesIO
+    def _number(self, start: int, length: int) -> int:
+        part = self._view[start : start + length]
+        return int.from_bytes(part, "little" if self._little else "big")
 
-        self._data = data
-        self._little_endian = little_endian
-        self._known_vrs = known_vrs
-        self._source = DicomBytesIO(data)
-        self._source.is_little_endian = little_endian
+    def _tag(self, start: int) -> int:
+        return self._number(start, 2) << 16 | self._number(start + 2, 2)
 
-    def read(
-        self, found: list[Element], position: int, end: int, scope: _Scope, *, delimited: bool = False
-    ) -> int:
-        """Append the elements up to `end`, or an Item Delimitation Item; returns where what follows begins.
-
-        Raises:
-            _Lost: It is not known where the next one begins; `found` has those before.
-        """
-        creators: dict[int, str] = {}
+    def elements(
+        self, position: int, end: int, implicit: bool, depth: int, *, delimited: bool = False
+    ) -> tuple[list[Element], int]:
+        """The elements from here to the end, or to the delimiter of the item; and where they end."""
+        if depth > MAX_SEQUENCE_DEPTH:
+            raise _TooDeep(f"has sequences that are nested deeper than {MAX_SEQUENCE_DEPTH}")
+        found: list[Element] = []
+        last = 0
         while position < end:
-            header = self._header(position, end, scope.implicit, creators, found)
-            if delimited and header.tag == _ITEM_END:
-                return header.start
-            position = self._element(found, header, end, scope)
-            tag, text = found[-1].tag, found[-1].text
-            if tag == SPECIFIC_CHARACTER_SET:
-                scope = scope._replace(encodings=encodings_named(text) or scope.encodings)
-            elif tag >> 16 & 1 and 0x10 <= tag & 0xFFFF <= 0xFF:  # PS3.5 7.8.1: a Private Creator
-                creators[tag] = text.strip(" \0")
+            if end - position < _HEADER:
+                raise MalformedDataSet(f"is truncated behind {shown(last)}" if last else "has no data set")
+            last = self._tag(position)
+            if last in _DELIMITERS:  # one that is not needed is passed over
+                position += _HEADER
+                if delimited and last == ITEM_DELIMITER:
+                    return found, position
+                continue
+            element, position = self._element(last, position, end, implicit, depth)
+            found.append(element)
         if delimited:
-            _lose("is truncated", "behind", found)
-        return position
+            raise MalformedDataSet(f"is truncated behind {shown(last)}")
+        return found, position
 
-    # ------------------------------------------------------------------ headers
+    def _element(self, tag: int, position: int, end: int, implicit: bool, depth: int) -> tuple[Element, int]:
+        vr = "" if implicit else self._vr(position)
+        start, length = self._length(position, vr)
+        if length == UNDEFINED_LENGTH:
+            return self._endless(tag, vr, start, end, depth)
+        if start + length > end:
+            raise MalformedDataSet(f"is truncated within {shown(tag)}")
+        value = self._view[start : start + length]
+        if (vr or public_vr(tag)) == "SQ":
+            return self._sequence(tag, vr, value, start, depth), start + length
+        return Element(tag, vr, value, little=self._little), start + length
 
-    def _tag_and_length(self, position: int) -> tuple[int, int]:
-        self._source.seek(position)
-        group, number = self._source.read_tag()
-        return group << 16 | number, self._source.read_UL()
+    def _vr(self, position: int) -> str:
+        """The VR; empty when there is none: some writers put items in Implicit VR into Explicit VR."""
+        code = bytes(self._view[position:][_VR])
+        return code.decode() if code.isalpha() and code.isascii() and code.isupper() else ""
 
-    def _header(
-        self, position: int, end: int, implicit: bool, creators: dict[int, str], found: list[Element]
-    ) -> _Header:
-        if end - position < 8:
-            _lose("is truncated", "behind", found)
-        tag, length = self._tag_and_length(position)
-        start = position + 8
-        vr = self._data[position + 4 : position + 6].decode("latin-1")
-        fits = length == _UNDEFINED or length <= end - start
-        if tag >> 16 == 0xFFFE:  # PS3.5 7.5: items and delimiters have no VR
-            return _Header(tag, "na", length, start)
-        if implicit and (fits or vr not in _SHORT_HEADER | _LONG_HEADER):
-            return _Header(tag, vr_in_dictionary(tag, creators), length, start)
-        if not implicit and fits and not (vr.isascii() and vr.isalpha() and vr.isupper()):
-            return _Header(
-                tag, vr_in_dictionary(tag, creators), length, start, "it is encoded in Implicit VR"
-            )
-        header = self._explicit_header(tag, vr, position, end)
-        if implicit:
-            return header._replace(fault="it is encoded in Explicit VR")
-        if header.vr == "UN" and self._known_vrs and header.length != _UNDEFINED:
-            return header._replace(vr=vr_in_dictionary(tag, creators))
-        return header
+    def _length(self, position: int, vr: str) -> tuple[int, int]:
+        """Where the value begins, and how long it is."""
+        if not vr:
+            return position + _HEADER, self._number(position + 4, 4)
+        # PS3.5 7.1.2: value representations to come will have the long form, as `LONG_LENGTH` has it
+        is_long = vr in LONG_LENGTH or (vr not in SHORT_LENGTH and self._number(position + 6, 2) == 0)
+        if is_long:
+            return position + _LONG_HEADER, self._number(position + _HEADER, 4)
+        return position + _HEADER, self._number(position + 6, 2)
 
-    def _explicit_header(self, tag: int, vr: str, position: int, end: int) -> _Header:
-        self._source.seek(position + 6)
-        length = self._source.read_US()
-        if vr in _SHORT_HEADER:
-            return _Header(tag, vr, length, position + 8)
-        whole = self._source.read_UL() if end - position >= 12 else _UNDEFINED + 1
-        if vr in _LONG_HEADER:
-            if whole > _UNDEFINED:
-                raise _Lost(f"is truncated within {_shown(tag)}")
-            return _Header(tag, vr, whole, position + 12)
-        fault = "its value representation is unknown"
-        # PS3.5 7.1.2: VRs that are yet to come have the long header.
-        if length == 0 and whole <= end - position - 12:
-            return _Header(tag, UNKNOWN_VR, whole, position + 12, fault)
-        return _Header(tag, UNKNOWN_VR, length, position + 8, fault)
-
-    # ------------------------------------------------------------------ values
-
-    def _element(self, found: list[Element], header: _Header, end: int, scope: _Scope) -> int:
-        """Append one element; returns where the next one begins."""
-        tag, vr, length, start, fault = header
-        undefined = length == _UNDEFINED
-        stop = end if undefined else start + length
-        if vr == "na":
-            raise _Lost(f"has {_shown(tag)} outside of a sequence")
-        if stop > end:
-            part = self._data[start:end]
-            text, _ = self._read(vr, part, scope)
-            came = f"it is truncated: {len(part)} of {length} bytes"
-            found.append(Element(tag, vr, part, length, None, text, came))
-            raise _Lost(f"is truncated within {_shown(tag)}")
-        if vr != "SQ" and not (undefined and vr in _HOLDS_ITEMS):
-            value = self._data[start:stop]
-            text, why = self._read(vr, value, scope)
-            why = "its length is undefined" if undefined else fault or why
-            found.append(Element(tag, vr, value, None if undefined else length, None, text, why))
-            if undefined:
-                raise _Lost(f"has {vr} {_shown(tag)} of undefined length")
-            return stop
+    def _sequence(self, tag: int, vr: str, value: memoryview, start: int, depth: int) -> Element:
+        """A sequence of known length; one that has no items in it keeps its value."""
         try:
-            items, position = self._items(start, stop, vr, scope, delimited=undefined)
-        except _Lost as lost:
-            value = self._data[start:stop]
-            why = f"it is no sequence of items: it {lost}"
-            found.append(
-                Element(tag, vr, value, None if undefined else length, None, bytes_as_text(value), why)
-            )
-            if undefined:
-                raise _Lost(f"cannot be read within {_shown(tag)}") from None
-            return stop
-        found.append(Element(tag, "SQ", b"", None if undefined else length, items, "", fault))
-        return position
+            items, _ = self.items(start, start + len(value), not vr, depth, shown(tag))
+        except _TooDeep:
+            raise
+        except MalformedDataSet:
+            return Element(tag, vr, value, little=self._little)
+        return Element(tag, "SQ", items=items, little=self._little)
 
-    def _read(self, vr: str, value: bytes, scope: _Scope) -> tuple[str, str]:
-        if vr == "SQ":
-            return bytes_as_text(value), ""
-        return read_value(vr, value, scope.encodings, little_endian=self._little_endian)
+    def _endless(self, tag: int, vr: str, start: int, end: int, depth: int) -> tuple[Element, int]:
+        """An element of undefined length: a sequence, or an encapsulated value."""
+        implicit = not vr
+        if (vr or public_vr(tag)).startswith("O"):  # PS3.5 A.4: OB, in effect
+            fragments, position = self._fragments(tag, start, end)
+            return Element(tag, vr, fragments=fragments, undefined=True, little=self._little), position
+        if vr == "UN":
+            # PS3.5 6.2.2: an UN of undefined length is a sequence in Implicit VR Little Endian; some writers
+            # leave its items in Explicit VR.
+            implicit = not self._is_explicit(start)
+            reader = _Reader(self._view, True) if implicit else self
+            items, position = reader.items(start, end, implicit, depth, shown(tag), delimited=True)
+        else:
+            items, position = self.items(start, end, implicit, depth, shown(tag), delimited=True)
+        return Element(tag, "SQ", items=items, undefined=True, little=self._little), position
 
-    def _items(
-        self, position: int, end: int, vr: str, scope: _Scope, *, delimited: bool
-    ) -> tuple[tuple[Item, ...], int]:
-        """The items up to `end`, or a Sequence Delimitation Item, and where what follows begins."""
-        if scope.depth >= MAX_SEQUENCE_DEPTH:
-            raise _Lost(f"has more than {MAX_SEQUENCE_DEPTH} sequences within each other")
-        inner = _Scope(scope.encodings, scope.depth + 1, scope.implicit or vr != "SQ")
-        items: list[Item] = []
+    def _is_explicit(self, start: int) -> bool:
+        """Whether the first element of the first item has a value representation."""
+        code = bytes(self._view[start + _HEADER :][_VR])
+        return code.decode("latin-1") in SHORT_LENGTH | LONG_LENGTH
+
+    def items(
+        self, position: int, end: int, implicit: bool, depth: int, name: str, *, delimited: bool = False
+    ) -> tuple[list[Item], int]:
+        """The items from here to the end, or to the delimiter of the sequence; and where they end."""
+        found: list[Item] = []
         while position < end:
-            if end - position < 8:
-                raise _Lost("is truncated")
-            tag, length = self._tag_and_length(position)
-            start = position + 8
-            if tag == _SEQUENCE_END and delimited:
-                return tuple(items), start
-            undefined = length == _UNDEFINED
-            if tag != _ITEM or not (undefined or length <= end - start):
-                raise _Lost(f"has no item at offset {position}" if tag != _ITEM else "is truncated")
-            found: list[Element] = []
-            stop = end if undefined else start + length
-            position = self.read(found, start, stop, inner, delimited=undefined)
-            items.append(Item(tuple(found), None if undefined else length))
-        if delimited:
-            raise _Lost("is truncated")
-        return tuple(items), position
+            if end - position < _HEADER:
+                break
+            tag, length = self._tag(position), self._number(position + 4, 4)
+            position += _HEADER
+            if tag == SEQUENCE_DELIMITER:
+                if delimited:
+                    return found, position
+                continue
+            if tag != ITEM:
+                raise MalformedDataSet(f"has something other than items in the sequence {name}")
+            item, position = self._item(position, end, length, implicit, depth, name)
+            found.append(item)
+        if delimited or position != end:
+            raise MalformedDataSet(f"is truncated within {name}")
+        return found, position
 
+    def _item(
+        self, position: int, end: int, length: int, implicit: bool, depth: int, name: str
+    ) -> tuple[Item, int]:
+        if length == UNDEFINED_LENGTH:
+            elements, position = self.elements(position, end, implicit, depth + 1, delimited=True)
+            return Item(elements, True), position
+        if position + length > end:
+            raise MalformedDataSet(f"is truncated within {name}")
+        elements, position = self.elements(position, position + length, implicit, depth + 1)
+        return Item(elements, False), position
 
-def _lose(what: str, where: str, found: list[Element]) -> NoReturn:
-    raise _Lost(f"{what} {where} {_shown(found[-1].tag)}" if found else what)
-
-
-def _shown(tag: int) -> str:
-    return f"({tag >> 16:04x},{tag & 0xFFFF:04x})"
+    def _fragments(self, tag: int, position: int, end: int) -> tuple[list[Buffer], int]:
+        found: list[Buffer] = []
+        while end - position >= _HEADER:
+            kind, length = self._tag(position), self._number(position + 4, 4)
+            position += _HEADER
+            if kind == SEQUENCE_DELIMITER:
+                return found, position
+            if kind != ITEM or position + length > end:
+                break
+            found.append(self._view[position : position + length])
+            position += length
+        raise MalformedDataSet(f"is truncated within {shown(tag)}")

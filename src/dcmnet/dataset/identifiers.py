@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import io
 import zlib
 from collections.abc import Mapping, Sequence
@@ -24,8 +23,7 @@ A value is a text or number, a list of several, None or "" for a key that is onl
 sequence a mapping or a list of mappings. A key may be a tag, as in "0008,0052".
 """
 
-_UTF_8 = "ISO_IR 192"
-_SPECIFIC_CHARACTER_SET = 0x00080005
+_LONGEST_SHORT_VALUE = 0xFFFE
 
 
 def encode_identifier(
@@ -37,8 +35,8 @@ def encode_identifier(
 ) -> bytes:
     """Encode the identifier of a query, or of a match (PS3.4 C.1.4).
 
-    Text that is not ASCII goes out in UTF-8 (ISO_IR 192) where the identifier does not name a Specific
-    Character Set (0008,0005) of its own.
+    Text that is not ASCII goes out in UTF-8 (ISO_IR 192) unless the identifier names a Specific Character Set
+    (0008,0005) that has all of it. An empty one, the usual return key, names none.
 
     Args:
         identifier: Keywords and values, a pydicom data set, which is left as it is, or bytes, which are taken
@@ -54,9 +52,6 @@ def encode_identifier(
         return bytes(identifier)
     given: Any = identifier
     data_set = given if is_data_set(given) else from_keywords(given, name=name)
-    if _SPECIFIC_CHARACTER_SET not in data_set and not _is_ascii(data_set):
-        data_set = copy.deepcopy(data_set)
-        data_set.SpecificCharacterSet = _UTF_8
     return encode(data_set, transfer_syntax, name=name, encoding=encoding)
 
 
@@ -121,6 +116,19 @@ def decode_identifier(data: Buffer, transfer_syntax: str, *, name: str = "identi
     return data_set
 
 
+def encode_failed_instances(uids: Sequence[str], transfer_syntax: str) -> bytes:
+    """An identifier with the Failed SOP Instance UID List (0008,0058)."""
+    text = "\\".join(uids)
+    if is_implicit(transfer_syntax) or len(text) <= _LONGEST_SHORT_VALUE:
+        return encode_identifier({"FailedSOPInstanceUIDList": list(uids)}, transfer_syntax)
+    from pydicom.dataset import Dataset
+
+    # PS3.5 6.2.2, note 3: a value that is too long for the length field of its VR is sent as UN.
+    data_set = Dataset()
+    data_set.add_new(0x00080058, "UN", text.encode("ascii") + b"\0" * (len(text) & 1))
+    return encode_identifier(data_set, transfer_syntax)
+
+
 def attribute_called(key: str, name: str) -> tuple[int, str]:
     """Tag and VR of an attribute that is named by its keyword or its tag.
 
@@ -166,16 +174,6 @@ def _value_of(vr: str, value: Any, name: str) -> Any:
     # A person's name can be iterated over, letter by letter, and is no sequence.
     is_many = isinstance(value, Sequence) and not isinstance(value, str | bytes)
     return list(value) if is_many else value
-
-
-def _is_ascii(data_set: Any) -> bool:
-    elements = (element for element in data_set.iterall() if element.VR != "SQ")
-    return all(str(value).isascii() for element in elements for value in _values(element.value))
-
-
-def _values(value: Any) -> Sequence[Any]:
-    """The single values: what a list of them looks like as text may be ASCII where they are not."""
-    return value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else (value,)
 
 
 def inflate(deflated: bytes, name: str) -> bytes:

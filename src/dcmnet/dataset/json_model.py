@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Iterable
 from typing import Any
 
-from dcmnet.dataset.elements import UNKNOWN_VR, Content, Element
+from dcmnet.dataset.content import UNKNOWN_VR, Content, Element
 from dcmnet.dataset.values import NUMBERS, ONE_VALUE, SIZES, TEXT, number_of, numbers
 
 _NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")

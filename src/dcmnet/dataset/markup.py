@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from xml.sax.saxutils import escape, quoteattr
 
-from dcmnet.dataset.elements import Element, read_elements
+from dcmnet.dataset.content import Element, read_elements
 from dcmnet.dataset.printing import attribute_name, transfer_syntax_name
 from dcmnet.errors import InputFileError
 from dcmnet.payload import Buffer

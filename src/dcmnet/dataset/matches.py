@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dcmnet.dataset.elements import SPECIFIC_CHARACTER_SET, Element, element_with, read_elements
+from dcmnet.dataset.content import SPECIFIC_CHARACTER_SET, Element, element_with, read_elements
 from dcmnet.dataset.values import encodings_named
 from dcmnet.errors import InputFileError
 from dcmnet.payload import Buffer

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dcmnet.dataset.elements import Content, Element, Item, element_with, read_elements
+from dcmnet.dataset.content import Content, Element, Item, element_with, read_elements
 from dcmnet.dataset.keys import tags_of
 from dcmnet.dataset.values import TEXT
 from dcmnet.payload import Buffer

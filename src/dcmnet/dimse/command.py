@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from dcmnet.errors import LocalProtocolError, RemoteProtocolError
 from dcmnet.limits import MAX_UID_LENGTH, Limits, Tolerance
 from dcmnet.payload import Buffer
-from dcmnet.registry._uids import UIDS
-from dcmnet.registry.sop_classes import VERIFICATION
 
 Value: TypeAlias = "int | str | tuple[int, ...]"
 """UI, AE, LO are strings without padding, US and UL integers, AT a tuple of tags, group << 16 | element."""
@@ -62,8 +60,8 @@ MAX_AE_TITLE_LENGTH = 16
 MAX_ERROR_COMMENT_LENGTH = 64
 
 # A tag read as one little-endian number is element << 16 | group: in group 0000 the low half is zero.
-_HEADER = struct.Struct("<LL")
-_UL_VALUE = struct.Struct("<L")
+HEADER = struct.Struct("<LL")
+UL_VALUE = struct.Struct("<L")
 _US_ELEMENT = struct.Struct("<LLH")
 _UL_ELEMENT = struct.Struct("<LLL")
 _AT_VALUE = struct.Struct("<HH")
@@ -76,6 +74,10 @@ _NOT_TEXT = re.compile(rb"[^ -\[\]-~]")
 
 _PADDED_UID = Tolerance.PADDED_UID.value
 _NONCONFORMING_UID = Tolerance.NONCONFORMING_UID.value
+_MALFORMED_ELEMENT = Tolerance.MALFORMED_ELEMENT.value
+_LONG_US = Tolerance.LONG_US.value
+_FOREIGN_ELEMENT = Tolerance.FOREIGN_ELEMENT.value
+_NO_FAULTS: Mapping[int, RemoteProtocolError] = {}
 
 
 def encode_command(fields: Mapping[int, Value]) -> bytes:
@@ -98,7 +100,7 @@ def encode_command(fields: Mapping[int, Value]) -> bytes:
                 parts.append(_US_ELEMENT.pack(number << 16, 2, value))
             elif number:
                 raw = _ENCODERS[number](value)
-                parts.append(_HEADER.pack(number << 16, len(raw)))
+                parts.append(HEADER.pack(number << 16, len(raw)))
                 parts.append(raw)
         except KeyError:
             raise LocalProtocolError(f"(0000,{number:04X}) is not a command element of PS3.7 E.1") from None
@@ -109,7 +111,7 @@ def encode_command(fields: Mapping[int, Value]) -> bytes:
 
 
 def decode_command(view: Buffer, limits: Limits) -> dict[int, Value]:
-    """Decode a Command Set.
+    """Decode a Command Set in which every value is needed.
 
     Elements that PS3.7 E.1 does not list are passed over, empty ones count as absent, any order is taken, and
     of an element that comes twice the last one counts.
@@ -122,7 +124,27 @@ def decode_command(view: Buffer, limits: Limits) -> dict[int, Value]:
         Values by element number, (0000,0000) among them if it was sent.
 
     Raises:
-        RemoteProtocolError: The bytes are no Command Set; source service-user.
+        RemoteProtocolError: The bytes are no Command Set, or a value is malformed; source service-user.
+    """
+    fields, faults = read_command(view, limits)
+    for fault in faults.values():
+        raise fault
+    return fields
+
+
+def read_command(view: Buffer, limits: Limits) -> tuple[dict[int, Value], Mapping[int, RemoteProtocolError]]:
+    """Decode a Command Set, of which perhaps not every value is needed.
+
+    Args:
+        view: The whole Command Set; nothing of the result refers to it.
+        limits: Its length and the tolerances.
+
+    Returns:
+        Values by element number, as `decode_command` gives them; and for each malformed one what is wrong
+        with it. A malformed text is among the values as it came, UIDs escaped, a malformed number is not.
+
+    Raises:
+        RemoteProtocolError: The bytes are no Command Set; a value is malformed, and that is not tolerated.
     """
     end = len(view)
     if end > limits.max_command_set_length:
@@ -130,11 +152,12 @@ def decode_command(view: Buffer, limits: Limits) -> dict[int, Value]:
     tolerance: int = limits.tolerance._value_
     known = _SHAPES.get(end)
     if known is not None and (found := known.read(view, tolerance)) is not None:
-        return found
+        return found, _NO_FAULTS
     # Two bytes more, so that a header and the US that mostly follows it can be read in one go.
     data = bytes(view) + b"\0\0"
     headers: list[tuple[int, int]] = []
     fields: dict[int, Value] = {}
+    faults: dict[int, RemoteProtocolError] = {}
     offset = 0
     while offset < end:
         if end - offset < 8:
@@ -146,25 +169,45 @@ def decode_command(view: Buffer, limits: Limits) -> dict[int, Value]:
         if length > end - offset:
             raise _bad_header(tag, offset, f"claims {length} bytes, {end - offset} are left")
         headers.append((tag, length))
-        if length == 2 and tag in _US_TAGS:
+        if length == 2 and tag in US_TAGS:
             fields[tag >> 16] = first
         elif tag in _DECODERS:
-            value = _DECODERS[tag](data[offset : offset + length], tag, tolerance) if length else None
-            if value is not None:
-                fields[tag >> 16] = value
-        elif tag & 0xFFFF:
+            _decode_element(tag, data[offset : offset + length], tolerance, fields, faults)
+        elif tag & 0xFFFF and not tolerance & _FOREIGN_ELEMENT:
+            # PS3.7 6.3: a Command Set has elements of group 0000.
             raise _bad_header(tag, offset, "is not in group 0000")
         offset += length
     _check_group_length(fields, end, limits.tolerance)
-    _learn(end, headers)
-    return fields
+    if not faults:
+        _learn(end, headers)
+    return fields, faults
+
+
+def _decode_element(
+    tag: int, raw: bytes, tolerance: int, fields: dict[int, Value], faults: dict[int, RemoteProtocolError]
+) -> None:
+    """Add a value, or what is wrong with it; of an element that comes twice the last one counts."""
+    number = tag >> 16
+    if not raw:
+        return
+    try:
+        value = _DECODERS[tag](raw, tag, tolerance)
+    except RemoteProtocolError as fault:
+        if not tolerance & _MALFORMED_ELEMENT:
+            raise
+        faults[number] = fault
+        value = _KEPT_OF_VR.get(_VRS[number], _not_kept)(raw)
+    else:
+        faults.pop(number, None)
+    if value is not None:
+        fields[number] = value
 
 
 class _Shape:
     """The layout of a Command Set that has been decoded: those that follow mostly have the same.
 
     Args:
-        headers: Tag, as `_HEADER` reads it, and length of each element.
+        headers: Tag, as `HEADER` reads it, and length of each element.
     """
 
     __slots__ = ("_headers", "_numbers", "_texts", "_unpack")
@@ -176,157 +219,32 @@ class _Shape:
             for number, (_, length) in zip(numbers, headers, strict=True)
         )
         self._unpack = struct.Struct(f"<{values}").unpack
-        self._headers = tuple(_HEADER.pack(*header) for header in headers)
+        self._headers = tuple(HEADER.pack(*header) for header in headers)
         self._numbers = tuple(numbers)
         self._texts = tuple(
             (number, _DECODERS[number << 16]) for number in numbers if _VRS[number] not in _SHAPE_OF_VR
         )
 
     def read(self, view: Buffer, tolerance: int) -> dict[int, Value] | None:
-        """The values of a Command Set as long as the one that it was made from; None where it is another."""
+        """The values of a Command Set as long as the one that it was made from.
+
+        Returns:
+            None if it is another, or a value is malformed.
+        """
         parts = self._unpack(view)
         if parts[::2] != self._headers or parts[1] != len(view) - 12:
             return None
         fields: dict[int, Any] = dict(zip(self._numbers, parts[1::2], strict=True))
         for number, decode in self._texts:
-            value = decode(fields[number], number << 16, tolerance)
+            try:
+                value = decode(fields[number], number << 16, tolerance)
+            except RemoteProtocolError:
+                return None
             if value is None:
                 del fields[number]
             else:
                 fields[number] = value
         return fields
-
-
-class Patterns:
-    """The plain Command Sets of one kind of message, each packed and unpacked in one go.
-
-    They differ in four values only: SOP class, two numbers, and the SOP instance, which is the last element.
-    At all other places they have the very bytes of one that was encoded, or decoded, element by element.
-
-    Args:
-        numbers: Of all their elements.
-        varying: Of the two numbers that vary.
-    """
-
-    __slots__ = ("_decoded", "_encoded", "_tags", "_varying")
-
-    def __init__(self, numbers: tuple[int, ...], varying: tuple[int, int]) -> None:
-        self._tags = [number << 16 for number in numbers]
-        self._varying = frozenset((*(number << 16 for number in varying), _SOP_INSTANCE))
-        self._encoded: dict[tuple[str, int], Pattern] = {}
-        self._decoded: dict[int, Pattern] = {}
-
-    def encode(self, values: tuple[Any, ...]) -> bytes | None:
-        """The Command Set; None where none like it was encoded yet, or a value does not fit.
-
-        Args:
-            values: SOP class, SOP instance and the two numbers.
-        """
-        sop_class_uid, sop_instance_uid, first, second = values
-        try:
-            instance = _encode_uid(sop_instance_uid)
-            pattern = self._encoded.get((sop_class_uid, len(instance)))
-        except (ValueError, TypeError, AttributeError):
-            return None
-        return None if pattern is None else pattern.pack(first, second, instance)
-
-    def learn_to_encode(self, values: tuple[Any, ...], encoded: bytes) -> bytes:
-        """Remember how a Command Set is encoded; returns it."""
-        sop_class_uid, sop_instance_uid = values[:2]
-        if sop_class_uid and sop_instance_uid:
-            key = (sop_class_uid, (len(sop_instance_uid) + 1) & ~1)
-            self._learn(self._encoded, key, encoded, self._varying)
-        return encoded
-
-    def decode(self, view: Buffer, limits: Limits) -> tuple[str, int, int, str] | None:
-        """The values of a Command Set; None where none like it was decoded yet, or one is missing.
-
-        Raises:
-            RemoteProtocolError: One of them is no UID.
-        """
-        length = len(view)
-        if not _LENGTH_OF_CLASS < length <= limits.max_command_set_length:
-            return None
-        pattern = self._decoded.get(length << 8 | view[_LENGTH_OF_CLASS])
-        values = pattern and pattern.unpack(view)
-        if not values:
-            return None
-        sop_class, first, second, instance = values
-        tolerance: int = limits.tolerance._value_
-        sop_class_uid = _REGISTERED.get(sop_class) or _decode_class(sop_class, tolerance)
-        sop_instance_uid = _decode_uid(instance, _SOP_INSTANCE, tolerance)
-        if sop_class_uid is None or sop_instance_uid is None:
-            return None
-        return sop_class_uid, first, second, sop_instance_uid
-
-    def learn_to_decode(self, view: Buffer) -> None:
-        """Remember what a Command Set that was decoded looks like."""
-        key = len(view) << 8 | view[_LENGTH_OF_CLASS]
-        self._learn(self._decoded, key, bytes(view), self._varying | {_SOP_CLASS})
-
-    def _learn(
-        self, patterns: dict[Any, Pattern], key: object, encoded: bytes, varying: frozenset[int]
-    ) -> None:
-        elements = list(_elements(encoded))
-        plain = [tag for tag, _ in elements] == self._tags and all(raw for _, raw in elements)
-        if plain and _UL_VALUE.unpack_from(encoded, 8)[0] == len(encoded) - 12:
-            if len(patterns) >= _MAX_PATTERNS:
-                patterns.clear()
-            patterns[key] = Pattern(elements, varying)
-
-
-class Pattern:
-    """What the Command Sets with the same elements, equally long, have in common.
-
-    Args:
-        elements: Tag, as `_HEADER` reads it, and value of each.
-        varying: Tags of those whose value may be another one: a number (US), or bytes.
-
-    Attributes:
-        size: How long they are, in bytes.
-    """
-
-    __slots__ = ("_constants", "_pack", "_parts", "_unpack", "size")
-
-    def __init__(self, elements: Iterable[tuple[int, bytes]], varying: frozenset[int]) -> None:
-        constants = [b""]
-        layout = ""
-        for tag, raw in elements:
-            constants[-1] += _HEADER.pack(tag, len(raw))
-            if tag in varying:
-                layout += f"{len(constants[-1])}s{'H' if tag in _US_TAGS else f'{len(raw)}s'}"
-                constants.append(b"")
-            else:
-                constants[-1] += raw
-        whole = struct.Struct(f"<{layout}{len(constants[-1])}s")  # behind the last value there may be nothing
-        self._constants = tuple(constants)
-        self._parts: list[Any] = [None] * (2 * len(constants) - 1)
-        self._parts[::2] = constants
-        self._pack, self._unpack, self.size = whole.pack, whole.unpack, whole.size
-
-    def pack(self, *values: Any) -> bytes | None:
-        """A Command Set with these values, bytes of the right length; None where a number does not fit."""
-        parts = self._parts.copy()
-        parts[1::2] = values
-        try:
-            return self._pack(*parts)
-        except struct.error:
-            return None
-
-    def unpack(self, view: Buffer) -> tuple[Any, ...] | None:
-        """The values of a Command Set of that size; None where it has another pattern."""
-        parts = self._unpack(view)
-        return parts[1::2] if parts[::2] == self._constants else None
-
-
-class Quick(NamedTuple):
-    """How a message is encoded and decoded fast where `others`, all fields but four, are `plain`."""
-
-    patterns: Patterns
-    others: Callable[[Any], tuple[Any, ...]]
-    plain: tuple[Any, ...]
-    varying: Callable[[Any], tuple[Any, ...]]
-    made_of: Callable[[str, int, int, str], Any]
 
 
 def missing_elements(name: str, required: frozenset[int], elements: Mapping[int, Value]) -> str:
@@ -336,28 +254,11 @@ def missing_elements(name: str, required: frozenset[int], elements: Mapping[int,
     return f"{name} without {names}"
 
 
-def _decode_class(raw: bytes, tolerance: int) -> str | None:
-    """Decode a SOP Class UID, and remember one of the registry, which needs no tolerance."""
-    uid = _decode_uid(raw, _SOP_CLASS, tolerance)
-    if uid is not None and uid in UIDS and raw == _encode_uid(uid):
-        _REGISTERED[raw] = uid
-    return uid
-
-
-def _elements(encoded: bytes) -> Iterator[tuple[int, bytes]]:
-    """Tag, as `_HEADER` reads it, and value of each element of a Command Set that was decoded before."""
-    offset = 0
-    while offset < len(encoded):
-        tag, length = _HEADER.unpack_from(encoded, offset)
-        offset += 8 + length
-        yield tag, encoded[offset - length : offset]
-
-
 def _learn(length: int, headers: list[tuple[int, int]]) -> None:
     """Remember the layout of a Command Set of that length, where it is an ordinary one."""
     numbers = {tag >> 16 for tag, _ in headers if tag in _DECODERS}
-    ordinary = len(numbers) == len(headers) > 0 == headers[0][0] and all(length for _, length in headers)
-    if ordinary:
+    ordinary = len(numbers) == len(headers) > 0 == headers[0][0]
+    if ordinary and all(length == 2 if tag in US_TAGS else length for tag, length in headers):
         if len(_SHAPES) >= _MAX_SHAPES:
             _SHAPES.clear()
         _SHAPES[length] = _Shape(headers)
@@ -397,7 +298,8 @@ def _check_group_length(fields: Mapping[int, Value], end: int, tolerance: Tolera
     raise command_error(f"Command Group Length (0000,0000) is {stated}, but {end - 12} bytes follow it")
 
 
-def _encode_uid(value: str) -> bytes:
+def encode_uid(value: str) -> bytes:
+    """A UID as the value of an element. Raises ValueError if it is none."""
     raw = value.encode("ascii")
     if raw.translate(None, _UID_CHARACTERS) or not 0 < len(raw) <= MAX_UID_LENGTH:
         raise ValueError("a UID has 1 to 64 digits and dots")
@@ -428,7 +330,8 @@ def _encode_at(value: tuple[int, ...]) -> bytes:
     return b"".join([_AT_VALUE.pack(tag >> 16, tag & 0xFFFF) for tag in value])
 
 
-def _decode_uid(raw: bytes, tag: int, tolerance: int) -> str | None:
+def decode_uid(raw: bytes, tag: int, tolerance: int) -> str | None:
+    """The UID that is the value of an element, None if it is all padding. Raises RemoteProtocolError."""
     text = raw[:-1] if raw[-1] == 0 else raw
     if not text or text.translate(None, _UID_CHARACTERS):
         text = _unpad(raw, tag, tolerance)
@@ -469,61 +372,68 @@ def _decode_at(raw: bytes, tag: int, _tolerance: int) -> tuple[int, ...]:
     return tuple([group << 16 | element for group, element in _AT_VALUE.iter_unpack(raw)])
 
 
-def _decode_us(raw: bytes, tag: int, _tolerance: int) -> int:
+def _decode_us(raw: bytes, tag: int, tolerance: int) -> int:
     # One of two bytes never comes here.
-    raise _bad_value(tag, raw, f"has {len(raw)} bytes, a US has 2")
+    if len(raw) != 4 or not tolerance & _LONG_US:
+        raise _bad_value(tag, raw, f"has {len(raw)} bytes, a US has 2")
+    value = int.from_bytes(raw, "little")
+    # Sub-operations may be more than a US can count; any other number has to be sent back as a US.
+    if value > 0xFFFF and tag not in _COUNTS:
+        raise _bad_value(tag, raw, f"is {value}, a US is 65535 at most")
+    return value
 
 
 def _decode_ul(raw: bytes, tag: int, _tolerance: int) -> int:
     if len(raw) != 4:
         raise _bad_value(tag, raw, f"has {len(raw)} bytes, a UL has 4")
-    value: int = _UL_VALUE.unpack(raw)[0]
+    value: int = UL_VALUE.unpack(raw)[0]
     return value
+
+
+def _keep_uid(raw: bytes) -> str:
+    return raw.decode("latin-1").encode("unicode_escape").decode("ascii")
+
+
+def _keep_ae(raw: bytes) -> str:
+    return raw.strip(b" \0").decode("latin-1")
+
+
+def _keep_at(raw: bytes) -> tuple[int, ...]:
+    return _decode_at(raw[: len(raw) & ~3], 0, 0)
+
+
+def _not_kept(_raw: bytes) -> None:
+    """A number of the wrong length says nothing."""
 
 
 _VRS = {element.number: element.vr for element in ELEMENTS}
 _SHAPE_OF_VR = {"US": "H", "UL": "L"}
 _MAX_SHAPES = 64
-_SOP_CLASS, _SOP_INSTANCE = 0x0002 << 16, 0x1000 << 16
-_REGISTERED: dict[bytes, str] = {}
-_LENGTH_OF_CLASS = 16
-"""Where the length of (0000,0002) is, its lowest byte first, where that comes behind (0000,0000)."""
 _SHAPES: dict[int, _Shape] = {}
-_MAX_PATTERNS = 256
-
 _KEYWORDS = {element.number: element.keyword for element in ELEMENTS}
 _US_NUMBERS = frozenset(element.number for element in ELEMENTS if element.vr == "US")
-_US_TAGS = frozenset(number << 16 for number in _US_NUMBERS)
+US_TAGS = frozenset(number << 16 for number in _US_NUMBERS)
+_COUNTS = frozenset(number << 16 for number in (0x1020, 0x1021, 0x1022, 0x1023))
 
 _ENCODER_OF_VR: dict[str, Callable[..., bytes]] = {
-    "UI": _encode_uid,
+    "UI": encode_uid,
     "AE": _encode_ae,
     "LO": _encode_lo,
     "AT": _encode_at,
 }
 _DECODER_OF_VR: dict[str, Callable[[bytes, int, int], Value | None]] = {
-    "UI": _decode_uid,
+    "UI": decode_uid,
     "AE": _decode_ae,
     "LO": _decode_lo,
     "AT": _decode_at,
     "US": _decode_us,
     "UL": _decode_ul,
 }
+_KEPT_OF_VR: dict[str, Callable[[bytes], Value | None]] = {
+    "UI": _keep_uid,
+    "AE": _keep_ae,
+    "AT": _keep_at,
+}
+"""What becomes of a malformed value that the message does not need."""
 _ENCODERS = {e.number: _ENCODER_OF_VR[e.vr] for e in ELEMENTS if e.vr in _ENCODER_OF_VR}
 _DECODERS = {e.number << 16: _DECODER_OF_VR[e.vr] for e in ELEMENTS}
-
-
-def _pattern(fields: Mapping[int, Value], *varying: int) -> Pattern:
-    return Pattern(_elements(encode_command(fields)), frozenset(number << 16 for number in varying))
-
-
-ECHO_RQ = _pattern({0x0002: VERIFICATION, 0x0100: 0x0030, 0x0110: 0, 0x0800: 0x0101}, 0x0110)
-"""A C-ECHO-RQ (PS3.7 9.3.5.1); its Message ID varies."""
-
-ECHO_RSP = _pattern(
-    {0x0002: VERIFICATION, 0x0100: 0x8030, 0x0120: 0, 0x0800: 0x0101, 0x0900: 0}, 0x0120, 0x0900
-)
-"""A C-ECHO-RSP (PS3.7 9.3.5.2); Message ID Being Responded To and Status vary."""
-
-BARE_RESPONSE = _pattern({0x0100: 0, 0x0120: 0, 0x0800: 0x0101, 0x0900: 0}, 0x0100, 0x0120, 0x0900)
-"""A response that says nothing but its status, as some peers send them; Command Field and these two vary."""

@@ -10,41 +10,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from typing import Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, ClassVar, Self
 
-from dcmnet._records import MISSING, dataclass, fields
+from dcmnet._records import dataclass
 from dcmnet.dimse.codes import Priority as Priority
 from dcmnet.dimse.codes import StatusClass as StatusClass
 from dcmnet.dimse.codes import status_class as status_class
 from dcmnet.dimse.codes import status_details
-from dcmnet.dimse.command import (
-    BARE_RESPONSE,
-    ECHO_RQ,
-    ECHO_RSP,
-    ELEMENTS,
-    Pattern,
-    Patterns,
-    Quick,
-    Value,
-    command_error,
-    decode_command,
-    encode_command,
-    missing_elements,
+from dcmnet.dimse.command import Value, command_error, encode_command, read_command
+from dcmnet.dimse.layouts import (
+    COMMAND_FIELD_ELEMENT,
+    DATA_SET_TYPE_ELEMENT,
+    TYPE_WITH_DATA_SET,
+    TYPE_WITHOUT_DATA_SET,
+    DataSetRule,
+    Layout,
+    check_data_set,
+    check_elements,
+    layout_of,
 )
+from dcmnet.dimse.patterns import BARE_RESPONSE, ECHO_RQ, ECHO_RSP, Pattern, Patterns, Quick
 from dcmnet.errors import LocalProtocolError, StatusError
 from dcmnet.limits import Limits
 from dcmnet.payload import Buffer
 from dcmnet.registry.sop_classes import VERIFICATION
 from dcmnet.registry.statuses import service_of, text_of
-
-DataSetRule: TypeAlias = Literal["required", "forbidden", "optional"]
-
-# PS3.7 E.1: Command Data Set Type 0101H is "no Data Set", anything else says that one follows.
-_NO_DATA_SET = 0x0101
-_DATA_SET = 0x0001
-
-_COMMAND_FIELD = 0x0100
-_COMMAND_DATA_SET_TYPE = 0x0800
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +70,10 @@ class Message:
 
     def _encode(self) -> bytes:
         layout = _LAYOUTS[self.COMMAND_FIELD]
-        _check_data_set(self.NAME, self.DATA_SET, self.has_data_set, LocalProtocolError)
+        check_data_set(self.NAME, self.DATA_SET, self.has_data_set, LocalProtocolError)
         elements: dict[int, Value] = {
-            _COMMAND_FIELD: self.COMMAND_FIELD,
-            _COMMAND_DATA_SET_TYPE: _DATA_SET if self.has_data_set else _NO_DATA_SET,
+            COMMAND_FIELD_ELEMENT: self.COMMAND_FIELD,
+            DATA_SET_TYPE_ELEMENT: TYPE_WITH_DATA_SET if self.has_data_set else TYPE_WITHOUT_DATA_SET,
         }
         for number, value in zip(layout.numbers, layout.values_of(self), strict=False):
             if value or value == 0:
@@ -440,20 +430,11 @@ RESPONSE_TO: Mapping[type[Request], type[Response]] = dict(zip(REQUESTS, RESPONS
 """The type of the response to each type of request."""
 
 
-class _Layout(NamedTuple):
-    """How one message lies in a Command Set: worked out from its dataclass, once."""
-
-    message: type[Message]
-    numbers: tuple[int, ...]
-    keywords: dict[int, str]
-    required: frozenset[int]
-    values_of: Callable[[Any], tuple[Value | None, ...]]
-
-
 def decode_message(view: Buffer, limits: Limits) -> Message:
     """Decode the Command Set of a message.
 
-    A Priority other than MEDIUM, HIGH and LOW reads as MEDIUM: nothing may depend on it.
+    A Priority other than MEDIUM, HIGH and LOW reads as MEDIUM: nothing may depend on it. What the message
+    uses only for information may be malformed (`Tolerance.MALFORMED_ELEMENT`): texts are kept as they came.
 
     Args:
         view: The whole Command Set.
@@ -461,28 +442,30 @@ def decode_message(view: Buffer, limits: Limits) -> Message:
 
     Raises:
         RemoteProtocolError: The bytes are no Command Set; the Command Field is unknown; a required element is
-            missing or empty; a request has a data set that PS3.7 forbids, or lacks one that it requires.
+            missing, empty or malformed; a request has a data set that PS3.7 forbids, or lacks one that it
+            requires.
     """
     if (plain := _decode_plain(view, limits)) is not None:
         return plain
-    elements = decode_command(view, limits)
-    command_field = elements.get(_COMMAND_FIELD)
+    elements, faults = read_command(view, limits)
+    command_field = elements.get(COMMAND_FIELD_ELEMENT)
     layout = _LAYOUTS.get(command_field)
     if layout is None:
         if command_field is None:
-            raise command_error("Command Set without Command Field (0000,0100)")
+            missing = command_error("Command Set without Command Field (0000,0100)")
+            raise faults.get(COMMAND_FIELD_ELEMENT, missing)
         raise command_error(f"unknown Command Field (0000,0100) {command_field:#06x}")
     message = layout.message
-    if not layout.required <= elements.keys():
-        raise command_error(missing_elements(message.NAME, layout.required, elements))
+    check_elements(layout, elements, faults, limits.tolerance)
     keywords = layout.keywords
-    found: dict[str, Any] = {keywords[n]: value for n, value in elements.items() if n in keywords}
+    found: dict[str, Any] = dict(layout.unsaid)
+    found.update({keywords[n]: value for n, value in elements.items() if n in keywords})
     if "priority" in found:
         found["priority"] = _PRIORITIES.get(found["priority"], Priority.MEDIUM)
-    has_data_set = elements[_COMMAND_DATA_SET_TYPE] != _NO_DATA_SET
+    has_data_set = elements[DATA_SET_TYPE_ELEMENT] != TYPE_WITHOUT_DATA_SET
     if message.IS_REQUEST:
-        _check_data_set(message.NAME, message.DATA_SET, has_data_set, command_error)
-    made = message(has_data_set=has_data_set, **found)
+        check_data_set(message.NAME, message.DATA_SET, has_data_set, command_error)
+    made: Message = message(has_data_set=has_data_set, **found)
     if command_field in _QUICK and _QUICK[command_field].others(made) == _QUICK[command_field].plain:
         _QUICK[command_field].patterns.learn_to_decode(view)
     return made
@@ -538,33 +521,7 @@ def store_rsp(sop_class_uid: str, message_id: int, status: int, sop_instance_uid
     )
 
 
-def _check_data_set(
-    name: str, rule: DataSetRule, has_data_set: bool, error: Callable[[str], Exception]
-) -> None:
-    if rule == "required" and not has_data_set:
-        raise error(f"{name} without the data set that it must have")
-    if rule == "forbidden" and has_data_set:
-        raise error(f"{name} with a data set, which it must not have")
-
-
-def _layout(message: type[Message]) -> _Layout:
-    found = {field.name: field for field in fields(message)}
-    keywords = {element.number: element.keyword for element in ELEMENTS if element.keyword in found}
-    # PS3.7 9.3: Priority is mandatory on the wire; the default is a convenience of ours.
-    required = {
-        number
-        for number, keyword in keywords.items()
-        if found[keyword].default is MISSING or keyword == "priority"
-    }
-    # PS3.7 9.3, 10.3: every message has a Command Data Set Type.
-    required.add(_COMMAND_DATA_SET_TYPE)
-    # The last one is there because an attrgetter of one name gives no tuple.
-    values_of = attrgetter(*keywords.values(), "has_data_set")
-    return _Layout(message, tuple(keywords), keywords, frozenset(required), values_of)
-
-
-_KEYWORDS = {element.number: element.keyword for element in ELEMENTS}
-_LAYOUTS: dict[Value | None, _Layout] = {message.COMMAND_FIELD: _layout(message) for message in MESSAGES}
+_LAYOUTS: dict[Value | None, Layout] = {message.COMMAND_FIELD: layout_of(message) for message in MESSAGES}
 _QUICK: dict[Value | None, Quick] = {
     CStoreRQ.COMMAND_FIELD: Quick(
         Patterns((0, 0x0002, 0x0100, 0x0110, 0x0700, 0x0800, 0x1000), (0x0110, 0x0700)),

@@ -89,6 +89,7 @@ class AssociationCore:
         started: Calls that were begun with `Start` and have not ended.
         unsent: Responses that leave with the next ones, or when there is nothing else to be done.
         reports: Event reports: those that wait to be sent, or that came while a response was due.
+        endings: What went wrong when the association was to be released, after complete operations.
     """
 
     upper_layer: UpperLayer
@@ -105,6 +106,7 @@ class AssociationCore:
     started: int = 0
     unsent: list[Payload] = field(default_factory=list)
     reports: list[Any] | None = None
+    endings: tuple[DcmnetError, ...] = ()
     state: dict[str, Any] = field(default_factory=dict)
     assembler: Assembler = field(init=False)
     message_ids: MessageIDs = field(init=False)
@@ -205,13 +207,13 @@ def _establish(
     if isinstance(answer, AAssociateRJ):
         raise AssociationRejected(answer.result, answer.source, answer.reason)
     assert isinstance(answer, AAssociateAC)  # Sta5 has no other indication
-    core.negotiated = requestor_contexts(request, answer)
+    core.negotiated = requestor_contexts(request, answer, core.limits.tolerance)
     core.busy = False
     return core.negotiated
 
 
-def release(core: AssociationCore) -> Procedure[None]:
-    """Release the association in good order (PS3.8 7.2); nothing happens where there is none.
+def release(core: AssociationCore, *, hasty: bool = False) -> Procedure[None]:
+    """Release the association in good order (PS3.8 7.2), `hasty` as `guarded`; nothing happens if it is over.
 
     Raises:
         LocalProtocolError: An operation is under way; it goes on.
@@ -224,7 +226,7 @@ def release(core: AssociationCore) -> Procedure[None]:
     yield from settle(core)
     if core.busy:
         raise LocalProtocolError("an operation is under way: let it end, or abort")
-    yield from guarded(core, _release(core))
+    yield from guarded(core, _release(core), hasty=hasty)
 
 
 def _release(core: AssociationCore) -> Procedure[None]:
@@ -295,10 +297,11 @@ def settle(core: AssociationCore) -> Procedure[None]:
         yield from core.operation.make_way()
 
 
-def guarded(core: AssociationCore, procedure: Procedure[T]) -> Procedure[T]:
+def guarded(core: AssociationCore, procedure: Procedure[T], *, hasty: bool = False) -> Procedure[T]:
     """Run an operation; where it fails with the association out of step, abort and close before raising.
 
-    What is left of a query that nobody reads any more is passed over first.
+    What is left of a query that nobody reads any more is passed over first. `hasty`: the peer gets
+    `ABORT_LINGER` to close.
     """
     yield from settle(core)
     try:
@@ -307,7 +310,7 @@ def guarded(core: AssociationCore, procedure: Procedure[T]) -> Procedure[T]:
         raise
     except BaseException as error:
         if not isinstance(error, HARMLESS) or core.busy:
-            yield from _end_after(core, error)
+            yield from _end_after(core, error, hasty=hasty)
         raise
 
 
@@ -322,7 +325,7 @@ def closing(core: AssociationCore, procedure: Procedure[T]) -> Procedure[T]:
         raise
 
 
-def _end_after(core: AssociationCore, error: BaseException) -> Procedure[None]:
+def _end_after(core: AssociationCore, error: BaseException, *, hasty: bool = False) -> Procedure[None]:
     source, reason = ABORT_SOURCE_USER, 0
     if isinstance(error, RemoteProtocolError):
         source, reason = error.source, error.reason
@@ -333,7 +336,7 @@ def _end_after(core: AssociationCore, error: BaseException) -> Procedure[None]:
         yield Close()
         return
     try:
-        yield from _leave(core) if _is_ours(error) else finish(core)
+        yield from _leave(core) if hasty or _is_ours(error) else finish(core)
     except GeneratorExit:
         raise
     except DcmnetError:
@@ -378,6 +381,8 @@ def message_parts(core: AssociationCore, context_id: int, message: Message) -> l
 
 def await_end(core: AssociationCore) -> Procedure[Any]:
     """After a `Send` that did not complete: let the reason come up as an exception."""
+    if core.operation is not None:
+        return  # its final response may have come before the end: it reads on itself
     wait = Receive("DIMSE", core.timeouts.dimse)
     while (event := (yield wait)) is not None:
         yield from _pass_over(core, event)

@@ -43,7 +43,7 @@ class Answer(NamedTuple):
 
     Attributes:
         response: The message.
-        identifier: Its encoded data set; empty when it had none.
+        identifier: Its encoded data set; empty when it had none, or the final response one above the limit.
         transfer_syntax: UID of the one that the identifier is in.
     """
 
@@ -69,7 +69,7 @@ class Operation:
         abandoned: Nobody waits for its responses any more: whoever needs the association next ends it first.
     """
 
-    __slots__ = ("_cancelled", "_context", "_core", "_request", "_store", "abandoned", "final")
+    __slots__ = ("_cancelled", "_context", "_core", "_request", "_store", "_taken", "abandoned", "final")
 
     def __init__(
         self,
@@ -83,6 +83,7 @@ class Operation:
         self._request = request
         self._store = store
         self._cancelled = False
+        self._taken: list[Answer] = []
         self.abandoned = False
         self.final: Answer | None = None
 
@@ -124,6 +125,8 @@ class Operation:
             DeadlineExceeded: The peer did not answer in time; the association was aborted.
             RemoteProtocolError: What came is no answer, or longer than the limit.
         """
+        if self._taken:
+            return self._taken.pop(0)
         if self.final is not None:
             return None
         return (yield from closing(self._core, self._advance()))
@@ -157,12 +160,14 @@ class Operation:
         identifier: bytes | None = b""
         if response.has_data_set:
             identifier = yield from receive_identifier(core)
-        if identifier is None:
+        is_pending = response.status_class is StatusClass.PENDING
+        if identifier is None and is_pending:
             limit = core.limits.max_identifier_length
             why = f"an identifier of more than {limit} bytes in a {response.NAME}"
             raise RemoteProtocolError(why, source=ABORT_SOURCE_USER, reason=0)
-        answer = Answer(response, identifier, context.transfer_syntax)
-        if response.status_class is StatusClass.PENDING:
+        # The final response has counts that must not be lost over a list of failed objects that is too long.
+        answer = Answer(response, identifier or b"", context.transfer_syntax)
+        if is_pending:
             return answer
         self.final = answer
         core.operation = None
@@ -179,7 +184,12 @@ class Operation:
     def _cancel(self) -> Procedure[None]:
         message = CCancelRQ(message_id_being_responded_to=self._request.message_id)
         if not (yield from send_message(self._core, self._context.context_id, message)):
-            yield from await_end(self._core)
+            yield from self._take_rest()
+
+    def _take_rest(self) -> Procedure[None]:
+        """The association has ended: take the responses that came before, if the final one is among them."""
+        while (answer := (yield from self._advance())) is not None:
+            self._taken.append(answer)
 
     def finish(self) -> Procedure[None]:
         """Cancel, and pass over what still comes; nothing happens when the operation is over."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dcmnet._records import dataclass, field
 from dcmnet.acse import AcceptedContext, AcceptorPolicy, answer_to
+from dcmnet.arguments import kind_of
 from dcmnet.dimse.messages import (
     CCancelRQ,
     Message,
@@ -155,6 +156,8 @@ def _decide(core: AssociationCore, acceptor: Acceptor, request: AAssociateRQ) ->
             return AAssociateRJ(refusal.result, refusal.source, refusal.reason), None
         if isinstance(answer, bytes):
             response = UserIdentityAC(answer)
+        elif answer is not None:  # False, for example, is meant as a refusal, and must not let the peer in
+            raise TypeError(f"on_association returned {kind_of(answer)}: return None or bytes, or raise")
     return answer_to(request, acceptor.policy, identity_response=response)
 
 

@@ -54,8 +54,11 @@ def class_for(model: QueryModel | str, operation: str) -> str:
 
     Raises:
         ValueError: The model has no such operation.
+        TypeError: It is neither a model nor a text.
     """
     if not isinstance(model, QueryModel):
+        if not isinstance(model, str):
+            raise TypeError(f"model: {type(model).__name__}, expected a QueryModel or a SOP Class UID")
         return model
     uid: str = getattr(model, operation)
     if not uid:

@@ -72,6 +72,7 @@ SMPTE_ST_2110_20_INTERLACED = "1.2.840.10008.1.2.7.2"
 SMPTE_ST_2110_30_PCM = "1.2.840.10008.1.2.7.3"
 DEFLATED_IMAGE_FRAME_COMPRESSION = "1.2.840.10008.1.2.8.1"
 PAPYRUS_3_IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.20"
+PRIVATE_GE_IMPLICIT_VR_LITTLE_ENDIAN_WITH_BIG_ENDIAN_PIXEL_DATA = "1.2.840.113619.5.2"
 
 UNCOMPRESSED = (EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 """The three that need no decoder, best first; the last is the default of all (PS3.5 10.1)."""
@@ -158,8 +159,9 @@ NOT_NEGOTIATED = (
     SMPTE_ST_2110_20_INTERLACED,
     SMPTE_ST_2110_30_PCM,
     PAPYRUS_3_IMPLICIT_VR_LITTLE_ENDIAN,
+    PRIVATE_GE_IMPLICIT_VR_LITTLE_ENDIAN_WITH_BIG_ENDIAN_PIXEL_DATA,
 )
-"""Registered, but of use in files, mail or real-time video only: never part of an association here."""
+"""Of use in files, mail or real-time video only, or private: negotiated only if they are named one by one."""
 
 ALL = (*NATIVE, *LOSSLESS, *LOSSY, *REFERENCED, *VIDEO)
 """Every one that a data set may be sent in over an association."""
@@ -168,7 +170,13 @@ _DEFLATED = frozenset(
     (DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, JPIP_REFERENCED_DEFLATE, JPIP_HTJ2K_REFERENCED_DEFLATE)
 )
 _ENCAPSULATED = frozenset((ENCAPSULATED_UNCOMPRESSED_EXPLICIT_VR_LITTLE_ENDIAN, *LOSSLESS, *LOSSY, *VIDEO))
-_IMPLICIT = frozenset((IMPLICIT_VR_LITTLE_ENDIAN, PAPYRUS_3_IMPLICIT_VR_LITTLE_ENDIAN))
+_IMPLICIT = frozenset(
+    (
+        IMPLICIT_VR_LITTLE_ENDIAN,
+        PAPYRUS_3_IMPLICIT_VR_LITTLE_ENDIAN,
+        PRIVATE_GE_IMPLICIT_VR_LITTLE_ENDIAN_WITH_BIG_ENDIAN_PIXEL_DATA,
+    )
+)
 
 
 def is_transfer_syntax(uid: str) -> bool:

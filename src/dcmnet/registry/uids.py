@@ -7,7 +7,7 @@ from functools import cache
 
 from dcmnet.limits import MAX_UID_LENGTH, Tolerance
 from dcmnet.registry._uids import UIDS
-from dcmnet.registry.dcmtk_names import DCMTK_NAMES
+from dcmnet.registry.dcmtk_names import DCMTK_NAMES, OTHER_NAMES
 
 APPLICATION_CONTEXT_NAME = "1.2.840.10008.3.1.1.1"
 """DICOM Application Context Name (PS3.7 A.2.1)."""
@@ -53,7 +53,8 @@ def uid_for(keyword_or_uid: str) -> str:
 
 @cache
 def _uids_by_keyword() -> dict[str, str]:
-    found = {name: uid for uid, name in DCMTK_NAMES.items()}
+    found = dict(OTHER_NAMES)
+    found.update((name, uid) for uid, name in DCMTK_NAMES.items())
     # The standard's keywords come last: whatever DCMTK calls a UID, a keyword keeps its meaning.
     found.update((entry[1], uid) for uid, entry in UIDS.items())
     return found

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from dcmnet.acse import AcceptorRole, ProposedContext, SupportedContext
+from dcmnet import arguments
+from dcmnet.acse import AcceptorRole, ProposedContext, RequestorPolicy, SupportedContext, several_contexts
 from dcmnet.registry.sop_classes import STORAGE, VERIFICATION
 from dcmnet.registry.transfer_syntaxes import ALL, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+
+if TYPE_CHECKING:
+    from dcmnet.limits import Limits, Timeouts
+    from dcmnet.tls import TLS
+    from dcmnet.ul.items import SOPClassExtendedNegotiation, UserIdentityRQ
 
 LITTLE_ENDIAN = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 
@@ -17,8 +24,8 @@ VERIFICATION_CONTEXT = SupportedContext(abstract_syntax=VERIFICATION, transfer_s
 
 
 def storage_contexts(
-    transfer_syntaxes: Iterable[str] = ALL,
-    sop_classes: Iterable[str] = tuple(STORAGE),
+    transfer_syntaxes: str | Iterable[str] = ALL,
+    sop_classes: str | Iterable[str] = tuple(STORAGE),
     *,
     role: AcceptorRole = AcceptorRole.DEFAULT,
 ) -> tuple[SupportedContext, ...]:
@@ -27,7 +34,53 @@ def storage_contexts(
     A data set is stored as it comes, so every transfer syntax will do that can be stored. For a C-GET the
     requestor needs the role of SCP.
     """
-    syntaxes = tuple(transfer_syntaxes)
-    return tuple(
-        SupportedContext(abstract_syntax=uid, transfer_syntaxes=syntaxes, role=role) for uid in sop_classes
+    syntaxes = arguments.strings(transfer_syntaxes, "transfer_syntaxes")
+    uids = arguments.strings(sop_classes, "sop_classes")
+    return tuple(SupportedContext(abstract_syntax=uid, transfer_syntaxes=syntaxes, role=role) for uid in uids)
+
+
+def check_connection(
+    host: str, port: int, timeouts: Timeouts | None, limits: Limits | None, tls: TLS | None
+) -> None:
+    """Raise for arguments of `connect` that cannot be.
+
+    Raises:
+        TypeError: One has another type.
+        ValueError: There is no such port.
+    """
+    arguments.text(host, "host")
+    arguments.port(port)
+    arguments.check_type(timeouts, "timeouts", "Timeouts | None")
+    arguments.check_type(limits, "limits", "Limits | None")
+    arguments.check_type(tls, "tls", "TLS | None")
+
+
+def requestor_policy(
+    policy: RequestorPolicy | None,
+    *,
+    called: str,
+    calling: str,
+    contexts: Iterable[ProposedContext | str] | None,
+    max_pdu_length: int,
+    user_identity: UserIdentityRQ | None,
+    extended: Iterable[SOPClassExtendedNegotiation],
+) -> RequestorPolicy:
+    """What `connect` asks for: the policy, or one that is made of its other arguments.
+
+    Raises:
+        TypeError: An argument has another type.
+        ValueError: Both `policy` and `contexts` are given, an AE title is none, or a number is out of range.
+    """
+    if policy is not None:
+        if contexts is not None:
+            raise ValueError("contexts are part of the policy: give one of the two")
+        arguments.check_type(policy, "policy", "RequestorPolicy | None")
+        return policy
+    return RequestorPolicy(
+        called_ae_title=arguments.ae_title(called, "called"),
+        calling_ae_title=arguments.ae_title(calling, "calling"),
+        contexts=DEFAULT_CONTEXTS if contexts is None else several_contexts(contexts, ProposedContext),
+        max_pdu_length=max_pdu_length,
+        user_identity=user_identity,
+        extended_negotiations=tuple(extended),
     )

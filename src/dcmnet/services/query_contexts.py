@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
+from dcmnet import arguments
 from dcmnet._records import dataclass
 from dcmnet.acse import ProposedContext
 from dcmnet.limits import MAX_PRESENTATION_CONTEXTS
@@ -15,14 +16,17 @@ from dcmnet.ul.items import SOPClassExtendedNegotiation
 # Objects that belong to no patient, or to services of their own, or are rare: with them the classes would not
 # fit into one association.
 _RARELY_RETRIEVED = (
+    "1.2.840.10008.5.1.4.1.1.6.3",
     "1.2.840.10008.5.1.4.1.1.9.6.2",
     "1.2.840.10008.5.1.4.1.1.9.7.",
     "1.2.840.10008.5.1.4.1.1.9.8.",
+    "1.2.840.10008.5.1.4.1.1.9.100.",
     "1.2.840.10008.5.1.4.1.1.11.6",
     "1.2.840.10008.5.1.4.1.1.11.7",
     "1.2.840.10008.5.1.4.1.1.11.9",
     "1.2.840.10008.5.1.4.1.1.11.10",
     "1.2.840.10008.5.1.4.1.1.11.11",
+    "1.2.840.10008.5.1.4.1.1.11.12",
     "1.2.840.10008.5.1.4.1.1.78.",
     "1.2.840.10008.5.1.4.1.1.200.",
     "1.2.840.10008.5.1.4.1.1.201.",
@@ -55,7 +59,7 @@ def query_contexts(
     *,
     find: bool = True,
     move: bool = False,
-    transfer_syntaxes: Sequence[str] = LITTLE_ENDIAN,
+    transfer_syntaxes: str | Iterable[str] = LITTLE_ENDIAN,
 ) -> tuple[ProposedContext, ...]:
     """Presentation contexts for C-FIND and C-MOVE.
 
@@ -74,15 +78,15 @@ def query_contexts(
     """
     wanted = [name for name, asked in (("find", find), ("move", move)) if asked]
     uids = dict.fromkeys(class_for(model, name) for name in wanted)
-    syntaxes = tuple(transfer_syntaxes)
+    syntaxes = arguments.strings(transfer_syntaxes, "transfer_syntaxes")
     return tuple(ProposedContext(abstract_syntax=uid, transfer_syntaxes=syntaxes) for uid in uids)
 
 
 def get_contexts(
     model: QueryModel | str = STUDY_ROOT,
     *,
-    sop_classes: Iterable[str] = RETRIEVED,
-    transfer_syntaxes: Sequence[str] = LITTLE_ENDIAN,
+    sop_classes: str | Iterable[str] = RETRIEVED,
+    transfer_syntaxes: str | Iterable[str] = LITTLE_ENDIAN,
 ) -> tuple[ProposedContext, ...]:
     """Presentation contexts for C-GET: its own, and those that the objects come on, where this side is SCP.
 
@@ -98,11 +102,11 @@ def get_contexts(
     Raises:
         ValueError: There are too many classes, or the model has no C-GET.
     """
-    classes = tuple(dict.fromkeys(sop_classes))
+    classes = tuple(dict.fromkeys(arguments.strings(sop_classes, "sop_classes")))
     room = MAX_PRESENTATION_CONTEXTS - 1
     if len(classes) > room:
         raise ValueError(f"{len(classes)} storage classes, and there is room for {room}: name those you need")
-    syntaxes = tuple(transfer_syntaxes)
+    syntaxes = arguments.strings(transfer_syntaxes, "transfer_syntaxes")
     apart = len(classes) * len(syntaxes) <= room
     groups = [(syntax,) for syntax in syntaxes] if apart else [syntaxes]
     own = ProposedContext(abstract_syntax=class_for(model, "get"), transfer_syntaxes=LITTLE_ENDIAN)

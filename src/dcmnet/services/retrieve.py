@@ -6,6 +6,7 @@ destination for a C-MOVE.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -27,6 +28,7 @@ from dcmnet.errors import (
     DeadlineExceeded,
     ProtocolError,
 )
+from dcmnet.limits import MAX_LOST_IN_A_ROW
 from dcmnet.payload import Payload
 from dcmnet.procedures.association import (
     HARMLESS,
@@ -64,7 +66,11 @@ from dcmnet.services.query_retrieve import (
     take_answers,
 )
 from dcmnet.services.storage import Outcome
+from dcmnet.ul.fields import is_ae_title
 from dcmnet.ul.pdu import AAssociateRQ, AReleaseRQ
+
+LARGEST_COUNT = 0xFFFF
+"""The most sub-operations that a response can count: its elements are US."""
 
 _ENDED = (AssociationError, DeadlineExceeded, ProtocolError)
 
@@ -123,7 +129,7 @@ class Retriever(Performer, Protocol):
     def describe(self, sources: Sequence[Any]) -> list[Item]:
         """Find out what there is to be sent."""
 
-    def opener(self) -> Opener:
+    def opener(self, request: CGetRQ | CMoveRQ) -> Opener:
         """What opens the objects of one retrieval."""
 
     def encode_failed(self, uids: Sequence[str], transfer_syntax: str) -> bytes:
@@ -160,6 +166,11 @@ class Tally:
     warnings: int = 0
     failed_uids: list[str] = field(default_factory=list)
 
+    @property
+    def kept(self) -> int:
+        """How many were stored."""
+        return self.completed + self.warnings
+
     def count(self, item: Item, status: int | None) -> None:
         """Note how one ended; None for one that could not be performed."""
         self.remaining -= 1
@@ -179,9 +190,14 @@ class Tally:
             return CANCEL
         if not self.failed and not self.warnings:
             return SUCCESS
-        if self.completed or self.warnings:
+        if self.kept:
             return SUBOPERATIONS_COMPLETE_WITH_FAILURES
         return UNABLE_TO_PERFORM_SUBOPERATIONS
+
+    @property
+    def can_be_told(self) -> bool:
+        """Whether a pending response has room for all counts, which it must have."""
+        return max(self.remaining, self.completed, self.failed, self.warnings) <= LARGEST_COUNT
 
     def response(self, request: CGetRQ | CMoveRQ, status: int, **more: Any) -> Response:
         """The response with the counts."""
@@ -190,12 +206,17 @@ class Tally:
         return response_to(
             request,
             status,
-            number_of_remaining_suboperations=remaining,
-            number_of_completed_suboperations=self.completed,
-            number_of_failed_suboperations=self.failed,
-            number_of_warning_suboperations=self.warnings,
+            number_of_remaining_suboperations=_told(remaining),
+            number_of_completed_suboperations=_told(self.completed),
+            number_of_failed_suboperations=_told(self.failed),
+            number_of_warning_suboperations=_told(self.warnings),
             **more,
         )
+
+
+def _told(count: int | None) -> int | None:
+    # PS3.4 C.4.2.2, C.4.3.2: a count that its US has no room for is left out.
+    return None if count is None or count > LARGEST_COUNT else count
 
 
 @dataclass(slots=True)
@@ -245,7 +266,8 @@ class _Retrieval:
     def count(self, item: Item, status: int | None) -> Procedure[None]:
         """Note how a sub-operation ended, and tell the peer."""
         self.tally.count(item, status)
-        if self.tally.remaining:
+        # PS3.4 C.4.2.2, C.4.3.2: a pending response whose counts do not fit is not sent.
+        if self.tally.remaining and self.tally.can_be_told:
             yield from send_response(self.core, self.context, self.tally.response(self.request, PENDING))
 
     def fail(self, item: Item, error: DcmnetError) -> Procedure[None]:
@@ -273,7 +295,7 @@ def get(retriever: Retriever) -> Service:
 
     def serve_get(core: AssociationCore, context: AcceptedContext, request: CGetRQ) -> Procedure[None]:
         watch = Watch(core, request.message_id, refuse_others=True)
-        retrieval = _Retrieval(core, context, request, retriever, watch, retriever.opener())
+        retrieval = _Retrieval(core, context, request, retriever, watch, retriever.opener(request))
         yield from _serve(retrieval, _get)
 
     return serve_get
@@ -284,7 +306,7 @@ def move(retriever: Retriever) -> Service:
 
     def serve_move(core: AssociationCore, context: AcceptedContext, request: CMoveRQ) -> Procedure[None]:
         watch = Watch(core, request.message_id)
-        retrieval = _Retrieval(core, context, request, retriever, watch, retriever.opener())
+        retrieval = _Retrieval(core, context, request, retriever, watch, retriever.opener(request))
         yield from _serve(retrieval, _move)
 
     return serve_move
@@ -371,6 +393,8 @@ def _response_here(retrieval: _Retrieval) -> Procedure[Response]:
 def _move(retrieval: _Retrieval, identifier: bytes) -> Procedure[Outcome | None]:
     core, request, retriever = retrieval.core, retrieval.request, retrieval.retriever
     assert isinstance(request, CMoveRQ)
+    if not is_ae_title(request.move_destination):  # no association can be asked for with it
+        return MOVE_DESTINATION_UNKNOWN, "the Move Destination is no AE title"
     address = yield from asked(Call(retriever.address, (request.move_destination,)))
     if address is None:
         return MOVE_DESTINATION_UNKNOWN, "the Move Destination is not known here"
@@ -381,41 +405,66 @@ def _move(retrieval: _Retrieval, identifier: bytes) -> Procedure[Outcome | None]
 
 
 def _send_over_one(retrieval: _Retrieval, address: Sequence[Any], step: Step) -> Procedure[None]:
-    yield from retrieval.watch.look()
-    if retrieval.watch.cancelled:
-        return
-    child = retrieval.retriever.new_core(retrieval.core)
-    host, port, tls = (*address, None)[:3]
+    """Send the objects of a step; the rest goes over another association when one ends early."""
+    waiting = deque(step.items)
+    lost_in_a_row = 0
+    while waiting and not (yield from retrieval.watch.look()):
+        kept = retrieval.tally.kept
+        child = retrieval.retriever.new_core(retrieval.core)
+        host, port, tls = (*address, None)[:3]
+        try:
+            yield Spawn(child, establish(child, host, port, step.request, tls))
+        except _ENDED as error:
+            yield from _fail_all(retrieval, waiting, error)
+            return
+        ended = yield from _store_and_release(retrieval, child, waiting)
+        lost_in_a_row = lost_in_a_row + 1 if retrieval.tally.kept == kept else 0
+        if ended is not None and lost_in_a_row >= MAX_LOST_IN_A_ROW:
+            count = f"{lost_in_a_row} associations in a row ended early with nothing stored"
+            yield from _fail_all(retrieval, waiting, AssociationError(f"{count}; the last one: {ended}"))
+
+
+def _fail_all(retrieval: _Retrieval, waiting: deque[Item], error: DcmnetError) -> Procedure[None]:
+    while waiting:
+        yield from retrieval.fail(waiting.popleft(), error)
+
+
+def _store_and_release(
+    retrieval: _Retrieval, child: AssociationCore, waiting: deque[Item]
+) -> Procedure[DcmnetError | None]:
+    """Send objects over an association until there are no more, or it ends: the error that ended it."""
     try:
-        yield Spawn(child, establish(child, host, port, step.request, tls))
-    except _ENDED as error:
-        for item in step.items:
-            yield from retrieval.fail(item, error)
-        return
-    try:
-        yield from _store_there(retrieval, child, step.items)
+        ended = yield from _store_there(retrieval, child, waiting)
     except GeneratorExit:
         raise
     except BaseException:
         yield Spawn(child, abort(child))
         raise
+    if ended is not None:
+        return ended
     try:
         yield Spawn(child, release(child))
     except _ENDED as error:  # every object has its answer by now
         yield Call(retrieval.retriever.told, (f"the sub-association was not released: {error}", None))
+    return None
 
 
-def _store_there(retrieval: _Retrieval, child: AssociationCore, items: Sequence[Item]) -> Procedure[None]:
-    for item in items:
-        yield from retrieval.watch.look()
-        if retrieval.watch.cancelled:
-            return
-        yield from _send_there(retrieval, child, item)
+def _store_there(
+    retrieval: _Retrieval, child: AssociationCore, waiting: deque[Item]
+) -> Procedure[DcmnetError | None]:
+    while waiting and not (yield from retrieval.watch.look()):
+        error = yield from _send_there(retrieval, child, waiting.popleft())
+        if not child.upper_layer.established:
+            return error
+    return None
 
 
-def _send_there(retrieval: _Retrieval, child: AssociationCore, item: Item) -> Procedure[None]:
+def _send_there(retrieval: _Retrieval, child: AssociationCore, item: Item) -> Procedure[DcmnetError | None]:
+    """One sub-operation; the error when it could not be performed, which may have ended the association."""
+    asking = retrieval.core.peer_ae_title
     originator = {
-        "move_originator_ae_title": retrieval.core.peer_ae_title,
+        # PS3.7 9.1.1.1: it may be left out, as it has to be for a title that is none.
+        "move_originator_ae_title": asking if is_ae_title(asking) else "",
         "move_originator_message_id": retrieval.request.message_id,
     }
     try:
@@ -425,5 +474,6 @@ def _send_there(retrieval: _Retrieval, child: AssociationCore, item: Item) -> Pr
         response: CStoreRSP = yield Spawn(child, guarded(child, storing))
     except (*HARMLESS, *_ENDED) as error:
         yield from retrieval.fail(item, error)
-    else:
-        yield from retrieval.count(item, response.status)
+        return error
+    yield from retrieval.count(item, response.status)
+    return None

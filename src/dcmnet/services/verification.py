@@ -11,7 +11,8 @@ from dcmnet.dimse.responses import response_to
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.effects import Call, Procedure
 from dcmnet.procedures.scp import Service, respond
-from dcmnet.registry.statuses import PROCESSING_FAILURE, SUCCESS
+from dcmnet.registry.statuses import SUCCESS
+from dcmnet.services.handler_status import FAILED, chosen_outcome, handler_status
 
 
 def verification(
@@ -21,20 +22,21 @@ def verification(
     """The service that answers C-ECHO (PS3.7 9.1.5).
 
     Args:
-        handler: Called as `handler(core, context, request)`; returns a status, or None for success. Where it
-            raises, the answer is 0110, processing failure.
+        handler: Called as `handler(core, context, request)`; returns a status, or None for success. A
+            StatusError chooses the status; for any other exception the answer is 0110, processing failure.
         on_error: Told what the handler raised.
     """
 
     def serve_echo(core: AssociationCore, context: AcceptedContext, request: CEchoRQ) -> Procedure[None]:
-        status = SUCCESS
+        status, comment = SUCCESS, ""
         if handler is not None:
             try:
-                status = (yield Call(handler, (core, context, request))) or SUCCESS
+                status = handler_status((yield Call(handler, (core, context, request))))
             except Exception as error:  # a handler may raise anything, and the peer needs an answer
-                status = PROCESSING_FAILURE
-                if on_error is not None:
+                chosen = chosen_outcome(error)
+                status, comment = chosen or FAILED
+                if chosen is None and on_error is not None:
                     yield Call(on_error, ("the echo handler failed", error))
-        yield from respond(core, context, response_to(request, status))
+        yield from respond(core, context, response_to(request, status, error_comment=comment))
 
     return serve_echo

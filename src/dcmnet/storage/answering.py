@@ -3,42 +3,53 @@
 from __future__ import annotations
 
 import inspect
+import os
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dcmnet import dataset
 from dcmnet._records import dataclass, field
 from dcmnet.acse import AcceptedContext, Negotiated, RequestorPolicy, build_request
+from dcmnet.arguments import kind_of
 from dcmnet.dataset import identifiers
 from dcmnet.dimse.messages import CFindRQ, CGetRQ, CMoveRQ
-from dcmnet.errors import InputFileError, StatusError
+from dcmnet.errors import InputFileError, NoPresentationContext, StatusError
 from dcmnet.procedures.association import AssociationCore, new_core
+from dcmnet.registry.sop_classes import COMPOSITE_INSTANCE_WITHOUT_BULK_DATA_GET
 from dcmnet.registry.statuses import (
     DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
     PENDING,
     PENDING_OPTIONAL_KEYS_NOT_SUPPORTED,
     SOP_CLASS_NOT_SUPPORTED,
+    SUCCESS,
 )
+from dcmnet.registry.transfer_syntaxes import ALL, EXPLICIT_VR_LITTLE_ENDIAN, is_encapsulated
+from dcmnet.services.handler_status import FAILED, ReturnTypeError, chosen_outcome, handler_status, is_status
 from dcmnet.services.query_contexts import QueryOptions
 from dcmnet.services.query_retrieve import Answers
 from dcmnet.services.retrieve import Item, Opened, Step
 from dcmnet.services.storage import Outcome
+from dcmnet.storage.headers import header_of, labelled
 from dcmnet.storage.planning import Proposal, choose_context, plan
+from dcmnet.storage.queries import checked_address
 from dcmnet.storage.sources import (
     ForeignFile,
     Instance,
     OpenDataSet,
-    as_sources,
     describe,
     find_files,
     open_data_set,
 )
+from dcmnet.ul.fields import is_ae_title
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from dcmnet.tls import TLS
+
+DEFAULT_CALLING = "DCMNET"
+_ENCAPSULATED = tuple(filter(is_encapsulated, ALL))
 
 HANDLER_FAILED = 0xC001
 """PS3.4 Tables C.4-1 to C.4-3, Cxxx, unable to process: the handler raised."""
@@ -126,10 +137,24 @@ class Handling(ABC):
         outcome = handler(_query_request(core, context, request, identifier))
         if inspect.isawaitable(outcome):
             return self._begin_later(outcome, context)
-        return self.answers(outcome, context)
+        return self._answers(outcome, context)
 
     async def _begin_later(self, outcome: Any, context: AcceptedContext) -> Answers:
-        return self.answers(await outcome, context)
+        return self._answers(await outcome, context)
+
+    def _answers(self, outcome: Any, context: AcceptedContext) -> Answers:
+        """What a handler has returned: a status that ends it, or items.
+
+        Raises:
+            StatusError: It is a status, and not success.
+            ReturnTypeError: It is neither.
+        """
+        if outcome is None or is_status(outcome):
+            status = handler_status(outcome)
+            if status != SUCCESS:
+                raise StatusError(status)
+            outcome = ()
+        return self.answers(outcome, context)
 
     @abstractmethod
     def answers(self, outcome: Any, context: AcceptedContext) -> Answers:
@@ -137,10 +162,11 @@ class Handling(ABC):
 
     def failed(self, error: BaseException) -> Outcome:
         """The outcome for what a handler raised: a StatusError chooses it."""
-        if isinstance(error, StatusError):
-            return error.status, error.comment
+        chosen = chosen_outcome(error)
+        if chosen is not None:
+            return chosen
         self.told("the query handler failed", error)
-        return HANDLER_FAILED, "the handler failed"
+        return FAILED if isinstance(error, ReturnTypeError) else (HANDLER_FAILED, FAILED[1])
 
     def told(self, text: str, error: BaseException | None) -> None:
         """Tell people what went wrong."""
@@ -156,15 +182,17 @@ class FindHandling(Handling):
         """The matches: data sets, keywords and values, encoded bytes, or pairs of status and one of those."""
 
         def encode(match: Any) -> tuple[int, bytes]:
-            status = PENDING
-            if isinstance(match, tuple):
-                status, match = match
+            status, data_set = match if _is_pair(match) else (PENDING, match)
+            if not (is_status(status) and _is_identifier(data_set)):
+                wrong = status if _is_identifier(data_set) else data_set
+                raise ReturnTypeError(f"a handler gave {kind_of(wrong)}: give data sets or mappings")
             if status not in (PENDING, PENDING_OPTIONAL_KEYS_NOT_SUPPORTED):
                 raise ValueError(f"a match has the status FF00 or FF01, not {status:#06x}: raise StatusError")
-            return status, identifiers.encode_identifier(match, context.transfer_syntax, name="match")
+            encoded = identifiers.encode_identifier(data_set, context.transfer_syntax, name="match")
+            return int(status), encoded
 
-        one = isinstance(outcome, Mapping | bytes | tuple) or dataset.is_data_set(outcome)
-        return _each((outcome,) if one else outcome, encode)
+        one = _is_identifier(outcome) or _is_pair(outcome)
+        return _each((outcome,) if one else _iterable(outcome, "data sets or mappings"), encode)
 
 
 @dataclass(slots=True)
@@ -181,37 +209,44 @@ class RetrieveHandling(Handling):
 
     def answers(self, outcome: Any, context: AcceptedContext) -> Answers:
         """The sources: paths, folders, file objects, data sets, or an `Instance` that is known already."""
-        if isinstance(outcome, AsyncIterator) or hasattr(outcome, "__aiter__"):
-            return _each(outcome, _same)
-        return _each(() if outcome is None else as_sources(outcome), _same)
+        one = _is_source(outcome)
+        return _each((outcome,) if one else _iterable(outcome, "paths, file objects or data sets"), _source)
 
     def describe(self, sources: Sequence[Any]) -> list[Item]:
         """Find out what there is to be sent; files in folders that are not DICOM are left out."""
         return [item for source in sources for item in _items(source)]
 
-    def opener(self) -> Opener:
+    def opener(self, request: CGetRQ | CMoveRQ) -> Opener:
         """What opens the objects of one retrieval."""
-        return Opener()
+        headers = request.affected_sop_class_uid == COMPOSITE_INSTANCE_WITHOUT_BULK_DATA_GET
+        return HeaderOpener() if headers else Opener()
 
     def encode_failed(self, uids: Sequence[str], transfer_syntax: str) -> bytes:
         """The identifier with a Failed SOP Instance UID List (0008,0058)."""
-        return identifiers.encode_identifier({"FailedSOPInstanceUIDList": list(uids)}, transfer_syntax)
+        return identifiers.encode_failed_instances(uids, transfer_syntax)
 
     def address(self, destination: str) -> Any:
-        """Where an AE is, or an awaitable of that."""
+        """Where an AE is, or an awaitable of that.
+
+        Raises:
+            ReturnTypeError: It is no address.
+        """
         destinations = self.destinations
-        return (
+        found = (
             destinations.get(destination) if isinstance(destinations, Mapping) else destinations(destination)
         )
+        return _address_later(found) if inspect.isawaitable(found) else _address(found)
 
     def steps(self, core: AssociationCore, request: CMoveRQ, items: Sequence[Item]) -> list[Step]:
         """The associations that these objects need; each class in the transfer syntaxes that they are in."""
+        called = core.agreed.called_ae_title
+        own = self.ae_title or (called if is_ae_title(called) else DEFAULT_CALLING)
         return [
             Step(
                 build_request(
                     RequestorPolicy(
                         called_ae_title=request.move_destination,
-                        calling_ae_title=self.ae_title or core.agreed.called_ae_title,
+                        calling_ae_title=own,
                         contexts=tuple(each.contexts),
                     )
                 ),
@@ -250,6 +285,26 @@ class Opener:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
+
+
+class HeaderOpener(Opener):
+    """Opens objects without their bulk data, whatever the handler has given (PS3.4 Annex Z)."""
+
+    __slots__ = ()
+
+    def open(self, negotiated: Negotiated, item: Item) -> Opened:
+        """Close the object before, and open this one; errors as for `Opener`."""
+        header = header_of(item.source)
+        try:
+            return super().open(negotiated, Item(item.sop_instance_uid, header))
+        except NoPresentationContext:
+            if header.transfer_syntax != EXPLICIT_VR_LITTLE_ENDIAN:
+                raise
+        # PS3.5 A.4: without Pixel Data, a compressed transfer syntax encodes a data set as Explicit VR Little
+        # Endian does, so the header can go over what was accepted for the images themselves.
+        context = negotiated.find(header.sop_class_uid, _ENCAPSULATED)
+        header = labelled(header, context.transfer_syntax)
+        return super().open(negotiated, Item(item.sop_instance_uid, header))
 
 
 def _query_request(
@@ -294,15 +349,55 @@ def _items(source: Any) -> Iterator[Item]:
             yield Item(instance.sop_instance_uid, instance)
 
 
-def _same(source: Any) -> Any:
+async def _address_later(found: Any) -> Any:
+    return _address(await found)
+
+
+def _address(found: Any) -> Any:
+    try:
+        return None if found is None else checked_address(found, "destinations")
+    except (TypeError, ValueError) as error:
+        raise ReturnTypeError(str(error)) from error
+
+
+def _is_pair(match: Any) -> bool:
+    """Whether it is a status and a match, and not two matches."""
+    return isinstance(match, tuple) and len(match) == 2 and isinstance(match[0], int)
+
+
+def _is_identifier(match: Any) -> bool:
+    return isinstance(match, Mapping | bytes) or dataset.is_data_set(match)
+
+
+def _is_source(source: Any) -> bool:
+    is_file = isinstance(source, str | bytes | os.PathLike | Instance) or hasattr(source, "read")
+    return is_file or dataset.is_data_set(source)
+
+
+def _source(source: Any) -> Any:
+    if not _is_source(source):
+        raise ReturnTypeError(f"a handler gave {kind_of(source)}: give paths, file objects or data sets")
     return source
+
+
+def _iterable(outcome: Any, wanted: str) -> Any:
+    """What a handler returned, if it can be iterated over.
+
+    Raises:
+        ReturnTypeError: It cannot.
+    """
+    if isinstance(outcome, str | Mapping) or not (
+        hasattr(outcome, "__aiter__") or hasattr(outcome, "__iter__")
+    ):
+        raise ReturnTypeError(f"a handler returned {kind_of(outcome)}: return {wanted}, or a status")
+    return outcome
 
 
 def _each(found: Any, convert: Callable[[Any], Any]) -> Answers:
     if hasattr(found, "__aiter__"):
         later = _convert_later(found, convert)
         return Answers(later, later.aclose)
-    items = _convert(() if found is None else found, convert)
+    items = _convert(found, convert)
     return Answers(items, items.close)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dcmnet._records import dataclass
 from dcmnet.dataset.layout import Layout, encode_anew
-from dcmnet.errors import InputFileError, ObjectRefused
+from dcmnet.errors import InputFileError, StatusError
 from dcmnet.registry.statuses import CANNOT_UNDERSTAND
 from dcmnet.storage.files import PartialFile
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Conversion:
     """What received objects are converted to.
 
-    Each is decoded and encoded again, with all of it in memory. One that cannot be is not kept, and the
-    sender is told so (C000).
+    Each is encoded again, with all of it in memory: its values stay as they are. One that cannot be is not
+    kept, and the sender is told so (C000).
 
     Attributes:
         transfer_syntax: UID of the one they get, an uncompressed or deflated one; None for the one that they
@@ -41,7 +41,7 @@ def convert(store: FileStore, request: StoreRequest, file: PartialFile) -> Parti
         The file it is in now, hidden as well. The old one is gone.
 
     Raises:
-        ObjectRefused: It cannot be converted.
+        StatusError: It cannot be converted.
         OSError: A file could not be read or written.
     """
     assert store.conversion is not None
@@ -51,12 +51,11 @@ def convert(store: FileStore, request: StoreRequest, file: PartialFile) -> Parti
     file.finish(fsync=False)
     try:
         name = f"object {request.sop_instance_uid}"
-        encoded = encode_anew(
-            file.name, conversion.transfer_syntax, conversion.layout, name=name, before=len(header)
-        )
+        own = request.transfer_syntax, file.header_length
+        encoded = encode_anew(file.name, syntax, conversion.layout, name=name, before=len(header), own=own)
     except InputFileError as error:
         store.report(str(error), None)
-        raise ObjectRefused(CANNOT_UNDERSTAND, "the object cannot be converted") from error
+        raise StatusError(CANNOT_UNDERSTAND, "the object cannot be converted") from error
     converted = PartialFile(store.directory, header)
     converted.write([encoded])
     file.discard()

@@ -50,7 +50,13 @@ class Feed:
         # What goes out otherwise than it is has to be read from the file once more.
         as_it_is = job.inventor is None and job.proposal.encoding.new_vr
         self.contents = Contents(KEPT_LENGTH if as_it_is else 0)
-        looker = Looker(meta=job.meta, bare=job.bare, uid_checks=job.uid_checks, contents=self.contents)
+        looker = Looker(
+            meta=job.meta,
+            bare=job.bare,
+            uid_checks=job.uid_checks,
+            check=job.check,
+            contents=self.contents,
+        )
         self._look_at = looker.look
         self.more = True
 
@@ -89,18 +95,27 @@ class Line:
         plan: The contexts, and what to begin with.
         repeat: How often each object is sent.
         change: Makes of an instance what is to be sent.
+        alone: Whether one object is under way at a time and nothing is added, so that the one at fault shows
+            when an association ends.
 
     Attributes:
         contexts: To be proposed.
+        alone: As given.
         waiting: What nobody has taken yet.
         later: What was found meanwhile and needs other contexts.
         stopped: Why nothing else shall be sent; empty while it shall.
     """
 
     def __init__(
-        self, plan: Plan, repeat: int = 1, change: Callable[[Instance], Instance] | None = None
+        self,
+        plan: Plan,
+        repeat: int = 1,
+        change: Callable[[Instance], Instance] | None = None,
+        *,
+        alone: bool = False,
     ) -> None:
         self.contexts = plan.contexts
+        self.alone = alone
         self.waiting: deque[Instance] = deque()
         self.later: list[Instance] = []
         self.stopped = ""
@@ -129,8 +144,9 @@ class Line:
     @property
     def wants_more(self) -> bool:
         """Whether it is time to look for more."""
-        later = SCAN_FIRST - SCAN_STEP
-        return len(self.waiting) <= LOOK_AHEAD and len(self.later) <= later and not self.stopped
+        if self.alone or self.stopped:
+            return False
+        return len(self.waiting) <= LOOK_AHEAD and len(self.later) <= SCAN_FIRST - SCAN_STEP
 
     def take(self, count: int, length: int) -> list[Instance]:
         """The next objects, at most `count` and about `length` bytes; one that is not small is the last."""

@@ -12,6 +12,10 @@ import errno
 import itertools
 import os
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dcmnet.arguments import kind_of
 
 PARTIAL_PREFIX = ".dcmnet-"
 PARTIAL_SUFFIX = ".part"
@@ -36,6 +40,24 @@ getattr(os, "register_at_fork", lambda **_: None)(after_in_child=_begin_run)  # 
 def current_run() -> str:
     """What the hidden names of this process have in common, and those of no other."""
     return _RUN
+
+
+def existing_folder(folder: Any, name: str) -> Path:
+    """An argument that is the path of a folder, as a `Path`.
+
+    Raises:
+        TypeError: It is no path.
+        FileNotFoundError: There is no such folder.
+        NotADirectoryError: It is a file.
+    """
+    if not isinstance(folder, str | os.PathLike):
+        raise TypeError(f"{name}: {kind_of(folder)}, expected the path of a folder")
+    path = Path(folder)
+    if not path.is_dir():
+        if path.exists():
+            raise NotADirectoryError(errno.ENOTDIR, f"{name}: is no folder", str(path))
+        raise FileNotFoundError(errno.ENOENT, f"{name}: the folder does not exist, make it first", str(path))
+    return path
 
 
 def remove_leftovers(directory: str | os.PathLike[str], run: str) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from dcmnet.payload import Buffer
-from dcmnet.storage.part10 import HEAD_LENGTH, Identifiers, scan_identifiers
+from dcmnet.storage.elements import HEAD_LENGTH
+from dcmnet.storage.identity import Identifiers, scan_identifiers
 
 
 class DataSetHead:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from dcmnet.errors import ObjectRefused
+from dcmnet.errors import StatusError
 from dcmnet.limits import LONGEST_NAME_PART
 from dcmnet.registry.sop_classes import prefix_of
 from dcmnet.registry.statuses import CANNOT_UNDERSTAND
@@ -138,13 +138,13 @@ def study_uid_of(request: StoreRequest) -> str:
     """The Study Instance UID of an object.
 
     Raises:
-        ObjectRefused: It has none, or what is none.
+        StatusError: It has none, or what is none.
     """
     uid = request.attributes("StudyInstanceUID")["StudyInstanceUID"]
     if not uid:
-        raise ObjectRefused(CANNOT_UNDERSTAND, "the data set has no Study Instance UID")
+        raise StatusError(CANNOT_UNDERSTAND, "the data set has no Study Instance UID")
     if not is_valid_uid(uid, request.tolerance):
-        raise ObjectRefused(CANNOT_UNDERSTAND, "the Study Instance UID is not valid")
+        raise StatusError(CANNOT_UNDERSTAND, "the Study Instance UID is not valid")
     return uid
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from operator import is_
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
+from dcmnet import arguments
 from dcmnet._records import dataclass, field, replace
-from dcmnet.acse import AcceptorPolicy, AcceptorRole, SupportedContext
+from dcmnet.acse import MAX_OPERATIONS, AcceptorPolicy, AcceptorRole, SupportedContext, several_contexts
 from dcmnet.dimse.messages import CEchoRQ, CStoreRQ, Message
 from dcmnet.limits import (
     DEFAULT_MAX_PDU_LENGTH,
@@ -24,8 +27,10 @@ from dcmnet.procedures.scp import Acceptor, AssociationRequest, Service
 from dcmnet.services.defaults import VERIFICATION_CONTEXT, storage_contexts
 from dcmnet.services.storage import storage
 from dcmnet.services.verification import verification
+from dcmnet.storage.files import existing_folder
 from dcmnet.storage.operations import OperationHandlers, Operations
 from dcmnet.storage.queries import Queries, QueryHandlers
+from dcmnet.storage.registering import H
 from dcmnet.storage.scp import FileStore, StoreHandler
 from dcmnet.ul.provider import Trace
 
@@ -33,8 +38,6 @@ if TYPE_CHECKING:
     from dcmnet.tls import TLS
 
 _AE_TITLE = "DCMNET"
-
-H = TypeVar("H", bound=Callable[..., Any])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,6 +64,9 @@ class Hooks:
     echo: Callable[..., Any] | None = None
     worker: Callable[[int], Any] | None = None
     failed: Callable[[str, BaseException | None], Any] | None = None
+
+    def __post_init__(self) -> None:
+        arguments.check_types(self)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,6 +101,11 @@ class Node:
     operations: Operations = field(default_factory=Operations)
     hooks: Hooks = field(default_factory=Hooks)
     trace: Trace | None = None
+
+    def __post_init__(self) -> None:
+        arguments.check_types(self)
+        for name in ("max_associations", "max_associations_by_peer", "workers"):
+            arguments.whole_number(getattr(self, name), name, name != "workers")
 
     def acceptor(self, log_failure: Callable[[str, BaseException | None], Any] | None = None) -> Acceptor:
         """The acceptor that serves each association.
@@ -141,16 +152,55 @@ class Node:
         )
 
 
+class CurrentAcceptor:
+    """The acceptor for the next association: made once, and anew when something has been registered since.
+
+    Args:
+        node: The configuration.
+        log_failure: As for `Node.acceptor`.
+    """
+
+    def __init__(self, node: Node, log_failure: Callable[[str, BaseException | None], Any]) -> None:
+        self._node = node
+        self._log_failure = log_failure
+        self._remember()
+
+    def __call__(self) -> Acceptor:
+        """The acceptor for an association that begins now."""
+        if not all(map(is_, self._values, self._now())) or self._tables != self._tables_now():
+            self._remember()
+        return self._acceptor
+
+    def _remember(self) -> None:
+        self._values = self._now()
+        self._tables = [dict(table) for table in self._tables_now()]
+        self._acceptor = self._node.acceptor(self._log_failure)
+
+    def _now(self) -> tuple[Any, ...]:
+        node, hooks = self._node, self._node.hooks
+        called = hooks.request, hooks.accepted, hooks.released, hooks.echo, hooks.failed
+        return (node.policy, node.store, node.queries.destinations, *called)
+
+    def _tables_now(self) -> list[dict[Any, Any]]:
+        asked, performed = self._node.queries, self._node.operations
+        return [asked.finders, asked.getters, asked.movers, asked.options, performed.handlers]
+
+
 class Handlers(QueryHandlers, OperationHandlers):
     """The decorators of both faces' `Server`, and the configuration they fill in.
 
+    Handlers and destinations may be set while the server runs: they are used for the associations that are
+    accepted from then on. With `workers` that raises RuntimeError, but in `on_worker`, which each worker
+    calls.
+
     Args:
         ae_title: The server's AE title.
-        contexts: What is accepted; Verification, and storage where there is a handler, when not given.
+        contexts: What is accepted: contexts, or SOP Class UIDs for any transfer syntax. Verification, and
+            storage if there is a handler, when not given.
         require_called_ae_title: Reject who calls another title.
-        calling_ae_titles: Titles that may call; None for all.
-        spool: Folder for objects on their way in; handlers that `save` to the same file system pay nothing.
-            A private one, made for this server and removed with it, unless given.
+        calling_ae_titles: Titles that may call, one or several; None for all.
+        spool: Folder, which must exist, for objects on their way in; handlers that `save` to the same file
+            system pay nothing. A private one, made for this server and removed with it, unless given.
         max_pdu_length: Longest P-DATA-TF this side takes, in bytes.
         max_window: At most so many objects of one association are being kept at once, where its peer asks for
             an asynchronous operations window (PS3.7 D.3.3.3); 1 for one after the other.
@@ -166,16 +216,19 @@ class Handlers(QueryHandlers, OperationHandlers):
         node: All of this but `spool` at once, for those who need more.
 
     Raises:
-        ValueError: There is a `node`, and something else that belongs into it; `workers` is negative.
+        TypeError: An argument has another type.
+        ValueError: There is a `node`, and something else that belongs into it; a number is out of range, or
+            an AE title is none.
+        OSError: The folder of `spool`, or of the node's store, does not exist.
     """
 
     def __init__(  # noqa: PLR0913  # each is an option of its own
         self,
         ae_title: str = _AE_TITLE,
         *,
-        contexts: Sequence[SupportedContext] = (),
+        contexts: Iterable[SupportedContext | str] = (),
         require_called_ae_title: bool = False,
-        calling_ae_titles: Iterable[str] | None = None,
+        calling_ae_titles: str | Iterable[str] | None = None,
         spool: str | Path | None = None,
         max_pdu_length: int = DEFAULT_MAX_PDU_LENGTH,
         max_window: int = DEFAULT_WINDOW_SERVED,
@@ -187,82 +240,101 @@ class Handlers(QueryHandlers, OperationHandlers):
         workers: int = 0,
         node: Node | None = None,
     ) -> None:
+        if arguments.whole_number(workers, "workers", -sys.maxsize) < 0:
+            raise ValueError(f"there cannot be {workers} workers: give 0 for none, or how many")
+        titles = calling_ae_titles
+        if titles is not None:
+            given = arguments.strings(titles, "calling_ae_titles")
+            titles = frozenset(arguments.ae_title(each, "calling_ae_titles") for each in given)
         own = Node(
             policy=AcceptorPolicy(
-                ae_title=ae_title,
-                contexts=tuple(contexts),
+                ae_title=arguments.ae_title(ae_title, "ae_title"),
+                contexts=several_contexts(contexts, SupportedContext),
                 require_called_ae_title=require_called_ae_title,
-                calling_ae_titles=None if calling_ae_titles is None else frozenset(calling_ae_titles),
+                calling_ae_titles=titles,
                 max_pdu_length=max_pdu_length,
-                max_performed=max_window,
+                max_performed=arguments.whole_number(max_window, "max_window", 0, MAX_OPERATIONS),
             ),
-            timeouts=timeouts or Timeouts(),
-            limits=limits or Limits(),
+            timeouts=Timeouts() if timeouts is None else timeouts,
+            limits=Limits() if limits is None else limits,
             tls=tls,
             max_associations=max_associations,
             max_associations_by_peer=max_associations_by_peer,
             workers=workers,
         )
-        if workers < 0:
-            raise ValueError(f"there cannot be {workers} workers: give 0 for none, or how many")
         if node is not None and own != Node(policy=AcceptorPolicy(ae_title=_AE_TITLE)):
             raise ValueError("a node has all the other arguments but spool: set them there")
         self.node = own if node is None else node
+        if self.node.store is not None:
+            self.node.store.check_folder()
         self._queries = self.node.queries
         self._operations = self.node.operations
-        self._spool = spool
+        self._spool = None if spool is None else existing_folder(spool, "spool")
 
     def on_store(self, handler: H) -> H:
         """Decorator: `handler(request)` is called with each complete `StoreRequest`.
 
         It may `request.save(...)` the object; otherwise the object is gone when the handler returns. What it
-        returns is the status to answer with, None for success; an exception becomes 0110, processing failure.
+        returns is the status to answer with, None for success. `dcmnet.StatusError(status, comment)` is that
+        status, any other exception becomes 0110, processing failure, and so does any other return value.
         """
+        self._check("on_store", handler, 1)
         self._own_store().handler = handler
         return handler
 
     def on_receiving(self, handler: H) -> H:
         """Decorator: `handler(request)` is called before the data set of an object is received.
 
-        It may raise `dcmnet.errors.ObjectRefused(status, comment)`, or return a failure status, to refuse it.
+        It may raise `dcmnet.StatusError(status, comment)`, or return a failure status, to refuse it.
         """
+        self._check("on_receiving", handler, 1)
         self._own_store().on_receiving = handler
         return handler
 
     def on_progress(self, handler: H) -> H:
-        """Decorator: `handler(request)` is called when more of an object was written; see `request.size`."""
+        """Decorator: `handler(request)` is called when more of an object was written; see `request.size`.
+
+        No coroutine function: nothing waits for it.
+        """
+        self._check("on_progress", handler, 1, waits=False)
         self._own_store().on_progress = handler
         return handler
 
     def on_stored(self, handler: H) -> H:
-        """Decorator: `handler(request, status)` is called when it is clear what became of an object."""
+        """Decorator: `handler(request, status)` is called when it is clear what became of an object.
+
+        No coroutine function: nothing waits for it.
+        """
+        self._check("on_stored", handler, 2, waits=False)
         self._own_store().on_stored = handler
         return handler
 
     def on_echo(self, handler: H) -> H:
         """Decorator: `handler(core, context, request)` answers each C-ECHO.
 
-        It returns a status, or None for success; an exception becomes 0110, processing failure.
+        It returns a status, or None for success, or raises `dcmnet.StatusError(status, comment)`; any other
+        exception becomes 0110, processing failure.
         """
-        self.node.hooks.echo = handler
+        self.node.hooks.echo = self._check("on_echo", handler, 3)
         return handler
 
     def on_association(self, handler: H) -> H:
         """Decorator: `handler(request)` is called before an association is answered.
 
-        It may raise `AssociationRejected(result, source, reason)` to refuse it.
+        It may raise `AssociationRejected(result, source, reason)` to refuse it. It returns the server
+        response to a user identity (bytes), or None; another value, such as False, aborts the association.
         """
-        self.node.hooks.request = handler
+        self.node.hooks.request = self._check("on_association", handler, 1)
         return handler
 
     def on_accepted(self, handler: H) -> H:
         """Decorator: `handler(core)` is called when an association is established."""
-        self.node.hooks.accepted = handler
+        self.node.hooks.accepted = self._check("on_accepted", handler, 1)
         return handler
 
     def on_released(self, handler: H) -> H:
         """Decorator: `handler(core)` is called when an association was released in good order."""
-        self.node.hooks.released = handler
+        self.node.hooks.released = self._check("on_released", handler, 1)
         return handler
 
     def on_ended(self, handler: H) -> H:
@@ -270,7 +342,7 @@ class Handlers(QueryHandlers, OperationHandlers):
 
         `error` is what ended it before its time, an abort, a timeout or the peer's mistake, or None.
         """
-        self.node.hooks.ended = handler
+        self.node.hooks.ended = self._check("on_ended", handler, 2)
         return handler
 
     def on_worker(self, handler: H) -> H:
@@ -279,8 +351,21 @@ class Handlers(QueryHandlers, OperationHandlers):
         The place for what processes must not share, as a connection to a database. What it raises ends the
         worker, and another one is tried after a pause. Without `workers` it is not called.
         """
-        self.node.hooks.worker = handler
+        self.node.hooks.worker = self._check("on_worker", handler, 1)
         return handler
+
+    def _check_start(self, host: str, port: int) -> None:
+        """Raise for an address that a server cannot listen on, or a store without a folder.
+
+        Raises:
+            TypeError: The host is no text, or the port no integer.
+            ValueError: There is no such port.
+            OSError: There is no such folder.
+        """
+        arguments.text(host, "host")
+        arguments.port(port, free=True)
+        if self.node.store is not None:
+            self.node.store.check_folder()
 
     def _own_store(self) -> FileStore:
         """Where objects go; one in the spool folder, unless there is another."""
@@ -292,9 +377,9 @@ class Handlers(QueryHandlers, OperationHandlers):
         if self._spool is None:
             import tempfile
 
-            self._spool = tempfile.mkdtemp(prefix="dcmnet-")  # nobody else may read it
-            weakref.finalize(self, _remove_folder, self._spool, os.getpid())
-        return Path(self._spool)
+            self._spool = Path(tempfile.mkdtemp(prefix="dcmnet-"))  # only this user may read it
+            weakref.finalize(self, _remove_folder, str(self._spool), os.getpid())
+        return self._spool
 
 
 def _remove_folder(folder: str, owner: int) -> None:

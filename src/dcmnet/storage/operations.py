@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dcmnet import arguments
 from dcmnet._records import dataclass, field
 from dcmnet.acse import AcceptorRole, SupportedContext
 from dcmnet.dimse.messages import (
@@ -19,11 +20,10 @@ from dcmnet.dimse.messages import (
     Request,
 )
 from dcmnet.procedures.scp import Service
+from dcmnet.storage.registering import H, Registering
 
 if TYPE_CHECKING:
     from dcmnet.storage.performing import OperationHandler
-
-H = TypeVar("H", bound=Callable[..., Any])
 
 
 class Registration(NamedTuple):
@@ -80,7 +80,7 @@ def _role(reports: set[bool]) -> AcceptorRole:
     return AcceptorRole.BOTH if True in reports else AcceptorRole.DEFAULT
 
 
-class OperationHandlers:
+class OperationHandlers(Registering):
     """The decorators of both faces' `Server` for the normalized services (PS3.7 10.1).
 
     A handler may be a function or a coroutine function. It gets an `OperationRequest` and returns None for
@@ -90,7 +90,8 @@ class OperationHandlers:
 
     Contexts for the class are accepted in the uncompressed transfer syntaxes, unless the server was given its
     own. `negotiated_as` names the class or classes that are negotiated in the place of this one: a Meta SOP
-    Class (PS3.4 H.3), or UPS Watch for UPS Push (PS3.4 CC.2). A TypeError says that the class was left out.
+    Class (PS3.4 H.3), or UPS Watch for UPS Push (PS3.4 CC.2). A TypeError says that the class was left out,
+    or that the handler is no function of one argument.
     """
 
     _operations: Operations
@@ -144,12 +145,14 @@ class OperationHandlers:
     def _performing(
         self, kind: type[Request], sop_class_uid: str, negotiated_as: str | Iterable[str]
     ) -> Callable[[H], H]:
+        name = f"on_{kind.NAME.removesuffix('-RQ').replace('-', '_').lower()}"
         if callable(sop_class_uid):  # the parentheses were forgotten
-            name = kind.NAME.removesuffix("-RQ").replace("-", "_").lower()
-            raise TypeError(f'name the SOP class that the handler is for: @server.on_{name}("1.2.840....")')
-        others = (negotiated_as,) if isinstance(negotiated_as, str) else tuple(negotiated_as)
+            raise TypeError(f'name the SOP class that the handler is for: @server.{name}("1.2.840....")')
+        arguments.text(sop_class_uid, "sop_class_uid")
+        others = arguments.strings(negotiated_as, "negotiated_as")
 
         def register(handler: H) -> H:
+            self._check(name, handler, 1)
             registration = Registration(handler, others or (sop_class_uid,))
             self._operations.handlers[kind, sop_class_uid] = registration
             return handler

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from dcmnet import dataset
 from dcmnet._records import dataclass, field
 from dcmnet.acse import AcceptedContext
+from dcmnet.arguments import kind_of
 from dcmnet.dataset import identifiers
 from dcmnet.dimse.messages import (
     RESPONSE_TO,
@@ -31,6 +32,7 @@ from dcmnet.registry.statuses import (
     SUCCESS,
     UNRECOGNIZED_OPERATION,
 )
+from dcmnet.services.handler_status import FAILED, ReturnTypeError, chosen_outcome, handler_status, is_status
 from dcmnet.services.normalized import Performed, Report
 from dcmnet.services.storage import Outcome
 from dcmnet.storage.inventing import new_uid
@@ -183,10 +185,11 @@ class Handling:
 
     def failed(self, error: BaseException) -> Outcome:
         """The outcome for what a handler raised: a StatusError chooses it."""
-        if isinstance(error, StatusError):
-            return error.status, error.comment
+        chosen = chosen_outcome(error)
+        if chosen is not None:
+            return chosen
         self._tell("the handler of a normalized service failed", error)
-        return PROCESSING_FAILURE, "the handler failed"
+        return FAILED
 
     def reported(self, response: NEventReportRSP) -> None:
         """Tell people where the peer did not take an event report."""
@@ -231,7 +234,7 @@ def _performed(outcome: Any, asked: OperationRequest) -> Performed:
     """What a handler has returned, as the response says it.
 
     Raises:
-        TypeError: It is nothing that a handler may return.
+        ReturnTypeError: It is nothing that a handler may return.
         ValueError: There is a data set, and the response has none.
         LocalProtocolError: The status or the instance cannot be sent.
         InputFileError: The data set cannot be encoded.
@@ -251,17 +254,25 @@ def _performed(outcome: Any, asked: OperationRequest) -> Performed:
 
 
 def _status_and_data_set(outcome: Any) -> tuple[int, Any]:
-    if outcome is None:
-        return SUCCESS, None
-    if isinstance(outcome, int):
-        return outcome, None
+    if outcome is None or is_status(outcome):
+        return handler_status(outcome), None
+    status, data_set = SUCCESS, outcome
     if isinstance(outcome, tuple):
+        if len(outcome) != 2:
+            count = "many" if len(outcome) > 2 else "few"
+            raise ReturnTypeError(
+                f"a handler returned a tuple with too {count} values: a status and a data set"
+            )
         status, data_set = outcome
-        return status, data_set
-    if isinstance(outcome, Mapping | bytes | bytearray | memoryview) or dataset.is_data_set(outcome):
-        return SUCCESS, outcome
-    kind = type(outcome).__name__
-    raise TypeError(f"a handler returned a {kind}: return None, a status, a data set, or both in a tuple")
+    if data_set is None or _is_data_set(data_set):
+        return handler_status(status), data_set
+    raise ReturnTypeError(
+        f"a handler returned {kind_of(data_set)}: return None, a status, a data set, or both in a tuple"
+    )
+
+
+def _is_data_set(value: object) -> bool:
+    return isinstance(value, Mapping | bytes | bytearray | memoryview) or dataset.is_data_set(value)
 
 
 def _only(data_set: Any, attributes: tuple[int, ...]) -> Any:

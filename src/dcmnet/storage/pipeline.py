@@ -147,7 +147,7 @@ class Pipeline:
         self._feed = feed
         self._line = line
         self._number = number
-        self._window = min(self._agreed.max_invoked or MAX_WINDOW, MAX_WINDOW)
+        self._window = 1 if line.alone else min(self._agreed.max_invoked or MAX_WINDOW, MAX_WINDOW)
         # So few in lockstep that it takes no longer than a response; many where each call costs a turn.
         self._scan_step = SCAN_STEP if self._window == 1 and not core.calls_in_threads else SCAN_MANY
         feed.contents.era += 1
@@ -164,7 +164,8 @@ class Pipeline:
 
         Raises:
             InputFileError: A file failed in the middle of its message, and has its result.
-            AssociationError: The association ended. What was not sent waits in the line again.
+            AssociationError: The association ended. What was not sent waits in the line again; what was is
+            `under_way`.
         """
         try:
             yield from closing_files(self._opener, self._run())

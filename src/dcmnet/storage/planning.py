@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Sequence
 
+from dcmnet import arguments
 from dcmnet._records import dataclass, field
-from dcmnet.acse import AcceptedContext, Negotiated, ProposedContext
+from dcmnet.acse import AcceptedContext, Negotiated, ProposedContext, several_contexts
 from dcmnet.dataset import AS_USUAL, CONVERTIBLE, DECODABLE, Encoding
 from dcmnet.errors import LocalProtocolError, NoPresentationContext
 from dcmnet.limits import MAX_PRESENTATION_CONTEXTS
@@ -64,6 +65,13 @@ class Proposal:
     encoding: Encoding = AS_USUAL
     contexts: tuple[ProposedContext, ...] = ()
     extended_negotiations: tuple[SOPClassExtendedNegotiation, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.transfer_syntaxes is not None:
+            syntaxes = arguments.strings(self.transfer_syntaxes, "transfer_syntaxes")
+            arguments.set_field(self, "transfer_syntaxes", syntaxes)
+        arguments.set_field(self, "contexts", several_contexts(self.contexts, ProposedContext))
+        arguments.check_types(self)
 
     @classmethod
     def of_profile(cls, profile: Profile) -> Proposal:
@@ -157,7 +165,7 @@ def contexts_for(*sources: Source, proposal: Proposal = _WORKED_OUT) -> tuple[Pr
 def _instances(sources: Sequence[Source]) -> Iterator[Instance]:
     for source, in_folder in find_files(sources):
         try:
-            yield describe(source)
+            yield describe(source, check=False)  # whether it is whole is checked when it is sent
         except ForeignFile:
             if not in_folder:
                 raise

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, overload
 
+from dcmnet import arguments
 from dcmnet._records import dataclass, field
 from dcmnet.acse import SupportedContext
 from dcmnet.dimse.messages import CFindRQ, CGetRQ, CMoveRQ, Message
 from dcmnet.procedures.scp import Service
 from dcmnet.registry.query_models import STUDY_ROOT, QueryModel, class_for
+from dcmnet.storage.registering import H, Registering
 from dcmnet.ul.items import SOPClassExtendedNegotiation
 
 if TYPE_CHECKING:
     from dcmnet.services.query_contexts import QueryOptions
     from dcmnet.storage.answering import Destinations, QueryHandler
-
-H = TypeVar("H", bound=Callable[..., Any])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,14 +73,44 @@ class Queries:
         return options.agree(item.application_information, find=item.sop_class_uid in self.finders)
 
 
-class QueryHandlers:
+def checked_address(address: Any, name: str) -> Any:
+    """An address of an AE: host, port, and perhaps how TLS is used.
+
+    Raises:
+        TypeError: It is none.
+        ValueError: There is no such port.
+    """
+    if not isinstance(address, tuple | list) or len(address) not in (2, 3):
+        raise TypeError(f"{name}: {arguments.kind_of(address)}, expected (host, port) or (host, port, TLS)")
+    arguments.text(address[0], f"{name}: host")
+    arguments.port(address[1], f"{name}: port")
+    return address
+
+
+def _check_destinations(destinations: Any) -> None:
+    if not isinstance(destinations, Mapping):
+        arguments.handler(destinations, "destinations", 1)
+    elif isinstance(destinations, dict):  # another mapping may take long, a database for example
+        for title, address in destinations.items():
+            if arguments.ae_title(title, "destinations") != title:
+                raise ValueError(f"destinations: {title!a} has spaces around it, which no AE title has")
+            checked_address(address, f"destinations: {title}")
+
+
+class QueryHandlers(Registering):
     """The decorators of both faces' `Server` for Query/Retrieve and worklists."""
 
     _queries: Queries
 
+    @overload
+    def on_find(self, model: H, /) -> H: ...
+
+    @overload
     def on_find(
         self, model: QueryModel | str = STUDY_ROOT, *, options: QueryOptions | None = None
-    ) -> Callable[[H], H]:
+    ) -> Callable[[H], H]: ...
+
+    def on_find(self, model: Any = STUDY_ROOT, *, options: QueryOptions | None = None) -> Any:
         """Decorator: `handler(request)` answers each C-FIND of a model with its matches.
 
         It gets a `QueryRequest`, and yields or returns data sets, mappings of keywords and values, or encoded
@@ -96,16 +127,25 @@ class QueryHandlers:
 
         Args:
             model: The information model, or the UID of a C-FIND SOP class; decorate once more for another.
+                `@server.on_find` without parentheses is for the Study Root model.
             options: What is agreed to by extended negotiation; nothing unless given.
 
         Raises:
             ValueError: The model has no C-FIND.
+            TypeError: What is decorated is no function of one argument.
+            RuntimeError: The server runs with workers.
         """
         return self._registering("find", self._queries.finders, model, options)
 
+    @overload
+    def on_get(self, model: H, /) -> H: ...
+
+    @overload
     def on_get(
         self, model: QueryModel | str = STUDY_ROOT, *, options: QueryOptions | None = None
-    ) -> Callable[[H], H]:
+    ) -> Callable[[H], H]: ...
+
+    def on_get(self, model: Any = STUDY_ROOT, *, options: QueryOptions | None = None) -> Any:
         """Decorator: `handler(request)` answers each C-GET of a model with the objects to be sent.
 
         It gets a `QueryRequest`, and yields or returns paths, folders, file objects or data sets.
@@ -119,12 +159,20 @@ class QueryHandlers:
 
         Raises:
             ValueError: The model has no C-GET.
+            TypeError: What is decorated is no function of one argument.
+            RuntimeError: The server runs with workers.
         """
         return self._registering("get", self._queries.getters, model, options)
 
+    @overload
+    def on_move(self, model: H, /) -> H: ...
+
+    @overload
     def on_move(
         self, model: QueryModel | str = STUDY_ROOT, *, options: QueryOptions | None = None
-    ) -> Callable[[H], H]:
+    ) -> Callable[[H], H]: ...
+
+    def on_move(self, model: Any = STUDY_ROOT, *, options: QueryOptions | None = None) -> Any:
         """Decorator: `handler(request)` answers each C-MOVE of a model with the objects to be sent.
 
         As `on_get`, but the objects go to `request.destination`, over an association of its own.
@@ -136,6 +184,8 @@ class QueryHandlers:
 
         Raises:
             ValueError: The model has no C-MOVE.
+            TypeError: What is decorated is no function of one argument.
+            RuntimeError: The server runs with workers.
         """
         return self._registering("move", self._queries.movers, model, options)
 
@@ -144,21 +194,34 @@ class QueryHandlers:
         """Where the AEs are that C-MOVE sends to: a mapping of titles to (host, port) or (host, port, TLS).
 
         Or a function, which may be a coroutine function, that is called with the title and returns that, or
-        None where it is unknown.
+        None if it is unknown. A change of the mapping counts at once, another mapping from the next
+        association on. While workers run, setting it raises RuntimeError, and the mapping is read-only.
+
+        Raises:
+            TypeError: When it is set: it is neither, or an address is none.
+            ValueError: When it is set: there is no such port or AE title.
         """
-        return self._queries.destinations
+        found = self._queries.destinations
+        return MappingProxyType(found) if self._has_workers and isinstance(found, Mapping) else found
 
     @destinations.setter
     def destinations(self, destinations: Destinations) -> None:
+        self._refuse_if_shared("destinations")
+        _check_destinations(destinations)
         self._queries.destinations = destinations
 
     def _registering(
-        self, kind: str, handlers: dict[str, Any], model: QueryModel | str, options: QueryOptions | None
-    ) -> Callable[[H], H]:
+        self, kind: str, handlers: dict[str, Any], model: Any, options: QueryOptions | None
+    ) -> Callable[[Any], Any]:
+        if callable(model):  # without parentheses
+            registered: Callable[[Any], Any] = self._registering(kind, handlers, STUDY_ROOT, options)(model)
+            return registered
         uid = class_for(model, kind)
+        if options is not None and type(options).__name__ != "QueryOptions":
+            raise TypeError(f"options: {arguments.kind_of(options)}, expected QueryOptions")
 
         def register(handler: H) -> H:
-            handlers[uid] = handler
+            handlers[uid] = self._check(f"on_{kind}", handler, 1)
             if options is not None:
                 self._queries.options[uid] = options
             return handler

@@ -6,10 +6,11 @@ PS3.4 Annex C (Query/Retrieve) and Annex K (Modality Worklist).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeAlias, TypeVar, cast
 
+from dcmnet import arguments
 from dcmnet._records import dataclass, replace
 from dcmnet.acse import AcceptedContext, AcceptorPolicy, ProposedContext
 from dcmnet.dataset import identifiers
@@ -23,16 +24,19 @@ from dcmnet.dimse.messages import (
     SubOperationsResponse,
     status_class,
 )
-from dcmnet.errors import LocalProtocolError
+from dcmnet.errors import DcmnetError, LocalProtocolError, StatusError
 from dcmnet.limits import Limits, Timeouts
 from dcmnet.procedures.association import AssociationCore, settle
 from dcmnet.procedures.effects import Call, Procedure
 from dcmnet.procedures.query_retrieve import Answer, Operation
 from dcmnet.registry.query_models import QueryModel, class_for
+from dcmnet.registry.statuses import SUCCESS
 from dcmnet.services.storage import storage
+from dcmnet.storage.deliveries import Claim, Deliveries
+from dcmnet.storage.files import existing_folder
 from dcmnet.storage.naming import named_dcm
 from dcmnet.storage.node import Node
-from dcmnet.storage.scp import FileStore, StoreRequest
+from dcmnet.storage.scp import FileStore
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -85,7 +89,7 @@ class Match:
     @property
     def faults(self) -> tuple[str, ...]:
         """What is wrong with the identifier: values that are not valid, by their tags, and a missing end."""
-        from dcmnet.dataset.elements import read_elements
+        from dcmnet.dataset.content import read_elements
 
         content = read_elements(self.data, self.transfer_syntax)
         found = tuple(f"{where}: {fault}" for where, fault in content.faults())
@@ -127,7 +131,7 @@ def progress_of(answer: Answer) -> Progress:
     uids: tuple[str, ...] = ()
     fault = ""
     if answer.identifier and status_class(response.status) is not StatusClass.PENDING:
-        from dcmnet.dataset.elements import failed_instances
+        from dcmnet.dataset.content import failed_instances
 
         uids, fault = failed_instances(answer.identifier, answer.transfer_syntax)
     return Progress(
@@ -139,6 +143,24 @@ def progress_of(answer: Answer) -> Progress:
         uids,
         fault,
     )
+
+
+def claim_of(final: Progress, last: Progress | None) -> Claim:
+    """What the peer says it has sent: in the final response, or in the last pending one.
+
+    PS3.7 9.1.4.1: only a pending response has to have the counts, and some peers have none, or zeros, in the
+    final one.
+    """
+    delivered = max(_delivered(final), 0 if last is None else _delivered(last))
+    is_counted = final.completed is not None or status_class(final.status) is StatusClass.FAILURE
+    if not is_counted and last is not None and last.completed is not None and final.status == SUCCESS:
+        delivered = _delivered(last) + (last.remaining or 0)  # all of them have ended well
+        is_counted = True
+    return Claim(delivered, final.failed or 0, is_counted)
+
+
+def _delivered(progress: Progress) -> int:
+    return (progress.completed or 0) + (progress.warnings or 0)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -157,6 +179,7 @@ class Inquiry(Generic[A]):
         cancel_after: Responses after which C-CANCEL is sent; 0 sends it right behind the request.
         operation: The operation, once it has begun.
         responses: How many pending responses came.
+        last: What the last of them brought.
     """
 
     core: AssociationCore
@@ -170,6 +193,7 @@ class Inquiry(Generic[A]):
     cancel_after: int | None = None
     operation: Operation | None = None
     responses: int = 0
+    last: A | None = None
 
     def advance(self) -> Procedure[A | None]:
         """The next pending response; None after the final one.
@@ -188,7 +212,8 @@ class Inquiry(Generic[A]):
             return None
         self.responses += 1
         yield from self._cancel_when_due(operation)
-        return self.convert(answer)
+        self.last = self.convert(answer)
+        return self.last
 
     def _cancel_when_due(self, operation: Operation) -> Procedure[None]:
         if self.responses == self.cancel_after:
@@ -293,7 +318,7 @@ def move_inquiry(  # what a C-MOVE has
     priority: Priority,
     cancel_after: int | None,
 ) -> Inquiry[Progress]:
-    """A C-MOVE; ValueError where the model has none."""
+    """A C-MOVE; ValueError if the model has none, or the destination is no AE title."""
     class_for(model, "move")
     return Inquiry(
         core=core,
@@ -302,36 +327,28 @@ def move_inquiry(  # what a C-MOVE has
         model=model,
         convert=progress_of,
         priority=priority,
-        destination=destination,
+        destination=arguments.ae_title(destination, "destination"),
         cancel_after=cancel_after,
     )
 
 
 def file_store(store: Store) -> FileStore:
-    """The store itself, or one that keeps files in the folder under names such as `CT.1.2.3.dcm`."""
+    """The store itself, or one that keeps files in the folder under names such as `CT.1.2.3.dcm`.
+
+    Raises:
+        TypeError: It is neither a store nor a path.
+        OSError: The folder does not exist.
+    """
     if isinstance(store, FileStore):
+        store.check_folder()
         return store
-    return FileStore(directory=Path(fspath(store)), namer=named_dcm)
+    return FileStore(directory=existing_folder(store, "store"), namer=named_dcm)
 
 
 def proposing(options: dict[str, Any], contexts: Callable[[], tuple[ProposedContext, ...]]) -> dict[str, Any]:
     """The options of `connect`, with contexts where the caller has not given any."""
     given = options.get("policy") is not None or options.get("contexts") is not None
     return options if given else {**options, "contexts": contexts()}
-
-
-def collecting(store: Store) -> tuple[FileStore, list[Path]]:
-    """A store that does as `store` does, and the list it puts the names of the files that it keeps into."""
-    given = file_store(store)
-    files: list[Path] = []
-
-    def stored(request: StoreRequest, status: int) -> None:
-        if request.saved_as is not None:
-            files.append(request.saved_as)
-        if given.on_stored is not None:
-            given.on_stored(request, status)
-
-    return replace(given, on_stored=stored), files
 
 
 def calling_title(options: dict[str, Any]) -> str:
@@ -341,23 +358,24 @@ def calling_title(options: dict[str, Any]) -> str:
     return title
 
 
-def receiving_node(store: Store, title: str, port: int, options: dict[str, Any]) -> tuple[Node, list[Path]]:
-    """A server's configuration for the objects of a C-MOVE to this side, and the list of the files it keeps.
+def receiving_node(store: Store, title: str, port: int, options: dict[str, Any]) -> tuple[Node, Deliveries]:
+    """A server's configuration for the objects of a C-MOVE to this side, and what counts them.
 
     Raises:
         ValueError: There is no port.
     """
     if port == 0:
         raise ValueError("give the listen_port that the peer knows for the destination")
-    target, files = collecting(store)
+    deliveries = Deliveries()
     node = Node(
         policy=AcceptorPolicy(ae_title=title),
         timeouts=options.get("timeouts") or Timeouts(),
         limits=options.get("limits") or Limits(),
         tls=options.get("tls"),  # objects come back no less securely than they were asked for
-        store=target,
+        store=file_store(store),
     )
-    return node, files
+    deliveries.attach(node)
+    return node, deliveries
 
 
 class Details:
@@ -413,6 +431,12 @@ class ResponsesBase(Details, Generic[A]):
             return None
         return progress_of(answer)
 
+    @property
+    def claim(self) -> Claim | None:
+        """What a C-GET or C-MOVE says it has sent; None before the final response, and for a C-FIND."""
+        result = self.result
+        return None if result is None else claim_of(result, cast("Progress | None", self._inquiry.last))
+
     def raise_for_status(self) -> Self:
         """Return itself, or raise where the final status is a failure.
 
@@ -439,10 +463,12 @@ class FindResult(Details):
     Attributes:
         matches: The matches, in the order in which they came.
         response: The final response.
+        endings: What went wrong when the association was released, after that response; () when nothing did.
     """
 
     matches: tuple[Match, ...]
     response: Response
+    endings: tuple[DcmnetError, ...] = ()
 
     @property
     def status(self) -> int:
@@ -463,11 +489,18 @@ class RetrieveResult(Details):
         progress: The final counts, and the objects that failed.
         response: The final response.
         files: Where the objects are that came to this side, in the order in which they came.
+        claim: How many objects the peer says it has sent.
+        missing: How many of them did not come to this side, or were not kept; 0 if they went elsewhere.
+        endings: What went wrong when the association was released, after the final response; () when nothing
+            did.
     """
 
     progress: Progress
     response: Response
     files: tuple[Path, ...] = ()
+    claim: Claim = Claim()
+    missing: int = 0
+    endings: tuple[DcmnetError, ...] = ()
 
     @property
     def status(self) -> int:
@@ -475,9 +508,26 @@ class RetrieveResult(Details):
         return self.response.status
 
     def raise_for_status(self) -> Self:
-        """Return itself; StatusError where the final status is a failure. B000, some failed, is a warning."""
+        """Return itself, or raise if the result is not what the peer says.
+
+        Raises:
+            StatusError: The final status is a failure, or objects are missing. B000, some failed, is a
+                warning.
+        """
         self.response.raise_for_status()
+        if self.missing:
+            raise StatusError(missing_text(self.missing, self.claim), status=self.status)
         return self
+
+    def completed_by(self, deliveries: Deliveries) -> Self:
+        """The same result with what has come to this side."""
+        return replace(self, files=tuple(deliveries.files), missing=deliveries.missing(self.claim))
+
+
+def missing_text(missing: int, claim: Claim) -> str:
+    """That objects are missing, for a person."""
+    came = claim.delivered - missing
+    return f"the peer says that it has sent {claim.delivered} objects, and {came} came here and were kept"
 
 
 def find_result(matches: Iterable[Match], responses: ResponsesBase[Match]) -> FindResult:
@@ -487,8 +537,8 @@ def find_result(matches: Iterable[Match], responses: ResponsesBase[Match]) -> Fi
     return FindResult(tuple(matches), response)
 
 
-def retrieve_result(responses: ResponsesBase[Progress], files: Iterable[Path] = ()) -> RetrieveResult:
+def retrieve_result(responses: ResponsesBase[Progress]) -> RetrieveResult:
     """What came of a retrieval whose responses have been taken to the end."""
-    response, progress = responses.response, responses.result
-    assert response is not None and progress is not None  # the iteration has ended by itself
-    return RetrieveResult(progress, response, tuple(files))
+    response, progress, claim = responses.response, responses.result, responses.claim
+    assert response is not None and progress is not None and claim is not None  # likewise
+    return RetrieveResult(progress, response, claim=claim)

@@ -85,8 +85,8 @@ class Report:
         former: What a former transfer has stored, and was not sent again.
         associations: Associations that were established.
         contexts: Presentation contexts that were proposed, on all of them together.
-        missing: Why associations that were to share the work could not be had, or ended; what they had under
-            way is among the results.
+        missing: Why associations that were to share the work with others could not be had, or ended with
+            nothing under way. What an association had under way when it ended early is among the results.
         endings: What went wrong when associations were to be released, after everything had its answer.
     """
 

@@ -1,4 +1,4 @@
-"""When an association that was lost is tried again, and after what wait."""
+"""When an association that was lost is made again: after what wait, and how often."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dcmnet.errors import (
     AssociationReleased,
     DcmnetError,
     DeadlineExceeded,
+    RemoteProtocolError,
     TransportClosed,
 )
 
@@ -57,3 +58,8 @@ def may_pass(error: DcmnetError) -> bool:
     if isinstance(error, AssociationAborted):
         return not error.locally
     return isinstance(error, AssociationReleased | TransportClosed | DeadlineExceeded)
+
+
+def may_be_the_object(error: DcmnetError) -> bool:
+    """Whether the object under way may be why an established association ended: so others may still go."""
+    return may_pass(error) or isinstance(error, RemoteProtocolError)

@@ -10,10 +10,11 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dcmnet import arguments
 from dcmnet._records import dataclass, field
 from dcmnet.acse import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, AcceptedContext
 from dcmnet.dimse.messages import CStoreRQ, StatusClass, status_class
-from dcmnet.errors import DcmnetError, InputFileError, ObjectRefused
+from dcmnet.errors import DcmnetError, InputFileError, StatusError
 from dcmnet.limits import MAX_INFLATED_LENGTH, Tolerance
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.registry.sop_classes import is_another_service
@@ -29,21 +30,15 @@ from dcmnet.registry.statuses import (
 )
 from dcmnet.registry.transfer_syntaxes import is_deflated
 from dcmnet.registry.uids import is_valid_uid
+from dcmnet.services.handler_status import FAILED, chosen_outcome, handler_status
 from dcmnet.services.storage import Outcome, Reception
-from dcmnet.storage.files import Duplicates, PartialFile, make_folders
+from dcmnet.storage.elements import HEAD_LENGTH
+from dcmnet.storage.files import Duplicates, PartialFile, existing_folder, make_folders
 from dcmnet.storage.heads import DataSetHead
+from dcmnet.storage.identity import Identifiers, is_as_expected
 from dcmnet.storage.naming import Namer, Sorter, checked_file_name, checked_folder, default_name, named_dcm
-from dcmnet.storage.part10 import (
-    HEAD_LENGTH,
-    NO_FRAME,
-    FileMeta,
-    Frame,
-    Identifiers,
-    encode_file_meta,
-    frame_of,
-    is_as_expected,
-    padded_uid,
-)
+from dcmnet.storage.part10 import NO_FRAME, FileMeta, Frame, encode_file_meta, frame_of, padded_uid
+from dcmnet.ul.fields import is_ae_title
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -193,9 +188,10 @@ class FileStore:
     """Receives objects into files; the target of the storage service.
 
     Attributes:
-        directory: Where files are written, and where they stay when there is no handler.
-        handler: Called with each complete `StoreRequest`; returns a status, or None for success; may be a
-            coroutine function. Without one the file is kept in `directory` under the name that `namer` gives.
+        directory: Where files are written, and where they stay when there is no handler; it must exist.
+        handler: Called with each complete `StoreRequest`; returns a status, or None for success, or raises
+            `dcmnet.StatusError`; may be a coroutine function. Without one the file is kept in `directory`
+            under the name that `namer` gives.
         namer: Gives the file its name, without a folder; one with a folder is refused.
         sorter: Gives the folder below `directory` it goes into, which is made if need be; None for none.
         conversion: What objects are converted to before they get their name; None keeps them byte for byte.
@@ -205,7 +201,7 @@ class FileStore:
         check: Whether the data set must say the same SOP Class and Instance UIDs as the request.
         discard: Whether objects are received, answered with success and not kept.
         on_receiving: Called with each request before its data set comes, when nothing but the message is
-            known. It may raise `dcmnet.errors.ObjectRefused`, or return a failure status, to refuse it; may
+            known. It may raise `dcmnet.StatusError`, or return a failure status, to refuse it; may
             be a coroutine function.
         on_progress: Called with each request, whose `size` has grown, when a part of its data set has been
             written; for one that comes in one piece, once.
@@ -230,6 +226,19 @@ class FileStore:
     on_stored: Callable[[StoreRequest, int], Any] | None = None
     on_error: Callable[[str, BaseException | None], Any] | None = None
     tolerance: Tolerance = Tolerance.NONCONFORMING_UID
+
+    def __post_init__(self) -> None:
+        self.directory = Path(self.directory)  # a text will do as well
+        arguments.check_types(self)
+
+    def check_folder(self) -> None:
+        """Raise if objects could not be kept, before the first one comes.
+
+        Raises:
+            OSError: The directory does not exist, or is none.
+        """
+        if not self.discard:
+            existing_folder(self.directory, "directory")
 
     @property
     def may_take_long(self) -> bool:
@@ -297,7 +306,7 @@ class FileStore:
             transfer_syntax=transfer_syntax,
             implementation_class_uid=IMPLEMENTATION_CLASS_UID,
             implementation_version_name=IMPLEMENTATION_VERSION_NAME,
-            source_application_entity_title=request.calling_ae_title,
+            source_application_entity_title=_source(request.calling_ae_title),
         )
         return encode_file_meta(meta)
 
@@ -310,7 +319,7 @@ class FileStore:
         try:
             parts = checked_folder(self.sorter(request))
         except InputFileError as error:
-            raise ObjectRefused(CANNOT_UNDERSTAND, "the data set cannot be read") from error
+            raise StatusError(CANNOT_UNDERSTAND, "the data set cannot be read") from error
         return os.path.join(make_folders(self.directory, parts, fsync=self.fsync), name)
 
     def new_request(
@@ -362,11 +371,12 @@ class FileStore:
 
     def failed(self, error: BaseException) -> Outcome:
         """The outcome for an object that could not be kept (PS3.4 Table B.2-1), after telling people why."""
-        if isinstance(error, ObjectRefused):
-            return error.status, error.comment
+        chosen = chosen_outcome(error)
+        if chosen is not None:
+            return chosen
         if not isinstance(error, OSError) or isinstance(error, DcmnetError):  # DeadlineExceeded is both
             self.report("the handler failed", error)
-            return PROCESSING_FAILURE, "the handler failed"
+            return FAILED
         self.report(f"cannot keep an object: {error}", None)
         full = error.errno in _NO_SPACE
         return OUT_OF_RESOURCES, "no space left" if full else "the object could not be written"
@@ -528,16 +538,13 @@ class _Discarded:
 
 def _answered(answer: Any) -> Outcome:
     """The outcome that a handler's return value stands for."""
-    status = SUCCESS if answer is None else int(answer)
-    if not 0 <= status <= 0xFFFF:
-        raise ValueError(f"a status has 16 bits, which {status} has not")
-    return _outcome(status)
+    return _SUCCESS if answer is None else _outcome(handler_status(answer))
 
 
 def _refusal(answer: Any) -> Outcome | None:
     """What a handler's return value refuses an object with; None when it does not."""
     outcome = _answered(answer)
-    return outcome if status_class(outcome[0]) is StatusClass.FAILURE else None
+    return None if status_class(outcome[0]) in (StatusClass.SUCCESS, StatusClass.WARNING) else outcome
 
 
 def _outcome(status: int) -> Outcome:
@@ -549,7 +556,12 @@ def _outcome(status: int) -> Outcome:
 @lru_cache(256)
 def _frame_of(sop_class_uid: str, length: int, transfer_syntax: str, source: str) -> Frame:
     own = IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-    return frame_of(sop_class_uid, length, transfer_syntax, *own, source)
+    return frame_of(sop_class_uid, length, transfer_syntax, *own, _source(source))
+
+
+def _source(title: str) -> str:
+    """(0002,0016), which is optional (PS3.10 Table 7.1-1): left out if the title is none that AE can hold."""
+    return title if is_ae_title(title) else ""
 
 
 def _copy(complete: str, path: str, duplicates: Duplicates, fsync: bool) -> str | None:

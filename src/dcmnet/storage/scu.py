@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+from dcmnet import arguments
 from dcmnet._records import dataclass, field
 from dcmnet.acse import AcceptedContext, Negotiated, RequestorPolicy, build_request
 from dcmnet.dimse.messages import CStoreRSP, Priority
@@ -16,7 +17,14 @@ from dcmnet.errors import (
     LocalProtocolError,
     ProtocolError,
 )
-from dcmnet.limits import DEFAULT_MAX_PDU_LENGTH, MAX_WINDOW, SCAN_FIRST, Limits, Timeouts
+from dcmnet.limits import (
+    DEFAULT_MAX_PDU_LENGTH,
+    MAX_LOST_IN_A_ROW,
+    MAX_WINDOW,
+    SCAN_FIRST,
+    Limits,
+    Timeouts,
+)
 from dcmnet.payload import Payload
 from dcmnet.procedures import association, scu
 from dcmnet.procedures.association import AssociationCore, closing, new_core
@@ -28,7 +36,7 @@ from dcmnet.storage.looking import Looker
 from dcmnet.storage.pipeline import Outcomes, Pipeline, closing_files, named_error
 from dcmnet.storage.planning import Plan, Proposal, choose_context, plan
 from dcmnet.storage.report import Report, StoreResult
-from dcmnet.storage.retrying import Backoff
+from dcmnet.storage.retrying import Backoff, may_be_the_object
 from dcmnet.storage.sources import DataSetOpener, Instance, Source
 from dcmnet.ul.items import UserIdentityRQ
 from dcmnet.ul.provider import Trace
@@ -60,6 +68,8 @@ class Transfer:
         bare: Whether data sets without File Meta Information will do.
         dicomdir: Whether sources are DICOMDIR files, or folders with one, that say what to send.
         uid_checks: Whether objects with UIDs that are none, or of no storage SOP class, are refused.
+        check: Whether files must be whole and in the transfer syntax that they are labelled with; one that is
+            not is refused before it is sent.
         former: What a former transfer has stored already, by its report: asked about each instance, the
             result of that transfer, or None to send it.
         inventor: Makes up UIDs, patients and studies for every object that is sent; None leaves them.
@@ -72,9 +82,13 @@ class Transfer:
         parallel: How many associations share the work.
         abort: End the association with an abort instead of a release, for tests of the peer.
         priority: Told to the peer.
-        retries: How often in a row, without an object answered for meanwhile, to go on over another
-            association when one is lost or cannot be had; what was not answered for is sent again.
-        retry_wait: Seconds before the first of these attempts; each next one waits twice as long.
+        retries: How often in a row, without an object answered for meanwhile, to ask again for an association
+            that cannot be had. With 1 or more, an object that was under way when its association ended is
+            sent once more, alone, at the end; with `halt` at once, and so often.
+        retry_wait: Seconds before the first of these attempts, and before the association that follows a lost
+            one; each next one in a row waits twice as long.
+        max_lost_in_a_row: After so many associations in a row that ended early, with nothing stored over any
+            of them, the rest is not sent.
         rate: Bytes a second that all associations together send at most; 0 for no limit.
         on_start: Called with the instances that were found before the first association is asked for.
         on_found: Called with instances that are found later.
@@ -110,6 +124,7 @@ class Transfer:
     bare: bool = True
     dicomdir: bool = False
     uid_checks: bool = True
+    check: bool = True
     former: Callable[[Instance], StoreResult | None] | None = None
     inventor: Inventor | None = None
     single_association: bool = False
@@ -122,6 +137,7 @@ class Transfer:
     priority: Priority = Priority.MEDIUM
     retries: int = 0
     retry_wait: float = 1.0
+    max_lost_in_a_row: int = MAX_LOST_IN_A_ROW
     rate: int = 0
     on_start: Callable[[list[Instance]], Any] | None = None
     on_found: Callable[[list[Instance]], Any] | None = None
@@ -137,10 +153,16 @@ class Transfer:
     trace: Trace | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.window <= MAX_WINDOW:
-            raise ValueError(f"window: {self.window}, expected 1 to {MAX_WINDOW}")
-        if self.parallel < 1:
-            raise ValueError(f"parallel: {self.parallel}, expected 1 or more")
+        arguments.check_types(self)
+        arguments.port(self.port, free=True)  # it may be set later: `transfer` needs one
+        for name in ("called", "calling"):
+            setattr(self, name, arguments.ae_title(getattr(self, name), name))
+        arguments.whole_number(self.window, "window", 1, MAX_WINDOW)
+        for name in ("parallel", "repeat", "max_lost_in_a_row"):
+            arguments.whole_number(getattr(self, name), name, 1)
+        for name in ("max_pdu_length", "max_send_pdu_length", "retries", "rate"):
+            arguments.whole_number(getattr(self, name), name)
+        arguments.seconds(self.retry_wait, "retry_wait")
 
     def new_core(self) -> AssociationCore:
         """A core for one of the transfer's associations."""
@@ -175,14 +197,18 @@ def transfer(job: Transfer) -> Procedure[Report]:
     Objects that cannot be sent, or that the peer does not keep, are in the report. More is looked for while
     the first objects are sent; what needs other presentation contexts then goes over further associations.
 
-    Where a file fails in the middle of its message the association has to end; the rest goes over another.
+    If an association ends while an object is under way (abort, timeout, lost connection, a release too early,
+    a peer that breaks the protocol), that object has failed, or is sent once more at the end, and the rest
+    goes over another association. So does the rest after a file that fails in the middle of its message.
 
     Raises:
-        LocalProtocolError: What is to be asked for cannot be: an AE title is none, for example.
+        ValueError: The port is 0.
+        LocalProtocolError: What is to be asked for cannot be: too many contexts, for example.
         AssociationRejected: The peer refused the first association.
         TransportClosed: There was no connection for the first association.
         DeadlineExceeded: The peer did not answer to it.
     """
+    arguments.port(job.port)
     return (yield from _Sending(job).run())
 
 
@@ -191,7 +217,7 @@ class _Attempt:
     """What came of one association.
 
     Attributes:
-        number: Which of the transfer's it is; 0 where there was none.
+        number: Which of the transfer's it is; 0 when there was none.
         error: What ended it before its time.
         unanswered: What had been sent over it by then, and not been answered for.
     """
@@ -201,28 +227,44 @@ class _Attempt:
     unanswered: list[Instance] = field(default_factory=list)
 
 
+_Sent: TypeAlias = "tuple[Instance, _Attempt]"
+"""An object that was under way when its association ended, and what came of that."""
+
+
 class _Sending:
-    """The associations of one transfer."""
+    """The associations of one transfer.
+
+    When an association ends early, the object under way is set aside, and the rest goes over another one. If
+    several were under way, each of them is sent again alone first, which shows the one at fault. What was set
+    aside has failed; with `retries` it is sent once more, alone, after everything else.
+    """
 
     def __init__(self, job: Transfer) -> None:
         self._job = job
         self._report = Report()
         self._outcomes = Outcomes(job, self._report)
         self._feed = Feed(job)
+        self._aside: list[tuple[Line, _Sent]] = []
+        self._ends = False  # everything else has been sent: what fails now is not set aside any more
+        self._lost_in_a_row = 0
+        self._given_up: DcmnetError | None = None
+        self._wait: tuple[DcmnetError, float] | None = None
 
     def run(self) -> Procedure[Report]:
         found = yield from self._find()
         if self._job.on_start is not None:
             yield Call(self._job.on_start, (found,))
+        reachable = True
         while found:
             later: list[Instance] = []
             for step in self._plan(found):
                 line = Line(
                     step, self._job.repeat, None if self._job.inventor is None else self._job.invented
                 )
-                yield from self._send(line)
+                reachable = yield from self._send(line, self._new_backoff())
                 later += line.later
             found = later
+        yield from self._send_once_more(reachable)
         return self._report
 
     def _find(self) -> Procedure[list[Instance]]:
@@ -246,24 +288,57 @@ class _Sending:
             )
         return plans
 
+    def _new_backoff(self) -> Backoff:
+        return Backoff(self._job.retries, self._job.retry_wait)
+
     # ------------------------------------------------------------------ one plan
 
-    def _send(self, line: Line) -> Procedure[None]:
-        """Send what waits, over further associations where one is lost."""
-        backoff = Backoff(self._job.retries, self._job.retry_wait)
-        while line.waiting or (line.stopped and self._feed.more):
+    def _send(self, line: Line, backoff: Backoff, before: Sequence[_Sent] = ()) -> Procedure[bool]:
+        """Send what waits, over further associations when one is lost; False when the rest was given up.
+
+        Args:
+            line: What waits.
+            backoff: Says how long to wait for an association that cannot be had.
+            before: What is known of the objects, if they were under way before.
+        """
+        while (yield from self._has_work(line)):
             self._consider(line)
-            if line.stopped:
-                yield from self._give_up(line, DcmnetError(line.stopped))
-                return
-            answered = len(self._report.results)
-            attempts = [_Attempt() for _ in range(min(self._job.parallel, len(line.waiting)))]
-            spawns = [self._association(line, attempt) for attempt in attempts]
-            yield spawns[0] if len(spawns) == 1 else Together(spawns)
-            lost = [attempt for attempt in attempts if attempt.error is not None]
-            if lost:
-                progress = len(self._report.results) > answered
-                yield from self._deal_with(line, lost, backoff, progress, len(lost) == len(attempts))
+            why = DcmnetError(line.stopped) if line.stopped else self._given_up
+            if why is not None:
+                yield from self._give_up(line, why, before)
+                return False
+            yield from self._let_time_pass()
+            known = len(self._report.results)
+            attempts = yield from self._attempt_all(line)
+            results = self._report.results[known:]
+            if any(result.ok for result in results):
+                self._lost_in_a_row = 0
+            if any(attempt.number for attempt in attempts):
+                self._report.missing += [each.error for each in attempts if each.error and not each.number]
+                lost = [attempt for attempt in attempts if attempt.error and attempt.number]
+                yield from self._recover(line, lost, backoff, progress=bool(results))
+            elif (error := self._have_none(attempts, backoff)) is not None:
+                yield from self._give_up(line, error, before)
+                return False
+        return True
+
+    def _has_work(self, line: Line) -> Procedure[bool]:
+        """Whether something waits; if nothing does, look for more: an association may end before that."""
+        stopped = bool(line.stopped or self._given_up)
+        while not (line.alone or stopped or line.waiting or line.later) and self._feed.more:
+            instances = yield from self._scan()
+            line.add(instances)
+            if instances and self._job.on_found is not None:
+                yield Call(self._job.on_found, (instances,))
+        return bool(line.waiting) or (stopped and self._feed.more and not line.alone)
+
+    def _attempt_all(self, line: Line) -> Procedure[list[_Attempt]]:
+        """Send over as many associations as are to share the work."""
+        count = 1 if line.alone else min(self._job.parallel, len(line.waiting))
+        attempts = [_Attempt() for _ in range(count)]
+        spawns = [self._association(line, attempt) for attempt in attempts]
+        yield spawns[0] if len(spawns) == 1 else Together(spawns)
+        return attempts
 
     def _consider(self, line: Line) -> None:
         job, report = self._job, self._report
@@ -272,38 +347,100 @@ class _Sending:
                 line.stopped or "not sent: the transfer stopped at the first object that was not stored"
             )
 
-    def _deal_with(
-        self, line: Line, lost: list[_Attempt], backoff: Backoff, progress: bool, all_lost: bool
-    ) -> Procedure[None]:
-        """Associations were lost: try again after a while, or give up what they had taken."""
-        report, error = self._report, lost[0].error
-        assert error is not None
-        if not line.waiting and not any(attempt.unanswered for attempt in lost):
-            report.missing += [attempt.error for attempt in lost if attempt.error is not None]
+    def _let_time_pass(self) -> Procedure[None]:
+        """Before an association that follows a lost one: tell it, and wait."""
+        if self._wait is None:
             return
-        seconds = backoff.lost(error, progress=progress)
-        if seconds is not None:
-            for attempt in lost:
-                line.give_back(attempt.unanswered)
-            if self._job.on_retry is not None:
-                yield Call(self._job.on_retry, (error, seconds))
-            yield Wait(seconds)
-            return
-        if report.associations == 0:
-            raise error
-        for attempt in lost:
-            if attempt.error is not None:
-                yield from self._outcomes.failed(attempt.unanswered, attempt.error, attempt.number)
-        if all_lost:
-            yield from self._give_up(line, error)
-        else:
-            report.missing += [attempt.error for attempt in lost if attempt.error is not None]
+        (error, seconds), self._wait = self._wait, None
+        if self._job.on_retry is not None:
+            yield Call(self._job.on_retry, (error, seconds))
+        yield Wait(seconds)
 
-    def _give_up(self, line: Line, error: DcmnetError) -> Procedure[None]:
+    def _have_none(self, attempts: list[_Attempt], backoff: Backoff) -> DcmnetError | None:
+        """No association could be had: the error that ends it, or None to try again after a while."""
+        error = attempts[0].error
+        assert error is not None
+        seconds = backoff.lost(error, progress=False)
+        if seconds is not None:
+            self._wait = error, seconds
+            return None
+        if self._report.associations == 0:
+            raise error
+        return error
+
+    def _recover(
+        self, line: Line, lost: list[_Attempt], backoff: Backoff, *, progress: bool
+    ) -> Procedure[None]:
+        """Associations ended early: see to what they had under way, so that the rest can go on."""
+        errors = [attempt.error for attempt in lost if attempt.error is not None]
+        suspects = [(instance, attempt) for attempt in lost for instance in attempt.unanswered]
+        if not (suspects or line.waiting):
+            self._report.missing += errors
+            return
+        if not errors:
+            return
+        seconds = backoff.lost(errors[0], progress=progress)
+        self._wait = None if seconds is None else (errors[0], seconds)
+        if not suspects or not all(map(may_be_the_object, errors)):
+            self._given_up = errors[0]
+        if self._job.halt:
+            yield from self._halt(line, suspects)
+            return
+        self._count_lost(errors[0])
+        if len(suspects) == 1 or self._given_up is not None:
+            yield from self._set_aside(line, suspects)
+        else:
+            yield from self._send(_alone(line, suspects), backoff, suspects)
+
+    def _halt(self, line: Line, suspects: list[_Sent]) -> Procedure[None]:
+        """As `_recover`, if the transfer stops at the first failure: nothing else may go before these."""
+        if self._wait is not None:
+            line.give_back(instance for instance, _ in suspects)
+            return
+        yield from self._fail(suspects)
+        for instance, _ in suspects[:1]:
+            line.stopped = f"not sent: the transfer stopped when {instance.name} was not stored"
+
+    def _count_lost(self, error: DcmnetError) -> None:
+        """Give up when too many were lost one after the other, except at the end, which has its end."""
+        self._lost_in_a_row += not self._ends
+        if self._lost_in_a_row < self._job.max_lost_in_a_row or self._given_up is not None:
+            return
+        self._given_up = AssociationError(
+            f"not sent: {self._lost_in_a_row} associations in a row ended early with nothing stored; "
+            f"the last one: {error}"
+        )
+        self._given_up.__cause__ = error
+
+    def _set_aside(self, line: Line, suspects: list[_Sent]) -> Procedure[None]:
+        if self._job.retries and not self._ends:
+            self._aside += [(line, each) for each in suspects]
+        else:
+            yield from self._fail(suspects)
+
+    def _send_once_more(self, reachable: bool) -> Procedure[None]:
+        """Send each object that was set aside over an association of its own, if the peer can be reached."""
+        self._ends = True
+        backoff = self._new_backoff()
+        for line, sent in self._aside:
+            if reachable:
+                reachable = yield from self._send(_alone(line, [sent]), backoff, [sent])
+            else:
+                yield from self._fail([sent])
+
+    def _give_up(self, line: Line, error: DcmnetError, before: Sequence[_Sent]) -> Procedure[None]:
         """Nothing of what waits is sent, nor of what has not been looked for yet and would wait here."""
-        while self._feed.more:
+        while self._feed.more and not line.alone:
             line.add((yield from self._scan()))
-        yield from self._outcomes.failed(line.take_all(), error)
+        known = {id(instance): attempt for instance, attempt in before}
+        rest = _Attempt(error=error)
+        yield from self._fail((each, known.get(id(each), rest)) for each in line.take_all())
+
+    def _fail(self, suspects: Iterable[_Sent]) -> Procedure[None]:
+        """These were not stored: because of what ended their association, or because they had none."""
+        for instance, attempt in suspects:
+            assert attempt.error is not None
+            yield from self._outcomes.failed((instance,), attempt.error, attempt.number)
 
     # ------------------------------------------------------------------ one association
 
@@ -354,6 +491,11 @@ class _Sending:
             self._report.endings.append(error)  # every object has its answer by now
 
 
+def _alone(line: Line, suspects: Iterable[_Sent]) -> Line:
+    """A line in which each of these is sent alone."""
+    return Line(Plan(line.contexts, [instance for instance, _ in suspects]), alone=True)
+
+
 def _check_identity(job: Transfer, core: AssociationCore) -> None:
     """Raise where a positive response to the user identity was asked for and none came (PS3.7 D.3.3.7)."""
     asked = job.user_identity is not None and job.user_identity.positive_response_requested
@@ -364,7 +506,7 @@ def _check_identity(job: Transfer, core: AssociationCore) -> None:
 
 
 def store_source(
-    core: AssociationCore, source: Source, priority: Priority = Priority.MEDIUM
+    core: AssociationCore, source: Source, priority: Priority = Priority.MEDIUM, *, check: bool = True
 ) -> Procedure[CStoreRSP]:
     """C-STORE of one source on an association that is there (PS3.7 9.1.1).
 
@@ -373,7 +515,7 @@ def store_source(
         NoPresentationContext: No accepted presentation context fits it.
     """
     contents = Contents()
-    opener, looker = DataSetOpener(contents=contents), Looker(contents=contents)
+    opener, looker = DataSetOpener(contents=contents), Looker(check=check, contents=contents)
     return (yield from closing_files(opener, _store_source(core, opener, looker, source, priority)))
 
 

@@ -18,14 +18,17 @@ from dcmnet import dataset
 from dcmnet._records import dataclass, replace
 from dcmnet.dataset import Encoding
 from dcmnet.errors import InputFileError
-from dcmnet.limits import READ_AHEAD_LENGTH, SMALL_DATA_SET_LENGTH, Tolerance
+from dcmnet.limits import MAX_CONVERTED_LENGTH, READ_AHEAD_LENGTH, SMALL_DATA_SET_LENGTH, Tolerance
 from dcmnet.payload import FileRange, Payload
-from dcmnet.registry.sop_classes import is_storage
-from dcmnet.registry.transfer_syntaxes import is_implicit, is_transfer_syntax
+from dcmnet.registry.sop_classes import is_another_service
+from dcmnet.registry.transfer_syntaxes import is_deflated, is_implicit, is_transfer_syntax
 from dcmnet.registry.uids import is_valid_uid, name_of
+from dcmnet.storage.completeness import Place, check_data_set, ends_with_pixel_data
 from dcmnet.storage.contents import Contents
+from dcmnet.storage.elements import HEAD_LENGTH, guess_transfer_syntax
 from dcmnet.storage.files import PARTIAL_PREFIX, PARTIAL_SUFFIX
-from dcmnet.storage.part10 import HEAD_LENGTH, guess_transfer_syntax, read_file_meta, scan_identifiers
+from dcmnet.storage.identity import scan_identifiers
+from dcmnet.storage.part10 import FileMeta, begin_of, has_file_meta, read_file_meta
 
 Source: TypeAlias = "str | os.PathLike[str] | BinaryIO | Any"
 """A path, a binary file object, or a pydicom data set."""
@@ -36,6 +39,7 @@ FIRST_READ = 4096
 _TOLERATED = Tolerance.NONCONFORMING_UID
 _MEDIA_STORAGE_DIRECTORY = "1.2.840.10008.1.3.10"
 _PREFIX = slice(128, 132)
+_IDENTITY = (0x00080016, 0x00080018)
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _READ_FLAGS |= getattr(os, "O_NONBLOCK", 0)  # a named pipe that nobody writes to must not hold us up
 
@@ -164,7 +168,9 @@ class DataSetOpener:
             self._opened = None
 
 
-def describe(source: Source, *, meta: bool = True, bare: bool = True, uid_checks: bool = True) -> Instance:
+def describe(
+    source: Source, *, meta: bool = True, bare: bool = True, uid_checks: bool = True, check: bool = True
+) -> Instance:
     """Find out what an object is.
 
     Args:
@@ -174,6 +180,7 @@ def describe(source: Source, *, meta: bool = True, bare: bool = True, uid_checks
         bare: Whether a data set without File Meta Information will do.
         uid_checks: Whether UIDs must be valid ones (PS3.5 9.1), and the SOP class one that can be stored; one
             that the standard does not know can.
+        check: Whether a file must be whole, and in the transfer syntax that it is labelled with.
 
     Raises:
         ForeignFile: It is no DICOM object to be stored.
@@ -181,21 +188,35 @@ def describe(source: Source, *, meta: bool = True, bare: bool = True, uid_checks
     """
     if dataset.is_data_set(source):
         return checked(_describe_data_set(source), meta=True, uid_checks=uid_checks)
-    return checked(_describe_file(source, bare), meta=meta, uid_checks=uid_checks)
-
-
-def _describe_file(source: Any, bare: bool) -> Instance:
     if isinstance(source, str | os.PathLike):
-        return look_into(os.fspath(source), lambda fd, path, status: _describe_open(fd, path, status, bare))
+        return look_into(
+            os.fspath(source),
+            lambda fd, path, status: _examined(
+                describe_start(fd, b"", path, status, bare), reader_of(fd), meta, uid_checks, check
+            ),
+        )
     name = str(getattr(source, "name", "file object"))
     if isinstance(source, io.TextIOBase):
         raise InputFileError(name, "is a text file object: open it in binary mode")
     if not hasattr(source, "read"):
         raise InputFileError(repr(type(source)), "is no path, no binary file object and no pydicom data set")
     try:
-        return _describe_file_object(source, name, bare)
+        if not isinstance(source, io.BytesIO) and not _is_plain_file(source):
+            source = _Spool(_spooled(source))
+        with rewound(source) as file:
+            instance = _describe_head(file.read(HEAD_LENGTH), file.seek(0, io.SEEK_END), name, source, bare)
+            return _examined(instance, _reading(file), meta, uid_checks, check)
     except (OSError, ValueError) as error:
         raise InputFileError(name, f"cannot be read: {_reason(error)}") from error
+
+
+def _examined(
+    instance: Instance, read: Callable[[int, int], bytes], meta: bool, uid_checks: bool, check: bool
+) -> Instance:
+    checked(instance, meta=meta, uid_checks=uid_checks)
+    if check:
+        check_whole(instance, read(0, FIRST_READ), read)
+    return instance
 
 
 def open_data_set(
@@ -226,9 +247,27 @@ def open_data_set(
         raise InputFileError(instance.name, "has changed since it was looked at")
     as_it_is = transfer_syntax == instance.transfer_syntax and instance.changes is None
     if as_it_is and (encoding.new_vr or is_implicit(transfer_syntax)):
-        return opened
+        # PS3.8 Annex E: the fragments of a message have an even length, and so has a data set.
+        if instance.size % 2 == 0:
+            return opened
+        if is_deflated(transfer_syntax):
+            return _padded(opened, instance)
     opened.close()
     return OpenDataSet(_converted(instance, transfer_syntax, encoding))
+
+
+def _padded(opened: OpenDataSet, instance: Instance) -> OpenDataSet:
+    # PS3.5 A.5: a deflated stream of odd length is followed by one NUL.
+    payload = opened.payload
+    if len(payload) > MAX_CONVERTED_LENGTH:
+        why = f"has {len(payload)} bytes, an odd number, and only up to {MAX_CONVERTED_LENGTH} can be padded"
+        raise InputFileError(instance.name, why)
+    if isinstance(payload, FileRange):
+        data = reader_of(payload.fd)(payload.offset, payload.count)
+        opened.close()
+    else:
+        data = bytes(payload)
+    return OpenDataSet(data + b"\0")
 
 
 def _opened(instance: Instance) -> OpenDataSet | None:
@@ -329,65 +368,116 @@ def look_into(path: str, look: Callable[[int, str, os.stat_result], Instance]) -
         os.close(fd)
 
 
-def _describe_open(fd: int, path: str, status: os.stat_result, bare: bool) -> Instance:
-    return describe_start(fd, os.read(fd, FIRST_READ), path, status, bare)
-
-
 def describe_start(fd: int, head: bytes, path: str, status: os.stat_result, bare: bool) -> Instance:
-    """Find out what a file is from its first bytes; more are read from `fd` where these do not do."""
+    """Find out what a file is from its first bytes; more are read from `fd` if these do not do."""
+    size, read = status.st_size, reader_of(fd)
+    head = head or read(0, FIRST_READ)
     try:
-        instance = _describe_head(head, status.st_size, path, path, False)
+        instance = _describe_head(head, size, path, path, False)
     except InputFileError:  # the File Meta Information is longer, or there is none
-        head += os.read(fd, max(0, HEAD_LENGTH - len(head)))
-        instance = _describe_head(head, status.st_size, path, path, bare)
+        instance = _describe_head(read(0, HEAD_LENGTH), size, path, path, bare)
     return replace(instance, modified=status.st_mtime_ns)
 
 
-def _describe_file_object(source: Any, name: str, bare: bool) -> Instance:
-    if isinstance(source, io.BytesIO):
-        with source.getbuffer() as view:
-            head, size = bytes(view[:HEAD_LENGTH]), len(view)
-        return _describe_head(head, size, name, source, bare)
-    if not _is_plain_file(source):
-        source = _Spool(_spooled(source))
-    with _rewound(source) as file:
-        head = file.read(HEAD_LENGTH)
-        size = os.fstat(source.fileno()).st_size
-    return _describe_head(head, size, name, source, bare)
+def reader_of(fd: int) -> Callable[[int, int], bytes]:
+    """What reads bytes from an offset of an open file."""
+
+    def read(offset: int, count: int) -> bytes:
+        os.lseek(fd, offset, os.SEEK_SET)
+        return os.read(fd, count)
+
+    return read
+
+
+def _reading(file: BinaryIO) -> Callable[[int, int], bytes]:
+    def read(offset: int, count: int) -> bytes:
+        file.seek(offset)
+        return file.read(count)
+
+    return read
+
+
+def check_whole(instance: Instance, head: bytes, read: Callable[[int, int], bytes]) -> Place | None:
+    """Check that a file is whole, and in the transfer syntax that it is labelled with.
+
+    Args:
+        instance: What the file is.
+        head: The file's first bytes.
+        read: Reads bytes from an offset of the file.
+
+    Returns:
+        Where its Pixel Data are, if that was found out.
+
+    Raises:
+        InputFileError: It is not.
+    """
+    offset, size, transfer_syntax = instance.offset, instance.size, instance.transfer_syntax
+    if ends_with_pixel_data(head, offset, size, transfer_syntax):
+        return None
+    try:
+        start = memoryview(head)[offset:]
+        return check_data_set(start, size, transfer_syntax, lambda at, count: read(offset + at, count))
+    except ValueError as error:
+        raise InputFileError(instance.name, str(error)) from None
 
 
 def _describe_head(head: bytes, size: int, name: str, source: Source, bare: bool) -> Instance:
+    """What a file is from its first bytes; `ForeignFile` if they do not look like DICOM."""
+    begin = begin_of(head)
+    if not has_file_meta(head):
+        instance = _describe_bare(head, begin, size, name, source) if bare else None
+        if instance is not None:
+            return instance
     try:
         meta, offset = read_file_meta(head, name)
     except InputFileError as error:
-        instance = _describe_bare(head, size, name, source) if bare else None
-        if instance is None:
-            raise error if head[_PREFIX] == b"DICM" else ForeignFile(name, error.why) from None
-        return instance
+        raise error if begin else ForeignFile(name, error.why) from None
     if size > len(head) and offset + 6 > len(head):  # that the group ends here cannot be told
         raise InputFileError(name, f"its File Meta Information is longer than {len(head)} bytes")
     if offset == size:
         raise InputFileError(name, "has no data set behind its File Meta Information")
-    uids = (meta.sop_class_uid, meta.sop_instance_uid, meta.transfer_syntax)
-    return Instance(name, *uids, source, offset, size - offset)
+    return _described(head, offset, size, meta, name, source)
 
 
-def _describe_bare(head: bytes, size: int, name: str, source: Source) -> Instance | None:
-    transfer_syntax = guess_transfer_syntax(head)
+def _described(head: bytes, offset: int, size: int, meta: FileMeta, name: str, source: Source) -> Instance:
+    """What a data set says that it is; what it does not say is taken from the File Meta Information."""
+    start = memoryview(head)[offset:]
+    transfer_syntax = meta.transfer_syntax or guess_transfer_syntax(start)
     if transfer_syntax is None:
+        why = "its File Meta Information has no Transfer Syntax UID (0002,0010), and its data set shows none"
+        raise InputFileError(name, why)
+    found = scan_identifiers(start, transfer_syntax, uid_checks=False)
+    if not found.complete and len(head) < min(size, HEAD_LENGTH):
+        raise InputFileError(name, f"its SOP Instance UID is not among its first {len(head)} bytes")
+    # PS3.4 B.3: the Affected SOP Instance is the data set's own; File Meta Information may be stale.
+    class_uid = found.sop_class_uid or meta.sop_class_uid
+    instance_uid = found.sop_instance_uid or meta.sop_instance_uid
+    if not class_uid:
+        raise InputFileError(name, "has no SOP Class UID (0008,0016)")
+    if not instance_uid:
+        raise InputFileError(name, "has no SOP Instance UID (0008,0018)")
+    return Instance(name, class_uid, instance_uid, transfer_syntax, source, offset, size - offset)
+
+
+_NO_FILE_META = FileMeta(sop_class_uid="", sop_instance_uid="", transfer_syntax="")
+
+
+def _describe_bare(head: bytes, offset: int, size: int, name: str, source: Source) -> Instance | None:
+    """What a data set without File Meta Information is; None if the bytes are not those of a data set."""
+    if guess_transfer_syntax(memoryview(head)[offset:]) is None:
         return None
-    found = scan_identifiers(head, transfer_syntax)
-    if not (found.sop_class_uid and found.sop_instance_uid):
-        return None
-    return Instance(name, found.sop_class_uid, found.sop_instance_uid, transfer_syntax, source, 0, size)
+    try:
+        return _described(head, offset, size, _NO_FILE_META, name, source)
+    except InputFileError as error:
+        raise ForeignFile(name, f"not a DICOM file, or one that {error.why}") from None
 
 
 def _describe_data_set(source: Any) -> Instance:
-    class_uid = str(source.get("SOPClassUID", "") or "")
-    instance_uid = str(source.get("SOPInstanceUID", "") or "")
+    class_uid, instance_uid = (dataset.uid_in(source, tag) for tag in _IDENTITY)
     name = str(getattr(source, "filename", None) or f"data set {instance_uid}")
     if not class_uid or not instance_uid:
         raise InputFileError(name, "has no SOP Class UID (0008,0016) or no SOP Instance UID (0008,0018)")
+    dataset.check_label(source, name)
     return Instance(name, class_uid, instance_uid, dataset.transfer_syntax_of(source), source)
 
 
@@ -410,18 +500,19 @@ def _check_uids(instance: Instance) -> None:
         if not is_valid_uid(uid, _TOLERATED):
             raise InputFileError(instance.name, f"{uid!r} is no valid {what} UID (PS3.5 9.1)")
     uid = instance.sop_class_uid
-    name = name_of(uid)
-    if name != uid and not is_storage(uid) and "Storage" not in name:
+    if is_another_service(uid):
+        name = name_of(uid)
         raise InputFileError(instance.name, f"is of the SOP class {name}, which is no storage SOP class")
 
 
 def _converted(instance: Instance, transfer_syntax: str, encoding: Encoding) -> bytes:
     source = instance.source
+    own = instance.transfer_syntax, instance.offset
     with contextlib.ExitStack() as stack:
         if not isinstance(source, str | os.PathLike):
-            source = stack.enter_context(_rewound(source))
+            source = stack.enter_context(rewound(source))
         return dataset.convert(
-            source, transfer_syntax, name=instance.name, encoding=encoding, changes=instance.changes
+            source, transfer_syntax, name=instance.name, encoding=encoding, changes=instance.changes, own=own
         )
 
 
@@ -459,7 +550,7 @@ def _spooled(source: BinaryIO) -> int:
 
 
 @contextlib.contextmanager
-def _rewound(source: Any) -> Iterator[BinaryIO]:
+def rewound(source: Any) -> Iterator[BinaryIO]:
     """A file object at its start, to read from; a plain one is the caller's, and stays open."""
     if isinstance(source, _Spool):
         with open("file object", "rb", opener=lambda *_: os.dup(source.fileno())) as file:

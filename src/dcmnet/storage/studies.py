@@ -95,7 +95,7 @@ class Studies:
         """The folder for an object; its study is under way from now on.
 
         Raises:
-            ObjectRefused: It has no usable Study Instance UID.
+            StatusError: It has no usable Study Instance UID.
         """
         uid = study_uid_of(request)
         name = request.attributes("PatientName")["PatientName"]

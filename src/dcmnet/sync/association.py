@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,8 +18,9 @@ from dcmnet.procedures import association as procedures
 from dcmnet.procedures import scu
 from dcmnet.procedures.association import AssociationCore, new_core, settle
 from dcmnet.procedures.effects import Procedure
+from dcmnet.procedures.leaving import leave
 from dcmnet.registry.query_models import STUDY_ROOT, QueryModel
-from dcmnet.services.defaults import DEFAULT_CONTEXTS
+from dcmnet.services.defaults import check_connection, requestor_policy
 from dcmnet.sync.driver import Driver
 from dcmnet.ul.items import SOPClassExtendedNegotiation, UserIdentityRQ
 
@@ -41,14 +42,18 @@ T = TypeVar("T")
 class Association:
     """An established association, as its requestor has it. Made by `connect`.
 
-    Leaving a `with` block releases the association, or aborts it when an exception is on its way out. One
-    operation runs at a time; other threads wait for their turn, but for `abort`, which ends what is under
+    Leaving a `with` block releases the association, or aborts it when an exception is on its way out. A peer
+    that does not answer the release, aborts or closes instead has answered every operation by then: that is
+    noted in `endings`, and raised only if `connect` was asked for a `strict_release`.
+
+    One operation runs at a time; other threads wait for their turn, but for `abort`, which ends what is under
     way.
     """
 
-    def __init__(self, driver: Driver, core: AssociationCore) -> None:
+    def __init__(self, driver: Driver, core: AssociationCore, *, strict_release: bool = False) -> None:
         self._driver = driver
         self._core = core
+        self._strict_release = strict_release
         self._lock = threading.Lock()
         self._owner: int | None = None
 
@@ -59,7 +64,7 @@ class Association:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            self.release()
+            self._run(leave(self._core, strict=self._strict_release))
         else:
             self.abort()
 
@@ -88,6 +93,11 @@ class Association:
         """True until the association is released, aborted or lost."""
         return self._core.upper_layer.established
 
+    @property
+    def endings(self) -> tuple[DcmnetError, ...]:
+        """What went wrong with the release at the end of a `with` block; () when nothing did."""
+        return self._core.endings
+
     def echo(self) -> CEchoRSP:
         """C-ECHO (PS3.7 9.1.5): verify that the peer understands DICOM.
 
@@ -98,22 +108,23 @@ class Association:
         """
         return self._run(scu.echo(self._core))
 
-    def store(self, source: Source, *, priority: Priority = Priority.MEDIUM) -> CStoreRSP:
+    def store(self, source: Source, *, priority: Priority = Priority.MEDIUM, check: bool = True) -> CStoreRSP:
         """C-STORE (PS3.7 9.1.1) of one object.
 
         Args:
             source: A path, a binary file object or a pydicom data set.
             priority: Told to the peer.
+            check: Whether a file must be whole and in the transfer syntax that it is labelled with.
 
         Raises:
-            InputFileError: It cannot be sent: not DICOM, no UIDs, unreadable.
+            InputFileError: It cannot be sent: not DICOM, no UIDs, truncated, unreadable.
             NoPresentationContext: Its SOP class was not accepted in a transfer syntax that serves.
             AssociationError: The association ended.
             DeadlineExceeded: The peer did not answer in time.
         """
         from dcmnet.storage.scu import store_source  # files and formats, which most associations do without
 
-        return self._run(store_source(self._core, source, priority))
+        return self._run(store_source(self._core, source, priority, check=check))
 
     def find(
         self,
@@ -458,7 +469,7 @@ def connect(  # noqa: PLR0913  # every one is a keyword
     *,
     called: str = "ANY-SCP",
     calling: str = "DCMNET",
-    contexts: Sequence[ProposedContext] | None = None,
+    contexts: str | Iterable[ProposedContext | str] | None = None,
     max_pdu_length: int = DEFAULT_MAX_PDU_LENGTH,
     user_identity: UserIdentityRQ | None = None,
     extended: Sequence[SOPClassExtendedNegotiation] = (),
@@ -467,6 +478,7 @@ def connect(  # noqa: PLR0913  # every one is a keyword
     limits: Limits | None = None,
     tls: TLS | None = None,
     family: int = socket.AF_UNSPEC,
+    strict_release: bool = False,
 ) -> Association:
     """Connect to a peer and establish an association (PS3.8 7.1).
 
@@ -475,7 +487,8 @@ def connect(  # noqa: PLR0913  # every one is a keyword
         port: TCP port.
         called: The peer's AE title.
         calling: This side's AE title.
-        contexts: Presentation contexts to propose; Verification when not given.
+        contexts: Presentation contexts to propose, or SOP Class UIDs, which are proposed in Explicit and
+            Implicit VR Little Endian; one or several. Verification when not given.
         max_pdu_length: Longest P-DATA-TF this side takes, in bytes.
         user_identity: Who is calling (PS3.7 D.3.3.7).
         extended: SOP Class Extended Negotiation (PS3.7 D.3.3.5), as of `QueryOptions.negotiations`.
@@ -485,6 +498,8 @@ def connect(  # noqa: PLR0913  # every one is a keyword
         limits: What the peer may send.
         tls: How TLS is used; plain TCP when not given.
         family: `socket.AF_INET`, `AF_INET6`, or `AF_UNSPEC` for whatever the name stands for.
+        strict_release: Leaving a `with` block raises what goes wrong with the release; it is noted in
+            `Association.endings` in any case.
 
     Raises:
         TransportClosed: The connection could not be made.
@@ -492,17 +507,18 @@ def connect(  # noqa: PLR0913  # every one is a keyword
         AssociationAborted: The peer aborted.
         DeadlineExceeded: It took too long.
         TLSSettingsError: The settings of TLS cannot be used.
-        ValueError: Both `policy` and `contexts` are given.
+        TypeError: An argument has another type.
+        ValueError: Both `policy` and `contexts` are given, the port is none, or an AE title is none.
     """
-    if policy is not None and contexts is not None:
-        raise ValueError("contexts are part of the policy: give one of the two")
-    policy = policy or RequestorPolicy(
-        called_ae_title=called,
-        calling_ae_title=calling,
-        contexts=DEFAULT_CONTEXTS if contexts is None else tuple(contexts),
+    check_connection(host, port, timeouts, limits, tls)
+    policy = requestor_policy(
+        policy,
+        called=called,
+        calling=calling,
+        contexts=contexts,
         max_pdu_length=max_pdu_length,
         user_identity=user_identity,
-        extended_negotiations=tuple(extended),
+        extended=extended,
     )
     core = new_core(
         requestor=True,
@@ -513,4 +529,4 @@ def connect(  # noqa: PLR0913  # every one is a keyword
     )
     driver = Driver(core, family=family)
     driver.run(procedures.establish(core, host, port, build_request(policy), tls))
-    return Association(driver, core)
+    return Association(driver, core, strict_release=strict_release)

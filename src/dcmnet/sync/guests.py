@@ -19,7 +19,7 @@ from dcmnet.errors import DcmnetError
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.effects import Procedure
 from dcmnet.procedures.scp import reject, serve
-from dcmnet.storage.node import Node
+from dcmnet.storage.node import CurrentAcceptor, Node
 from dcmnet.sync.driver import call
 from dcmnet.sync.lookout import SLOW_STEPS, Lookout
 from dcmnet.sync.serving import ServingDriver
@@ -101,7 +101,7 @@ class Guests:
 
     def __init__(self, node: Node, security: Security | None, name: str) -> None:
         self._node = node
-        self._acceptor = node.acceptor(log_failure)
+        self._acceptor = CurrentAcceptor(node, log_failure)
         self._lock = threading.Condition()
         self._admission = Admission(node.max_associations, node.max_associations_by_peer)
         self._wake = Wake()
@@ -215,7 +215,7 @@ class Guests:
             logger.warning("%s: rejected, too many associations", core.peer)
             procedure: Procedure[Any] = reject(core, REJECT_LOCAL_LIMIT_EXCEEDED)
         else:
-            procedure = serve(core, self._acceptor)
+            procedure = serve(core, self._acceptor())
         leave = partial(self.lookout.remove, guest)
         guest.driver = ServingDriver(core, guest.connection, procedure, wake=self._wake, on_close=leave)
         return guest.driver

@@ -8,6 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from dcmnet import arguments
 from dcmnet._net.listening import Listener
 from dcmnet.storage.node import Handlers, Node
 from dcmnet.sync.driver import call
@@ -66,9 +67,10 @@ class Server(Handlers):
             family: `socket.AF_INET`, `AF_INET6`, or `AF_UNSPEC` for both.
 
         Raises:
-            OSError: The port cannot be had.
+            TypeError: An argument has another type.
+            OSError: The port cannot be had, or the folder for objects does not exist.
             TLSSettingsError: The settings of TLS cannot be used.
-            ValueError: `workers` were asked for, and this system cannot have them.
+            ValueError: There is no such port; `workers` were asked for, and this system cannot have them.
         """
         self.start(port, host, family=family)
         try:
@@ -80,11 +82,13 @@ class Server(Handlers):
         """Listen, and serve from a thread; returns at once. Arguments and errors as for `serve`."""
         if self._listener is not None or self._crew is not None:
             raise RuntimeError("the server is running already")
+        self._check_start(host, port)
         security = _security(self.node)
         if self.node.workers:
             from dcmnet._net.crew import Crew  # for those who ask for it
 
             self._crew = Crew(host, port, family, self.node, partial(self._work, security))
+            self._has_workers = True
             return self
         listener = self._listener = Listener(host, port, family)
         associations = self._associations = Guests(self.node, security, f"dcmnet-{self.port}")
@@ -98,6 +102,7 @@ class Server(Handlers):
 
         With workers until these have ended.
         """
+        arguments.seconds(timeout, "timeout")
         crew = self._crew
         if crew is not None:
             return crew.wait(timeout)
@@ -109,10 +114,12 @@ class Server(Handlers):
         One whose handler does not return within a few seconds more is logged and left behind; with workers
         it ends with its process.
         """
+        arguments.seconds(drain, "drain")
         crew = self._crew
         if crew is not None:
             crew.shutdown(drain)
             self._crew = None
+            self._has_workers = False
             return
         listener, self._listener = self._listener, None
         if self._ended is None:  # it never ran
@@ -166,8 +173,10 @@ class Server(Handlers):
     def _work(self, security: Security | None, index: int, link: Link) -> None:
         """Be a worker: serve what comes over `link` until that says to stop."""
         self._crew = link
+        self._has_workers = False  # each worker calls the hook, which may register handlers therefore
         if self.node.hooks.worker is not None:
             call(self.node.hooks.worker, index)
+        self._has_workers = True
         associations = Guests(self.node, security, f"dcmnet-{link.port}")
         messenger = Messenger(link, associations)
         associations.lookout.add(messenger)

@@ -10,30 +10,30 @@ raise `LocalProtocolError` for values that the wire cannot carry.
 from __future__ import annotations
 
 import enum
-import re
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Self
 
 from dcmnet._records import dataclass
 from dcmnet.errors import LocalProtocolError, RemoteProtocolError
-from dcmnet.limits import MAX_UID_LENGTH, Limits, Tolerance
+from dcmnet.limits import Limits, Tolerance
+from dcmnet.ul.fields import (
+    decode_uid,
+    decode_version_name,
+    encode_uid,
+    encode_version_name,
+    escaped,
+    uid_or_none,
+)
 
 APPLICATION_CONTEXT = 0x10
 ABSTRACT_SYNTAX = 0x30
 TRANSFER_SYNTAX = 0x40
 
-MAX_VERSION_NAME_LENGTH = 16
-"""PS3.7 D.3.3.2.3: Implementation Version Name has 1 to 16 characters."""
-
 _ITEM_HEADER = struct.Struct(">BxH")
 _UINT16 = struct.Struct(">H")
 _UINT32 = struct.Struct(">I")
 _WINDOW = struct.Struct(">HH")
-
-_DIGITS_AND_DOTS = re.compile(rb"[0-9.]{1,64}")
-_CONFORMING_UID = re.compile(rb"(?=.{1,64}\Z)(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*")
-_NOT_PRINTABLE = re.compile(rb"[^\x20-\x7e]")
 
 
 class ContextResult(enum.IntEnum):
@@ -79,25 +79,6 @@ def iterate_items(view: memoryview, offset: int, within: str) -> Iterator[tuple[
         position += length
 
 
-def _conforming_uid(view: memoryview, tolerance: Tolerance) -> str | None:
-    """The UID in `view`, None if it is not one."""
-    raw = bytes(view)
-    if Tolerance.PADDED_UID in tolerance:
-        raw = raw.rstrip(b" \0")
-    # PS3.5 9.1: at most 64 characters, digits and dots, no leading zeros in a component.
-    pattern = _DIGITS_AND_DOTS if Tolerance.NONCONFORMING_UID in tolerance else _CONFORMING_UID
-    return raw.decode("ascii") if pattern.fullmatch(raw) else None
-
-
-def decode_uid(view: memoryview, limits: Limits, item_type: int, offset: int) -> str:
-    """The UID that fills `view` (PS3.8 Annex F). Raises RemoteProtocolError if it is not one."""
-    uid = _conforming_uid(view, limits.tolerance)
-    if uid is None:
-        what = f"item {item_type:02X}H: {bytes(view[: MAX_UID_LENGTH + 4])!r} at offset {offset}"
-        raise RemoteProtocolError(f"{what}, expected a UID of 1 to {MAX_UID_LENGTH} digits and dots")
-    return uid
-
-
 def _take(view: memoryview, position: int, count: int, item_type: int, offset: int) -> int:
     """The end of `count` bytes from `position`, checked against the end of the item."""
     end = position + count
@@ -136,14 +117,6 @@ def encode_item(item_type: int, value: bytes) -> bytes:
     return _ITEM_HEADER.pack(item_type, len(value)) + value
 
 
-def encode_uid(uid: str, what: str) -> bytes:
-    """A UID, not padded (PS3.8 Annex F). Raises LocalProtocolError unless it is 1 to 64 digits and dots."""
-    raw = uid.encode("ascii", "replace")
-    if not _DIGITS_AND_DOTS.fullmatch(raw):
-        raise LocalProtocolError(f"{what} {uid!r}: expected a UID of 1 to {MAX_UID_LENGTH} digits and dots")
-    return raw
-
-
 def _encode_field(value: bytes, what: str) -> bytes:
     _check_number(len(value), 0xFFFF, f"the length of {what}")
     return _UINT16.pack(len(value)) + value
@@ -165,6 +138,9 @@ class PresentationContextRQ:
         context_id: Presentation-context-ID, odd, 1 to 255.
         abstract_syntax: UID of the abstract syntax.
         transfer_syntaxes: UIDs of the transfer syntaxes, at least one.
+
+    In one that was received, what came in the place of a UID is a quoted text, and what is missing is empty
+    (`Tolerance.MALFORMED_CONTEXT`): a context to be refused.
     """
 
     ITEM_TYPE: ClassVar[int] = 0x20
@@ -193,8 +169,9 @@ class PresentationContextRQ:
         """Decode the item's value; sub-items of other types are passed over.
 
         Raises:
-            RemoteProtocolError: A length does not fit, the id is even, there is not exactly one abstract
-                syntax, or there are no transfer syntaxes or more than `limits.max_transfer_syntaxes`.
+            RemoteProtocolError: A length does not fit, or there are more than `limits.max_transfer_syntaxes`
+                transfer syntaxes. Unless it is tolerated: the id is even, a UID is none, there is not exactly
+                one abstract syntax, or no transfer syntax.
         """
         _take(view, 0, 4, cls.ITEM_TYPE, offset)
         context_id = view[0]
@@ -202,25 +179,32 @@ class PresentationContextRQ:
         # PS3.8 9.3.2.2: Presentation-context-ID values shall be odd integers between 1 and 255.
         if context_id % 2 == 0 and Tolerance.EVEN_CONTEXT_ID not in limits.tolerance:
             raise RemoteProtocolError(f"{where}: expected an odd id")
-        abstract_syntax = ""
+        abstract_syntaxes: list[str] = []
         transfer_syntaxes: list[str] = []
         for item_type, start, value in iterate_items(view[4:], offset + 4, where):
             if item_type == ABSTRACT_SYNTAX:
-                if abstract_syntax:
-                    raise RemoteProtocolError(
-                        f"{where}: a second abstract syntax at offset {start}, expected one"
-                    )
-                abstract_syntax = decode_uid(value, limits, item_type, start)
+                abstract_syntaxes.append(_decode_syntax(value, limits, item_type, start))
             elif item_type == TRANSFER_SYNTAX:
                 if len(transfer_syntaxes) >= limits.max_transfer_syntaxes:
                     most = limits.max_transfer_syntaxes
                     raise RemoteProtocolError(f"{where}: expected at most {most} transfer syntaxes")
-                transfer_syntaxes.append(decode_uid(value, limits, item_type, start))
-        # PS3.8 9.3.2.2: one Abstract Syntax sub-item and one or more Transfer Syntax sub-items.
-        if not abstract_syntax or not transfer_syntaxes:
-            missing = "a transfer" if abstract_syntax else "an abstract"
-            raise RemoteProtocolError(f"{where}: expected {missing} syntax, there is none")
+                transfer_syntaxes.append(_decode_syntax(value, limits, item_type, start))
+        if Tolerance.MALFORMED_CONTEXT not in limits.tolerance:
+            _check_syntaxes(where, len(abstract_syntaxes), len(transfer_syntaxes))
+        abstract_syntax = abstract_syntaxes[0] if len(abstract_syntaxes) == 1 else ""
         return cls(context_id, abstract_syntax, tuple(transfer_syntaxes))
+
+
+def _decode_syntax(view: memoryview, limits: Limits, item_type: int, offset: int) -> str:
+    return decode_uid(view, limits, item_type, offset, unless=Tolerance.MALFORMED_CONTEXT)
+
+
+def _check_syntaxes(where: str, abstract_syntaxes: int, transfer_syntaxes: int) -> None:
+    # PS3.8 9.3.2.2: one Abstract Syntax sub-item and one or more Transfer Syntax sub-items.
+    if abstract_syntaxes != 1:
+        raise RemoteProtocolError(f"{where}: expected an abstract syntax, there are {abstract_syntaxes}")
+    if not transfer_syntaxes:
+        raise RemoteProtocolError(f"{where}: expected a transfer syntax, there is none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +214,8 @@ class PresentationContextAC:
     Attributes:
         context_id: Presentation-context-ID as proposed.
         result: A `ContextResult`; other values are passed on as they came.
-        transfer_syntax: UID of the accepted transfer syntax; means nothing unless `result` is 0.
+        transfer_syntax: UID of the accepted transfer syntax; means nothing unless `result` is 0. If it was
+            received and is no UID, a quoted text; "" if there was not exactly one.
     """
 
     ITEM_TYPE: ClassVar[int] = 0x21
@@ -254,21 +239,23 @@ class PresentationContextAC:
         """Decode the item's value; a transfer syntax that means nothing and is not a UID becomes "".
 
         Raises:
-            RemoteProtocolError: A length does not fit, or the context was accepted without exactly one valid
-                transfer syntax.
+            RemoteProtocolError: A length does not fit, or, unless that is tolerated, the context was accepted
+                without exactly one valid transfer syntax.
         """
         _take(view, 0, 4, cls.ITEM_TYPE, offset)
         context_id, result = view[0], view[2]
         if result != ContextResult.ACCEPTANCE:
             # PS3.8 Table 9-18: the transfer syntax is not significant and not tested unless accepted.
-            return cls(context_id, result, _conforming_uid(view[8:], limits.tolerance) or "")
+            return cls(context_id, result, uid_or_none(view[8:], limits.tolerance) or "")
         where = f"presentation context {context_id} (item 21H at offset {offset - 4})"
         found = [item for item in iterate_items(view[4:], offset + 4, where) if item[0] == TRANSFER_SYNTAX]
         # PS3.8 Table 9-18: one Transfer Syntax sub-item.
         if len(found) != 1:
+            if Tolerance.MALFORMED_CONTEXT in limits.tolerance:
+                return cls(context_id, result, "")
             raise RemoteProtocolError(f"{where}: expected one transfer syntax, there are {len(found)}")
         _, start, value = found[0]
-        return cls(context_id, result, decode_uid(value, limits, TRANSFER_SYNTAX, start))
+        return cls(context_id, result, _decode_syntax(value, limits, TRANSFER_SYNTAX, start))
 
 
 # User information
@@ -496,31 +483,27 @@ def _encode_class_uid(uid: str) -> bytes:
 def _decode_class_uid(view: memoryview, limits: Limits, offset: int) -> str:
     if not view and Tolerance.MISSING_IMPLEMENTATION_CLASS_UID in limits.tolerance:
         return ""
+    if Tolerance.MALFORMED_ITEM in limits.tolerance and uid_or_none(view, limits.tolerance) is None:
+        return escaped(view)  # only ever shown to people, as the version name
     return decode_uid(view, limits, 0x52, offset)
 
 
 def _encode_version_name(name: str) -> bytes:
-    raw = name.encode("ascii", "replace")
-    if len(raw) > MAX_VERSION_NAME_LENGTH or not name.isascii() or _NOT_PRINTABLE.search(raw):
-        raise LocalProtocolError(
-            f"implementation version name {name!r}: expected 1 to {MAX_VERSION_NAME_LENGTH} ASCII characters"
-        )
-    return encode_item(0x55, raw)
+    return encode_item(0x55, encode_version_name(name))
 
 
 def _decode_version_name(view: memoryview, limits: Limits, offset: int) -> str:
-    # Only ever shown to people: it is made safe to show, an association never fails for it.
-    raw = bytes(view[:MAX_VERSION_NAME_LENGTH]).rstrip(b" \0")
-    return _NOT_PRINTABLE.sub(b"?", raw).decode("ascii")
+    return decode_version_name(view)
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """One row of the table of user-information sub-items."""
+    """One row of the table of user-information sub-items; one that is `needed` is not passed over."""
 
     field: str
     value_type: Any
     repeated: bool = False
+    needed: bool = False
     decode: Callable[[memoryview, Limits, int], object] | None = None
     encode: Callable[[Any], bytes] | None = None
 
@@ -528,14 +511,14 @@ class _Row:
 # PS3.8 D.1, PS3.7 D.3.3: the sub-items in the order they are sent; those without a row are passed over.
 # A value type that is a sub-item of its own brings its codec.
 _SUB_ITEMS = {
-    0x51: _Row("max_length", int, False, _decode_max_length, _encode_max_length),
-    0x52: _Row("implementation_class_uid", str, False, _decode_class_uid, _encode_class_uid),
+    0x51: _Row("max_length", int, False, True, _decode_max_length, _encode_max_length),
+    0x52: _Row("implementation_class_uid", str, False, False, _decode_class_uid, _encode_class_uid),
     0x53: _Row("asynchronous_operations_window", AsynchronousOperationsWindow),
     0x54: _Row("role_selections", RoleSelection, True),
-    0x55: _Row("implementation_version_name", str, False, _decode_version_name, _encode_version_name),
+    0x55: _Row("implementation_version_name", str, False, False, _decode_version_name, _encode_version_name),
     0x56: _Row("extended_negotiations", SOPClassExtendedNegotiation, True),
     0x57: _Row("common_extended_negotiations", SOPClassCommonExtendedNegotiation, True),
-    0x58: _Row("user_identity", UserIdentityRQ),
+    0x58: _Row("user_identity", UserIdentityRQ, needed=True),
     0x59: _Row("user_identity", UserIdentityAC),
 }
 
@@ -582,7 +565,8 @@ class UserInformation:
         """Decode the item's value; of a sub-item that may come once, the last one counts.
 
         Raises:
-            RemoteProtocolError: A length does not fit, a value is malformed, or there are too many sub-items.
+            RemoteProtocolError: A length does not fit, there are too many sub-items, or a value is malformed
+                that is needed or not tolerated.
         """
         found: dict[str, Any] = {}
         where = f"user information at offset {offset - 4}"
@@ -591,7 +575,17 @@ class UserInformation:
                 raise RemoteProtocolError(f"{where}: expected at most {limits.max_user_items} sub-items")
             # PS3.8 9.3.1: items of unrecognized types are ignored.
             row = _SUB_ITEMS.get(item_type)
-            if row is not None:
-                decoded = (row.decode or row.value_type.decode)(value, limits, start)
+            decoded = None if row is None else _decode_sub_item(row, value, limits, start)
+            if row is not None and decoded is not None:
                 found[row.field] = (*found.get(row.field, ()), decoded) if row.repeated else decoded
         return cls(**found)
+
+
+def _decode_sub_item(row: _Row, value: memoryview, limits: Limits, offset: int) -> object | None:
+    """The value of a sub-item; None if it is to be passed over."""
+    try:
+        return (row.decode or row.value_type.decode)(value, limits, offset)
+    except RemoteProtocolError:
+        if row.needed or Tolerance.MALFORMED_ITEM not in limits.tolerance:
+            raise
+        return None

@@ -6,7 +6,6 @@ A PDU is: type (1 byte), reserved (1), length (4, big endian), and that many byt
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Callable
 from typing import ClassVar, Self, TypeAlias, TypeVar
@@ -22,14 +21,13 @@ from dcmnet.limits import (
     Tolerance,
 )
 from dcmnet.payload import FileRange, Payload
+from dcmnet.ul.fields import decode_ae_title, decode_uid, echo_ae_title, encode_ae_title, encode_uid
 from dcmnet.ul.items import (
     APPLICATION_CONTEXT,
     PresentationContextAC,
     PresentationContextRQ,
     UserInformation,
-    decode_uid,
     encode_item,
-    encode_uid,
     iterate_items,
 )
 from dcmnet.ul.recent import Recent
@@ -39,7 +37,6 @@ APPLICATION_CONTEXT_NAME = "1.2.840.10008.3.1.1.1"
 
 PDU_HEADER_LENGTH = 6
 PDV_HEADER_LENGTH = 6
-AE_TITLE_LENGTH = 16
 
 PDU_HEADER = struct.Struct(">BxI")
 """Type and length of a PDU."""
@@ -54,47 +51,7 @@ _pack_headers = PDATA_HEADER.pack
 _ASSOCIATE = struct.Struct(">H2x16s16s32s")
 _FOUR_BYTES = struct.Struct(">xBBB")
 
-# PS3.5 6.2, AE: ISO 646 basic G0 set without backslash and control characters.
-_AE_TITLE = re.compile(r"[\x20-\x5b\x5d-\x7e]{1,16}")
-_NOT_ASCII_TEXT = re.compile(rb"[^\x20-\x7e]")
-
 _Context = TypeVar("_Context", PresentationContextRQ, PresentationContextAC)
-
-
-def encode_ae_title(title: str, which: str) -> bytes:
-    """The 16 bytes of an AE title, padded with spaces (PS3.8 Table 9-11).
-
-    Args:
-        title: 1 to 16 characters; spaces at both ends are not significant.
-        which: `called` or `calling`, for the error message.
-
-    Raises:
-        LocalProtocolError: It is empty, longer, or has characters that an AE title may not have.
-    """
-    stripped = title.strip(" ")
-    if not _AE_TITLE.fullmatch(stripped):
-        raise LocalProtocolError(
-            f"{which} AE title {title!r}: expected 1 to {AE_TITLE_LENGTH} ASCII characters, "
-            "no backslash, no control characters"
-        )
-    return stripped.encode("ascii").ljust(AE_TITLE_LENGTH)
-
-
-def _decode_ae_title(raw: bytes, which: str) -> str:
-    # PS3.8 Table 9-11: ISO 646 basic G0 set; leading and trailing spaces are not significant.
-    if _NOT_ASCII_TEXT.search(raw):
-        raise RemoteProtocolError(
-            f"A-ASSOCIATE-RQ: {which} AE title {raw!r}, expected printable ASCII characters"
-        )
-    return raw.decode("ascii").strip(" ")
-
-
-def _echo_ae_title(title: str) -> bytes:
-    """An AE title field that its receiver does not test."""
-    raw = title.encode("latin-1", "replace")
-    if len(raw) > AE_TITLE_LENGTH:
-        raise LocalProtocolError(f"AE title {title!r}: expected at most {AE_TITLE_LENGTH} characters")
-    return raw.ljust(AE_TITLE_LENGTH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +59,16 @@ class AAssociateRQ:
     """A-ASSOCIATE-RQ (PS3.8 9.3.2).
 
     Attributes:
-        called_ae_title: Without padding; "" when the peer sent spaces only.
-        calling_ae_title: Without padding; "" when the peer sent spaces only.
+        called_ae_title: Without padding; "" when the peer sent spaces only. Of a peer that does not keep to
+            the standard it may have any characters: bytes beyond ASCII are Latin-1 here.
+        calling_ae_title: Likewise.
         presentation_contexts: 1 to 128, each with its own odd id.
         user_information: Empty when the peer sent none.
-        application_context_name: UID; "" when the peer sent none.
+        application_context_name: UID; "" when the peer sent none, a quoted text when it is no UID.
         protocol_version: Bit 0 set means version 1; not judged here.
         reserved: 32 bytes that the A-ASSOCIATE-AC has to repeat.
+        ae_title_fields: The bytes of both titles when they came padded otherwise than by spaces behind them;
+            the A-ASSOCIATE-AC has to repeat them.
     """
 
     PDU_TYPE: ClassVar[int] = 0x01
@@ -120,6 +80,7 @@ class AAssociateRQ:
     application_context_name: str = APPLICATION_CONTEXT_NAME
     protocol_version: int = 1
     reserved: bytes = field(default=bytes(32), repr=False)
+    ae_title_fields: bytes = field(default=b"", repr=False)
 
     def encode(self) -> bytes:
         """The PDU.
@@ -140,8 +101,8 @@ class AAssociateRQ:
         """Decode the bytes behind the PDU header; items of unknown types are passed over.
 
         Raises:
-            RemoteProtocolError: A length does not fit, a title, UID or id is not valid, there are no
-                presentation contexts or too many, or the implementation class UID is missing.
+            RemoteProtocolError: A length does not fit, there are no presentation contexts or too many, or
+                something is wrong that is not tolerated.
         """
         if len(view) > RECENT_PDU_LENGTH:
             return cls._decode(view, limits)
@@ -157,8 +118,10 @@ class AAssociateRQ:
     @classmethod
     def _decode(cls, view: memoryview, limits: Limits) -> Self:
         version, called, calling, reserved = _decode_fixed(view, "A-ASSOCIATE-RQ")
-        called_ae_title = _decode_ae_title(called, "called")
-        calling_ae_title = _decode_ae_title(calling, "calling")
+        called_ae_title = decode_ae_title(called, limits, "called")
+        calling_ae_title = decode_ae_title(calling, limits, "calling")
+        usual = echo_ae_title(called_ae_title) + echo_ae_title(calling_ae_title)
+        fields = b"" if called + calling == usual else called + calling
         name, contexts, user = _decode_items(
             view, limits, "A-ASSOCIATE-RQ", PresentationContextRQ.ITEM_TYPE, PresentationContextRQ.decode
         )
@@ -167,7 +130,7 @@ class AAssociateRQ:
             raise RemoteProtocolError(
                 "A-ASSOCIATE-RQ: expected at least one presentation context, there is none"
             )
-        return cls(called_ae_title, calling_ae_title, contexts, user, name, version, reserved)
+        return cls(called_ae_title, calling_ae_title, contexts, user, name, version, reserved, fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +145,7 @@ class AAssociateAC:
         application_context_name: UID; "" when the peer sent none.
         protocol_version: Bit 0 set means version 1; not judged here.
         reserved: The 32 bytes of the A-ASSOCIATE-RQ; not tested when received.
+        ae_title_fields: Those of the A-ASSOCIATE-RQ, to be sent in the place of both titles.
     """
 
     PDU_TYPE: ClassVar[int] = 0x02
@@ -193,6 +157,7 @@ class AAssociateAC:
     application_context_name: str = APPLICATION_CONTEXT_NAME
     protocol_version: int = 1
     reserved: bytes = field(default=bytes(32), repr=False)
+    ae_title_fields: bytes = field(default=b"", repr=False)
 
     def encode(self) -> bytes:
         """The PDU.
@@ -205,9 +170,10 @@ class AAssociateAC:
         if known is not None:
             return known
         # PS3.8 9.3.3: these fields are sent as they came in the A-ASSOCIATE-RQ.
-        encoded = _encode_associate(
-            self, _echo_ae_title(self.called_ae_title), _echo_ae_title(self.calling_ae_title)
-        )
+        called, calling = echo_ae_title(self.called_ae_title), echo_ae_title(self.calling_ae_title)
+        if self.ae_title_fields:
+            called, calling = self.ae_title_fields[:16], self.ae_title_fields[16:]
+        encoded = _encode_associate(self, called, calling)
         if len(encoded) > RECENT_PDU_LENGTH or self.user_information.user_identity is not None:
             return encoded
         return _ANSWERS.keep(self, encoded)
@@ -217,8 +183,8 @@ class AAssociateAC:
         """Decode the bytes behind the PDU header; items of unknown types are passed over.
 
         Raises:
-            RemoteProtocolError: A length does not fit, a UID is not valid, an id comes twice, there are too
-                many presentation contexts, or the implementation class UID is missing.
+            RemoteProtocolError: A length does not fit, there are too many presentation contexts, or something
+                is wrong that is not tolerated.
         """
         version, called, calling, reserved = _decode_fixed(view, "A-ASSOCIATE-AC")
         name, contexts, user = _decode_items(
@@ -288,7 +254,11 @@ def _decode_items(
         elif item_type in (APPLICATION_CONTEXT, UserInformation.ITEM_TYPE):
             last[item_type] = value, start
     value, start = last.get(APPLICATION_CONTEXT, (view[:0], 0))
-    application_context_name = decode_uid(value, limits, APPLICATION_CONTEXT, start) if value else ""
+    application_context_name = ""
+    if value:
+        application_context_name = decode_uid(
+            value, limits, APPLICATION_CONTEXT, start, unless=Tolerance.MALFORMED_ITEM
+        )
     value, start = last.get(UserInformation.ITEM_TYPE, (view[:0], 0))
     user_information = UserInformation.decode(value, limits, start)
     if (

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dcmnet.dataset.elements import Content, failed_instances, read_elements
+from dcmnet.dataset.content import Content, failed_instances, read_elements
 from dcmnet.dataset.identifiers import encode_identifier
 from dcmnet.dataset.json_model import to_json_model
 from dcmnet.dataset.markup import to_xml
