@@ -97,13 +97,18 @@ def test_details_in_reports(capsys: Capture, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [Reporter, ReceiverReporter])
-def test_what_the_receiving_tools_answer(caplog: pytest.LogCaptureFixture, kind: type[Reporter]) -> None:
+def test_what_the_receiving_tools_answer(
+    caplog: pytest.LogCaptureFixture, kind: type[Reporter], tmp_path: Path
+) -> None:
     reporter = kind(logging.getLogger("dcmnet.cli.receiver"), json=False, verbose_pc=False)
-    store = dcmnet.FileStore(directory=Path("/dev/null/none"), on_stored=reporter.stored)
+    folder = tmp_path / "removed"
+    folder.mkdir()
+    store = dcmnet.FileStore(directory=folder, on_stored=reporter.stored)
     server = dcmnet.Server("ANY")
     server.node.store = store
     with caplog.at_level(logging.INFO), server:
         server.start(0)
+        folder.rmdir()
         report = dcmnet.send(HOST, server.port, CT)
     (result,) = report.results
     assert result.comment

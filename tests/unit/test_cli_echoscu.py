@@ -188,7 +188,10 @@ def test_a_failure_of_the_peer_is_a_status(capsys: Capture, server: Server) -> N
     server.start(0)
     code, _, err = run_cli(capsys, "echoscu", HOST, server.port)
     assert code == echoscu.EXIT_BAD_STATUS
-    assert err == "E: Echo Failed: the peer answered with status 0x0110 (Processing failure)\n"
+    assert (
+        err
+        == "E: Echo Failed: the peer answered with status 0x0110 (Processing failure: the handler failed)\n"
+    )
 
 
 def test_an_abort_by_the_peer_is_a_failure(capsys: Capture, server: Server) -> None:

@@ -189,7 +189,7 @@ def test_a_file_that_has_changed(report: Report, files: list[Path], tmp_path: Pa
     os.utime(files[0], ns=(1, 1))
     assert before(describe(files[0])) is None
     length = files[1].stat()
-    files[1].write_bytes(files[1].read_bytes() + b"\0\0")
+    files[1].write_bytes(files[1].read_bytes() + bytes(8))
     os.utime(files[1], ns=(length.st_mtime_ns, length.st_mtime_ns))
     assert before(describe(files[1])) is None
 
