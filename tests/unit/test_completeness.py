@@ -23,6 +23,7 @@ from tests.unit.objects import (
     EXPLICIT,
     IMPLICIT,
     JPEG,
+    JPEG_2000,
     RLE,
     data_set,
     encoded,
@@ -57,7 +58,7 @@ def fragments(*values: bytes) -> bytes:
     return item(b"") + b"".join(map(item, values)) + SEQUENCE_END
 
 
-ENCAPSULATED = pixels(fragments(b"\xff\xd8frame1", b"frame2\xff\xd9"), "OB", UNDEFINED)
+ENCAPSULATED = pixels(fragments(b"\xff\xd8\xffframe", b"frame2\xff\xd9"), "OB", UNDEFINED)
 ICON = pixels(b"icon" * 4)
 ICON_OPEN = long(0x88, 0x200, "SQ", item(ICON + ITEM_END, UNDEFINED) + SEQUENCE_END, UNDEFINED)
 ICON_CLOSED = long(0x88, 0x200, "SQ", item(ICON))
@@ -75,7 +76,7 @@ WHOLE = {
     "behind the pixels": (EXPLICIT, data_set() + pixels(b"pixels") + TRAILING),
     "unknown sequence": (EXPLICIT, data_set() + UNKNOWN_SEQUENCE + pixels(b"pixels")),
     "compressed": (JPEG, data_set() + ENCAPSULATED),
-    "compressed, with an icon": (RLE, data_set() + ICON_OPEN + ENCAPSULATED),
+    "compressed, with an icon": (JPEG, data_set() + ICON_OPEN + ENCAPSULATED),
     "behind compressed pixels": (JPEG, data_set() + ENCAPSULATED + TRAILING),
     "compressed, without pixels": (JPEG, data_set()),
     "implicit": (IMPLICIT, encoded(data_set(), IMPLICIT)),
@@ -177,6 +178,19 @@ MISLABELLED = {
         "Pixel Data are encapsulated",
     ),
     "native as JPEG": (JPEG, data_set() + pixels(b"pixels" * 20, "OB"), "Pixel Data are not encapsulated"),
+    "JPEG as JPEG 2000": (JPEG_2000, data_set() + ENCAPSULATED, "Pixel Data are in JPEG"),
+    "JPEG as RLE, with a Basic Offset Table": (
+        RLE,
+        data_set()
+        + pixels(item(bytes(8)) + item(b"\xff\xd8\xff\xe0") + SEQUENCE_END, "OB", UNDEFINED)
+        + TRAILING,
+        "Pixel Data are in JPEG",
+    ),
+    "JPEG 2000 as JPEG": (
+        JPEG,
+        data_set() + pixels(fragments(b"\xff\x4f\xff\x51"), "OB", UNDEFINED),
+        "Pixel Data are in JPEG 2000",
+    ),
     "native as RLE": (RLE, data_set() + ICON_OPEN + pixels(b"pixels"), "Pixel Data are not encapsulated"),
     "big as little": (EXPLICIT, encoded(data_set(), BIG_ENDIAN), "encoded as Explicit VR Big Endian"),
     "little as big": (BIG_ENDIAN, data_set(), "encoded as Explicit VR Little Endian"),

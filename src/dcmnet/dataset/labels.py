@@ -8,23 +8,8 @@ from typing import Any
 from dcmnet.dataset.elements import Element, MalformedDataSet, shown
 from dcmnet.dataset.level import PIXEL_DATA, Level
 from dcmnet.payload import Buffer
-from dcmnet.registry.transfer_syntaxes import (
-    HTJ2K,
-    HTJ2K_LOSSLESS,
-    HTJ2K_LOSSLESS_RPCL,
-    JPEG_2000,
-    JPEG_2000_LOSSLESS,
-    JPEG_BASELINE_8BIT,
-    JPEG_EXTENDED_12BIT,
-    JPEG_LOSSLESS,
-    JPEG_LOSSLESS_SV1,
-    JPEG_LS_LOSSLESS,
-    JPEG_LS_NEAR_LOSSLESS,
-    RLE_LOSSLESS,
-    is_big_endian,
-    is_encapsulated,
-    is_transfer_syntax,
-)
+from dcmnet.registry.codestreams import foreign_codec
+from dcmnet.registry.transfer_syntaxes import is_big_endian, is_encapsulated, is_transfer_syntax
 from dcmnet.registry.uids import name_of
 
 _FLOAT_PIXEL_DATA = (0x7FE00008, 0x7FE00009)
@@ -33,19 +18,6 @@ _ROWS, _COLUMNS, _SAMPLES, _FRAMES = 0x00280010, 0x00280011, 0x00280002, 0x00280
 _BITS_ALLOCATED = 0x00280100
 PIXEL_TAGS = (_SAMPLES, _FRAMES, _ROWS, _COLUMNS, _BITS_ALLOCATED, *_FLOAT_PIXEL_DATA, PIXEL_DATA)
 """What has to be known of a data set to see whether its Pixel Data are encapsulated."""
-
-_JPEG = (
-    JPEG_BASELINE_8BIT,
-    JPEG_EXTENDED_12BIT,
-    JPEG_LOSSLESS,
-    JPEG_LOSSLESS_SV1,
-    JPEG_LS_LOSSLESS,
-    JPEG_LS_NEAR_LOSSLESS,
-)
-_JPEG_2000 = (JPEG_2000, JPEG_2000_LOSSLESS, HTJ2K, HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL)
-_BEGINNINGS = ((b"\xff\xd8\xff", _JPEG, "JPEG"), (b"\xff\x4f\xff\x51", _JPEG_2000, "JPEG 2000"))
-"""What the code streams of some families begin with."""
-_CODECS = frozenset((*_JPEG, *_JPEG_2000, RLE_LOSSLESS))
 
 
 def check_byte_order(data_set: Any, transfer_syntax: str) -> None:
@@ -95,17 +67,16 @@ def _check_compressed(element: Element, transfer_syntax: str, *, is_nested: bool
                 f"has native Pixel Data (7FE0,0010), and its transfer syntax is {name_of(transfer_syntax)}: "
                 "compress them, or set file_meta.TransferSyntaxUID to the one that they are in"
             )
-    elif transfer_syntax in _CODECS:
+    else:
         _check_codec(element.fragments, transfer_syntax)
 
 
 def _check_codec(fragments: Sequence[Buffer], transfer_syntax: str) -> None:
     first = fragments[1] if len(fragments) > 1 else b""  # behind the Basic Offset Table
-    for beginning, family, name in _BEGINNINGS:
-        if _begins(first, beginning) and transfer_syntax not in family:
-            raise MalformedDataSet(
-                f"has Pixel Data (7FE0,0010) in {name}, and its transfer syntax is {name_of(transfer_syntax)}"
-            )
+    if name := foreign_codec(first, transfer_syntax):
+        raise MalformedDataSet(
+            f"has Pixel Data (7FE0,0010) in {name}, and its transfer syntax is {name_of(transfer_syntax)}"
+        )
 
 
 def _check_native(element: Element, level: Level, transfer_syntax: str) -> None:

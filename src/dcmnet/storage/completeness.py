@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from dcmnet.limits import MAX_INFLATED_LENGTH
 from dcmnet.payload import Buffer
+from dcmnet.registry.codestreams import LONGEST_BEGINNING, foreign_codec
 from dcmnet.registry.transfer_syntaxes import is_deflated, is_encapsulated, is_transfer_syntax
 from dcmnet.registry.uids import name_of
 from dcmnet.storage.elements import (
@@ -118,14 +119,19 @@ def ends_with_pixel_data(
     value_length: int = _UINT32.unpack_from(file, start - 4)[0]
     end = offset + length - len(behind)
     if encapsulated:
-        if value_length != UNDEFINED_LENGTH or len(file) < end or not file.startswith(_ITEM_TAG, start):
-            return False
-        start, value_length = end - len(_SEQUENCE_END), len(_SEQUENCE_END)
-        if not file.startswith(_SEQUENCE_END, start):
-            return False
-    elif file.startswith(_ITEM_TAG, start):
+        whole = value_length == UNDEFINED_LENGTH and _has_fragments(file, start, end, transfer_syntax)
+    else:
+        whole = start + value_length == end and not file.startswith(_ITEM_TAG, start)
+    return whole and (not behind or file.startswith(behind, end))
+
+
+def _has_fragments(file: bytes, start: int, end: int, transfer_syntax: str) -> bool:
+    """Whether encapsulated Pixel Data begin and end as they should."""
+    if not (file.startswith(_ITEM_TAG, start) and file.startswith(_SEQUENCE_END, end - len(_SEQUENCE_END))):
         return False
-    return start + value_length == end and (not behind or file.startswith(behind, end))
+    # PS3.5 A.4: the first item is the Basic Offset Table, the second one the first fragment.
+    first = start + 16 + int.from_bytes(file[start + 4 : start + 8], "little")
+    return not foreign_codec(file[first : first + LONGEST_BEGINNING], transfer_syntax)
 
 
 def shape_of(file: bytes, offset: int, length: int, transfer_syntax: str, place: Place) -> Shape | None:
@@ -321,10 +327,23 @@ class _Walk:
         if element.length == UNDEFINED_LENGTH:
             if not encapsulated:
                 raise LabelError(f"is labelled {label}, and its Pixel Data are encapsulated")
+            self._check_codec(element.start)
         elif encapsulated and element.length:
             raise LabelError(f"is labelled {label}, and its Pixel Data are not encapsulated")
         elif self._consists_of_fragments(element):
             raise LabelError(f"is labelled {label}, and its Pixel Data are encapsulated")
+
+    def _check_codec(self, start: int) -> None:
+        """Compare the first fragment, which follows the Basic Offset Table, with the transfer syntax."""
+        window = self._window
+        table = element_at(window, start, self._encoding)
+        first = table.start + table.length + 8
+        if table.length < UNDEFINED_LENGTH and first < window.size:
+            position = window.find(first, LONGEST_BEGINNING)
+            beginning = window.view[position : position + LONGEST_BEGINNING]
+            if name := foreign_codec(beginning, self._transfer_syntax):
+                label = name_of(self._transfer_syntax)
+                raise LabelError(f"is labelled {label}, and its Pixel Data are in {name}")
 
     def _consists_of_fragments(self, element: Element) -> bool:
         """Whether a value of defined length is made of items, which native pixels are not by accident."""

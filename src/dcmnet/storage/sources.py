@@ -265,6 +265,8 @@ def _padded(opened: OpenDataSet, instance: Instance) -> OpenDataSet:
     if isinstance(payload, FileRange):
         data = reader_of(payload.fd)(payload.offset, payload.count)
         opened.close()
+        if len(data) != payload.count:
+            raise InputFileError(instance.name, "has changed since it was looked at")
     else:
         data = bytes(payload)
     return OpenDataSet(data + b"\0")
