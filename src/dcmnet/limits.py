@@ -214,6 +214,8 @@ class Tolerance(enum.Flag):
     """A UID in a PDU or Command Set ends in spaces or NULs."""
     ODD_DATA_FRAGMENT = enum.auto()
     """A data set fragment has an odd length (PS3.8 9.3.5.1: even), as odd deflated data sets do."""
+    ODD_COMMAND_FRAGMENT = enum.auto()
+    """A command fragment has an odd length, as those with an Error Comment that is not padded do."""
     MISSING_GROUP_LENGTH = enum.auto()
     """A Command Set comes without (0000,0000)."""
     MISSING_IMPLEMENTATION_CLASS_UID = enum.auto()
@@ -254,6 +256,7 @@ class Tolerance(enum.Flag):
 DEFAULT_TOLERANCE = (
     Tolerance.PADDED_UID
     | Tolerance.ODD_DATA_FRAGMENT
+    | Tolerance.ODD_COMMAND_FRAGMENT
     | Tolerance.MISSING_GROUP_LENGTH
     | Tolerance.MISSING_IMPLEMENTATION_CLASS_UID
     | Tolerance.NONCONFORMING_UID

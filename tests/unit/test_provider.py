@@ -63,7 +63,6 @@ INVALID: dict[str, tuple[bytes, int]] = {
     "data without PDV": (b"\x04\x00\x00\x00\x00\x00", 6),
     "data beyond the maximum": (b"\x04\x00\x00\x00\x40\x02", 6),
     "PDV beyond its PDU": (b"\x04\x00\x00\x00\x00\x06\x00\x00\x00\x09\x01\x03", 6),
-    "odd command": (b"\x04\x00\x00\x00\x00\x07\x00\x00\x00\x03\x01\x03\x00", 6),
 }
 TIMEOUTS = Timeouts(artim=10.0, minimum_rate=100, minimum_rate_period=4.0)
 NOW = 500.0

@@ -170,6 +170,13 @@ def bytes_of(parts: list[Payload]) -> bytes:
     return b"".join(part for part in parts if not isinstance(part, FileRange))
 
 
+def test_an_odd_command_set_that_is_none_is_the_fault_of_its_pdu() -> None:
+    whole = ECHO.encode() + b"1"
+    with pytest.raises(RemoteProtocolError, match="a command fragment of odd length: ") as caught:
+        Assembler(LIMITS).feed(piece(whole, command=True))
+    assert (caught.value.source, caught.value.reason) == (2, 6)
+
+
 def test_a_message_without_data_set_is_one_batch() -> None:
     command = ECHO.encode()
     batches = list(fragment_message(7, ECHO, None, 0))
@@ -293,7 +300,7 @@ def test_any_fragments_are_taken_or_refused(pieces: list[Fragment]) -> None:
         for each in pieces:
             assembler.feed(each)
     except RemoteProtocolError as error:
-        assert (error.source, error.reason) in {(0, 0), (2, 5)}
+        assert (error.source, error.reason) in {(0, 0), (2, 5), (2, 6)}
 
 
 def test_message_ids_go_round_past_the_outstanding_ones() -> None:

@@ -109,7 +109,12 @@ class Assembler:
             return None
         self._command = None
         self._fragments = 0
-        message = decode_message(whole, self._limits)
+        try:
+            message = decode_message(whole, self._limits)
+        except RemoteProtocolError as error:
+            if len(whole) % 2:  # PS3.8 9.3.5.1: it was tolerated, and is the fault of the PDU after all
+                raise RemoteProtocolError(f"a command fragment of odd length: {error}") from error
+            raise
         self._context_id = fragment.context_id
         self._data_set_due = message.has_data_set
         return MessageStart(fragment.context_id, message)

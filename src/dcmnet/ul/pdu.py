@@ -50,6 +50,7 @@ PDATA_HEADER = struct.Struct(">BxIIBB")
 _pack_headers = PDATA_HEADER.pack
 _ASSOCIATE = struct.Struct(">H2x16s16s32s")
 _FOUR_BYTES = struct.Struct(">xBBB")
+_ODD_FRAGMENTS = (Tolerance.ODD_DATA_FRAGMENT, Tolerance.ODD_COMMAND_FRAGMENT)
 
 _Context = TypeVar("_Context", PresentationContextRQ, PresentationContextAC)
 
@@ -435,7 +436,7 @@ def check_pdv(pdv_length: int, control: int, left: int, limits: Limits) -> int:
     if not 2 <= pdv_length <= left - 4:
         raise RemoteProtocolError(f"P-DATA-TF: a PDV claims {pdv_length} bytes, expected 2 to {left - 4}")
     # PS3.8 9.3.5.1: a fragment has an even number of bytes.
-    if pdv_length & 1 and (control & 1 or Tolerance.ODD_DATA_FRAGMENT not in limits.tolerance):
+    if pdv_length & 1 and _ODD_FRAGMENTS[control & 1] not in limits.tolerance:
         kind = "command" if control & 1 else "data set"
         raise RemoteProtocolError(
             f"P-DATA-TF: a {kind} fragment of {pdv_length - 2} bytes, expected an even number"
