@@ -191,6 +191,11 @@ MISLABELLED = {
         data_set() + pixels(fragments(b"\xff\x4f\xff\x51"), "OB", UNDEFINED),
         "Pixel Data are in JPEG 2000",
     ),
+    "RLE as JPEG": (
+        JPEG,
+        data_set() + pixels(fragments(b"\x02\0\0\0\x40\0\0\0" + bytes(56)), "OB", UNDEFINED),
+        "Pixel Data are in RLE",
+    ),
     "native as RLE": (RLE, data_set() + ICON_OPEN + pixels(b"pixels"), "Pixel Data are not encapsulated"),
     "big as little": (EXPLICIT, encoded(data_set(), BIG_ENDIAN), "encoded as Explicit VR Big Endian"),
     "little as big": (BIG_ENDIAN, data_set(), "encoded as Explicit VR Little Endian"),

@@ -24,6 +24,7 @@ from tests.unit.objects import BIG_ENDIAN, CT, DEFLATED, EXPLICIT, IMPLICIT, JPE
 
 J2K = "1.2.840.10008.1.2.4.90"
 FRAGMENTS = encapsulate([b"\xff\xd8\xff\xe0frame!"])
+SEGMENTS = encapsulate([b"\1\0\0\0\x40\0\0\0" + bytes(56) + b"\x80\0"])
 NAME = "Иванов^Иван"
 
 
@@ -72,6 +73,9 @@ CONTRADICTIONS: dict[str, tuple[Callable[[], Dataset], str]] = {
     "native under compressed": (lambda: relabelled(picture(), JPEG), "native"),
     "native, as it was read": (lambda: relabelled(reread(picture()), RLE), "native"),
     "another codec": (lambda: relabelled(picture(JPEG, FRAGMENTS), J2K), "in JPEG"),
+    "RLE under JPEG": (lambda: relabelled(picture(RLE, SEGMENTS), JPEG), "in RLE"),
+    "RLE under JPEG 2000": (lambda: relabelled(reread(picture(RLE, SEGMENTS)), J2K), "in RLE"),
+    "JPEG under RLE": (lambda: relabelled(picture(JPEG, FRAGMENTS), RLE), "in JPEG"),
     "big to little": (lambda: relabelled(reread(picture(BIG_ENDIAN)), EXPLICIT), "read as big endian"),
     "little to big": (lambda: relabelled(reread(picture()), BIG_ENDIAN), "read as little endian"),
     "floats": (lambda: float_picture(), "encapsulated"),
@@ -260,6 +264,30 @@ def test_bytes_that_cannot_be_read_are_not_labelled_anew(charset: bytes) -> None
         encode(made, IMPLICIT)
 
 
+@pytest.mark.parametrize("charset", [b"", b"ISO_IR 100", b"ISO_IR 999"])
+def test_elements_that_were_taken_from_a_data_set_that_was_read(charset: bytes) -> None:
+    """What is not decoded yet is in the character set that came with it."""
+    taken = Dataset()
+    taken.update(latin_1(charset))
+    assert "Müller".encode("latin-1") in encode(taken, EXPLICIT)
+    assert "Größe".encode("latin-1") in encode(taken, IMPLICIT)
+
+
+@pytest.mark.parametrize("around", [NAME, "Smith"])
+def test_an_item_that_was_read_in_another_character_set(around: str) -> None:
+    made, item = patient(around, "ISO_IR 192"), latin_1()
+    del item.SpecificCharacterSet
+    made.ReferencedPatientSequence = [item]
+    found = decode_identifier(encode(made, EXPLICIT), EXPLICIT)
+    assert (found.SpecificCharacterSet, found.PatientName) == ("ISO_IR 192", around)
+    [inner] = found.ReferencedPatientSequence
+    assert (inner.PatientName, inner.ReferencedStudySequence[0].PatientName) == ("Müller", "Größe")
+    unknown = patient(around, "ISO_IR 192")
+    unknown.ReferencedPatientSequence = [latin_1(b"")]
+    with pytest.raises(InputFileError, match="that is not in its Specific Character Set"):
+        encode(unknown, EXPLICIT)
+
+
 def test_what_pydicom_replaced_is_not_sent() -> None:
     """What could not be decoded is gone once it was looked at; question marks are not kept either."""
     made: Dataset = pydicom.dcmread(io.BytesIO(file_meta() + latin_1_name_declared_utf_8()))
@@ -282,6 +310,24 @@ def test_characters_that_there_are_not() -> None:
         encode(patient("A\ud800"), EXPLICIT)
     with pytest.raises(InputFileError, match=r"has a value in \(0008,0060\) that .* \(CS\) does not allow$"):
         encode(patient("A", Modality="Иван"), EXPLICIT)
+
+
+@pytest.mark.parametrize("named", [None, ""])
+def test_a_transfer_syntax_that_is_not_named(named: str | None) -> None:
+    for syntax, found in ((BIG_ENDIAN, BIG_ENDIAN), (EXPLICIT, EXPLICIT), (IMPLICIT, IMPLICIT)):
+        made = reread(picture(syntax))
+        made.file_meta["TransferSyntaxUID"].value = named
+        assert describe(made).transfer_syntax == found
+    compressed = reread(picture(JPEG, FRAGMENTS))
+    compressed.file_meta["TransferSyntaxUID"].value = named
+    with pytest.raises(InputFileError, match="encapsulated"):
+        describe(compressed)
+
+
+def test_pixel_data_that_were_taken_out() -> None:
+    made = relabelled(reread(picture(JPEG, FRAGMENTS)), EXPLICIT)
+    made.PixelData = None
+    assert encode(made, EXPLICIT).endswith(b"\xe0\x7f\x10\0OW\0\0\0\0\0\0")
 
 
 # ---------------------------------------------------------------------- re-encoding

@@ -239,6 +239,24 @@ class TestReadFileMeta:
         meta, offset = read_file_meta(head + CLASS_UID, "x")
         assert (offset, meta.transfer_syntax) == (len(head), LITTLE)
 
+    @pytest.mark.parametrize(("vr", "order"), [("", "<"), ("UI", ">"), ("", ">")])
+    def test_a_length_in_front_of_an_element_in_another_encoding_than_the_data_set_plays_no_part(
+        self, vr: str, order: str
+    ) -> None:
+        first = element(0x00020010, vr, LITTLE.encode() + b"\0", order=order)
+        last = element(0x00020012, vr, b"1.9\0", order=order)
+        length = element(0x00020000, vr and "UL", struct.pack(f"{order}L", len(first)), order=order)
+        head = part10(length, first, last)
+        meta, offset = read_file_meta(head + CLASS_UID, "x")
+        assert (offset, meta.transfer_syntax, meta.implementation_class_uid) == (len(head), LITTLE, "1.9")
+
+    def test_a_second_value_is_not_believed(self) -> None:
+        """If the length is missing, what follows the group cannot be told from it."""
+        stray = element(0x00020010, "UI", b"1.2.840.10008.1.2.4.70\0"), element(0x00020003, "UI", b"9.9\0")
+        head = part10(required(), *stray)
+        meta, offset = read_file_meta(head + CLASS_UID, "x")
+        assert (offset, meta.transfer_syntax, meta.sop_instance_uid) == (len(head), LITTLE, "1.2.3")
+
     def test_only_the_first_element_is_the_length(self) -> None:
         again = element(0x00020000, "UL", struct.pack("<L", 0))
         head = part10(required(), again, element(0x00020102, "OB", bytes(50)))

@@ -177,7 +177,7 @@ def test_long_file_meta_information(tmp_path: Path, first_read: int, missing: in
     path = tmp_path / "a.dcm"
     path.write_bytes(head + data_set())
     if first_read == HEAD_LENGTH:
-        with pytest.raises(InputFileError, match="File Meta Information"):
+        with pytest.raises(InputFileError, match="its File Meta Information is longer than 65536 bytes"):
             describe(path)
     else:
         assert describe(path).offset == len(head)
@@ -270,6 +270,13 @@ def test_a_plain_file_object_is_read_through_its_descriptor(tmp_path: Path) -> N
 def test_what_was_not_flushed_is_sent() -> None:
     with tempfile.NamedTemporaryFile() as file:
         file.write(file_meta() + data_set())
+        assert sent(file) == data_set()
+
+
+def test_a_file_object_whose_name_is_none() -> None:
+    with tempfile.SpooledTemporaryFile() as file:
+        file.write(file_meta() + data_set())
+        assert describe(file).name == "file object"
         assert sent(file) == data_set()
 
 

@@ -158,7 +158,7 @@ def transfer_syntax_of(data_set: Any) -> str:
     """The transfer syntax a data set is in; Explicit VR Little Endian for one that was made in memory."""
     file_meta = getattr(data_set, "file_meta", None)
     named = getattr(file_meta, "TransferSyntaxUID", None)
-    if named is not None:
+    if named:
         return str(named)
     implicit, little = data_set.original_encoding
     if little is False:

@@ -48,13 +48,24 @@ class _Characters(NamedTuple):
 
     Attributes:
         encodings: Python's names of the encodings for text that is there as such.
-        origin: Those that text which is still encoded is in, if it has to be encoded anew; None if not.
+        undeclared: Those of text that was read when no Specific Character Set was there.
+        unread: Those of text which is still encoded, in a data set that was not read as a whole.
+        kept: Text that is still encoded, in these, stays as it is; () encodes all of it anew.
         replaced: Whether Specific Character Set becomes ISO_IR 192.
     """
 
     encodings: tuple[str, ...]
-    origin: tuple[str, ...] | None = None
+    undeclared: tuple[str, ...] = DEFAULT_ENCODINGS
+    unread: tuple[str, ...] = DEFAULT_ENCODINGS
+    kept: tuple[str, ...] = ()
     replaced: bool = False
+
+    def origin(self, data_set: Any) -> tuple[str, ...] | None:
+        """The encodings of text of this data set that is still encoded; None if it stays as it is."""
+        found = _encodings_when_read(data_set) or self.unread
+        if found == DEFAULT_ENCODINGS:
+            found = self.undeclared
+        return None if found == self.kept else found
 
 
 _ANY = _Characters(UTF_8_ENCODINGS)
@@ -110,7 +121,7 @@ class _Bridge:
     def _element(self, data_set: Any, tag: int, characters: _Characters, depth: int) -> Element:
         element = item_of(data_set, tag)
         if element.is_raw:
-            return self._raw(element, characters)
+            return self._raw(element, characters, characters.origin(data_set))
         if element.VR == "SQ":
             items = [
                 Item(
@@ -122,11 +133,11 @@ class _Bridge:
             return Element(tag, "SQ", items=items, undefined=bool(element.is_undefined_length))
         return self._encoded(data_set, element, characters)
 
-    def _raw(self, raw: Any, characters: _Characters) -> Element:
-        """One that nobody has looked at."""
+    def _raw(self, raw: Any, characters: _Characters, origin: tuple[str, ...] | None) -> Element:
+        """One that was not decoded yet."""
         element = _from_raw(raw)
-        if characters.origin is not None:
-            _recode(element, characters)
+        if origin is not None:
+            _recode(element, characters, origin)
         return element
 
     def _encoded(self, data_set: Any, element: Any, characters: _Characters) -> Element:
@@ -135,12 +146,14 @@ class _Bridge:
             if data_set.original_encoding[1] is not None and _is_damaged(element.value):
                 raise MalformedDataSet(_DAMAGED_TEXT.format(shown(tag)))
             try:
-                return Element(tag, vr, _encoded_text(element, characters))
+                return Element(tag, vr, _encoded_text(element, characters, characters.origin(data_set)))
             except UnicodeEncodeError:
                 raise MalformedDataSet(f"has characters in {shown(tag)} that cannot be encoded") from None
             except UnicodeError:
                 raise MalformedDataSet(_UNREADABLE_TEXT.format(shown(tag))) from None
         value = element.value
+        if value is None:  # what else the element says is of the value before
+            return Element(tag, vr)
         if element.is_buffered:
             value = _whole(value)
         if isinstance(value, bytes | bytearray | memoryview):
@@ -223,14 +236,14 @@ def _whole(buffered: Any) -> bytes:
 # ---------------------------------------------------------------------- text
 
 
-def _encoded_text(element: Any, characters: _Characters) -> bytes:
-    return b"\\".join(_encoded_one(value, characters) for value in _values(element.value))
+def _encoded_text(element: Any, characters: _Characters, origin: tuple[str, ...] | None) -> bytes:
+    return b"\\".join(_encoded_one(value, characters, origin) for value in _values(element.value))
 
 
-def _encoded_one(value: Any, characters: _Characters) -> bytes:
+def _encoded_one(value: Any, characters: _Characters, origin: tuple[str, ...] | None) -> bytes:
     if not isinstance(value, bytes):
         return encode_text(str(value), characters.encodings)
-    return value if characters.origin is None else _recoded(value, characters)
+    return value if origin is None else _recoded(value, characters, origin)
 
 
 def _is_damaged(value: Any) -> bool:
@@ -244,19 +257,18 @@ def _values(value: Any) -> list[Any]:
     return list(value) if is_many else [] if value is None else [value]
 
 
-def _recoded(value: bytes, characters: _Characters) -> bytes:
+def _recoded(value: bytes, characters: _Characters, origin: tuple[str, ...]) -> bytes:
     """Text in another character set; what is the same in all of them stays."""
     if value.isascii() and _ESCAPE not in value:
         return value
-    assert characters.origin is not None
-    return encode_text(decode_text(value, characters.origin), characters.encodings)
+    return encode_text(decode_text(value, origin), characters.encodings)
 
 
-def _recode(element: Element, characters: _Characters) -> None:
+def _recode(element: Element, characters: _Characters, origin: tuple[str, ...]) -> None:
     """Encode the text of an element, and of its items, in another character set."""
     for each in _texts_of(element):
         try:
-            each.value = _recoded(bytes(each.value), characters)
+            each.value = _recoded(bytes(each.value), characters, origin)
         except UnicodeError:
             raise MalformedDataSet(_UNREADABLE_TEXT.format(shown(each.tag))) from None
 
@@ -277,15 +289,16 @@ def _characters(data_set: Any) -> _Characters:
     """How the text of a data set can be encoded, of all of it at once."""
     terms = _terms(data_set)
     declared = encodings_of(terms)
-    before = _encodings_when_read(data_set)
-    meant = declared or encodings_of([well_spelt(term) for term in terms]) or DEFAULT_ENCODINGS
-    stays = _Characters(declared or DEFAULT_ENCODINGS, None if before == meant else before)
+    unread = encodings_of([well_spelt(term) for term in terms]) or DEFAULT_ENCODINGS
+    stays = _Characters(declared or DEFAULT_ENCODINGS, unread=unread, kept=unread)
     if _fits(data_set, stays):
         return stays
-    if before == DEFAULT_ENCODINGS and declared and _fits(data_set, _Characters(declared, declared)):
-        return _Characters(declared)  # nothing was declared when it was read; what is now is right
-    origin = None if meant == before == UTF_8_ENCODINGS else before
-    return _Characters(UTF_8_ENCODINGS, origin, replaced=True)
+    if declared:  # nothing was declared when it was read, and what is now is right
+        named = _Characters(declared, undeclared=declared, unread=declared)
+        if _fits(data_set, named):
+            return named._replace(kept=declared)
+    kept = UTF_8_ENCODINGS if unread == UTF_8_ENCODINGS else ()
+    return _Characters(UTF_8_ENCODINGS, unread=unread, kept=kept, replaced=True)
 
 
 def _terms(data_set: Any) -> list[str]:
@@ -300,39 +313,45 @@ def _terms(data_set: Any) -> list[str]:
 
 
 def _encodings_when_read(data_set: Any) -> tuple[str, ...]:
-    """What text that nobody has looked at is in."""
+    """What text that was not decoded yet is in; () in a data set that was not read as a whole."""
     found = data_set.original_character_set
-    return (found,) if isinstance(found, str) else tuple(found)
+    return tuple(filter(None, (found,) if isinstance(found, str) else found))
 
 
 def _fits(data_set: Any, characters: _Characters) -> bool:
     try:
-        for value in _scope(data_set, characters):
+        for value, origin in _scope(data_set, characters):
             if not isinstance(value, bytes):
                 encode_text(value, characters.encodings)
-            elif characters.origin is not None:
-                _recoded(value, characters)
+            elif origin is not None:
+                _recoded(value, characters, origin)
     except UnicodeError:
         return False
     return True
 
 
-def _scope(data_set: Any, characters: _Characters, depth: int = 0) -> Iterator[str | bytes]:
-    """The text of a data set, and of its items that name no Specific Character Set: encoded, or not."""
+def _scope(
+    data_set: Any, characters: _Characters, depth: int = 0
+) -> Iterator[tuple[str | bytes, tuple[str, ...] | None]]:
+    """The text of a data set, and of its items that name no Specific Character Set: encoded, or not.
+
+    With each comes what it is encoded in; None if it stays as it is.
+    """
     if depth > MAX_SEQUENCE_DEPTH:
         raise MalformedDataSet(f"has sequences that are nested deeper than {MAX_SEQUENCE_DEPTH}")
+    origin = characters.origin(data_set)
     for tag in data_set.keys():
         element = data_set.get_item(tag, keep_deferred=True)
         if element.is_raw:
-            if characters.origin is not None:
-                yield from _scope_of_raw(data_set, int(tag), element)
+            if origin is not None:
+                yield from ((text, origin) for text in _scope_of_raw(data_set, int(tag), element))
         elif element.VR == "SQ":
             for item in element.value or ():
                 if _SPECIFIC_CHARACTER_SET not in item:
                     yield from _scope(item, characters, depth + 1)
         elif element.VR in IN_CHARACTER_SET:
             for value in _values(element.value):
-                yield value if isinstance(value, bytes) else str(value)
+                yield (value if isinstance(value, bytes) else str(value)), origin
 
 
 def _scope_of_raw(data_set: Any, tag: int, raw: Any) -> Iterator[bytes]:

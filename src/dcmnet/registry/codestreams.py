@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from dcmnet.payload import Buffer
 from dcmnet.registry.transfer_syntaxes import (
     HTJ2K,
@@ -27,10 +29,15 @@ _JPEG = (
     JPEG_LS_NEAR_LOSSLESS,
 )
 _JPEG_2000 = (JPEG_2000, JPEG_2000_LOSSLESS, HTJ2K, HTJ2K_LOSSLESS, HTJ2K_LOSSLESS_RPCL)
-_BEGINNINGS = ((b"\xff\xd8\xff", _JPEG, "JPEG"), (b"\xff\x4f\xff\x51", _JPEG_2000, "JPEG 2000"))
+_BEGINNINGS = (
+    (re.compile(rb"\xff\xd8\xff"), _JPEG, "JPEG"),
+    (re.compile(rb"\xff\x4f\xff\x51"), _JPEG_2000, "JPEG 2000"),
+    # PS3.5 G.5: how many segments there are, at most 15, and where the first begins, behind 64 bytes of header
+    (re.compile(rb"[\x01-\x0f]\0\0\0\x40\0\0\0"), (RLE_LOSSLESS,), "RLE"),
+)
 _KNOWN = frozenset((*_JPEG, *_JPEG_2000, RLE_LOSSLESS))
 
-LONGEST_BEGINNING = 4
+LONGEST_BEGINNING = 8
 """Bytes of a code stream that show what it is."""
 
 
@@ -46,6 +53,6 @@ def foreign_codec(codestream: Buffer, transfer_syntax: str) -> str:
     """
     if transfer_syntax in _KNOWN:
         for beginning, family, name in _BEGINNINGS:
-            if bytes(codestream[: len(beginning)]) == beginning and transfer_syntax not in family:
+            if beginning.match(codestream) and transfer_syntax not in family:
                 return name
     return ""

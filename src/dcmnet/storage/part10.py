@@ -27,6 +27,7 @@ from dcmnet.storage.elements import (
     Encoding,
     Window,
     element_at,
+    encoding_of,
     end_of,
     tag_text,
 )
@@ -217,8 +218,9 @@ def read_file_meta(head: Buffer, name: str) -> tuple[FileMeta, int]:
     """The File Meta Information of a file, and the offset of its data set.
 
     Group 0002 is read as explicit little endian, or as implicit or big endian if it begins like that.
-    Elements that the standard does not know are passed over. The group ends as its length (0002,0000) says;
-    if that is missing or wrong, it ends in front of the first element of another group.
+    Elements that the standard does not know are passed over, and so are those that come again. The group ends
+    as its length (0002,0000) says; if that is missing or wrong, it ends in front of the first element of
+    another group.
 
     Args:
         head: The file's first `HEAD_LENGTH` bytes, or all of it.
@@ -274,7 +276,9 @@ def _read_group(view: memoryview, begin: int, encoding: Encoding, name: str) -> 
     offset, declared_end = begin, -1
     while _encoding_at(view, offset) is encoding:
         # PS3.10 7.1: (0002,0000) counts the bytes up to the data set, which may begin like the group.
-        if offset == declared_end and _TRANSFER_SYNTAX_UID in values:
+        # An element in another encoding than that of the data set belongs to the group, whatever that says.
+        named = values.get(_TRANSFER_SYNTAX_UID)
+        if offset == declared_end and named is not None and encoding_of(named) is encoding:
             break
         try:
             element = element_at(window, offset, encoding)
@@ -284,7 +288,8 @@ def _read_group(view: memoryview, begin: int, encoding: Encoding, name: str) -> 
         if offset == begin and element.tag == _GROUP_LENGTH and element.length == 4:
             declared_end = end + encoding.long_length.unpack_from(view, element.start)[0]
         elif element.tag in _FILE_META_TEXTS:
-            values[element.tag] = text_of(view[element.start : end])
+            # PS3.5 7.1: a tag comes once; one that comes again may be one of the data set
+            values.setdefault(element.tag, text_of(view[element.start : end]))
         offset = end
     return values, offset
 

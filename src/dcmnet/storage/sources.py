@@ -195,7 +195,7 @@ def describe(
                 describe_start(fd, b"", path, status, bare), reader_of(fd), meta, uid_checks, check
             ),
         )
-    name = str(getattr(source, "name", "file object"))
+    name = str(getattr(source, "name", None) or "file object")
     if isinstance(source, io.TextIOBase):
         raise InputFileError(name, "is a text file object: open it in binary mode")
     if not hasattr(source, "read"):
@@ -426,19 +426,25 @@ def check_whole(instance: Instance, head: bytes, read: Callable[[int, int], byte
 def _describe_head(head: bytes, size: int, name: str, source: Source, bare: bool) -> Instance:
     """What a file is from its first bytes; `ForeignFile` if they do not look like DICOM."""
     begin = begin_of(head)
-    if not has_file_meta(head):
+    if not (has_meta := has_file_meta(head)):
         instance = _describe_bare(head, begin, size, name, source) if bare else None
         if instance is not None:
             return instance
     try:
         meta, offset = read_file_meta(head, name)
     except InputFileError as error:
+        if has_meta and size > len(head):
+            raise _too_long(head, name) from None
         raise error if begin else ForeignFile(name, error.why) from None
     if size > len(head) and offset + 6 > len(head):  # that the group ends here cannot be told
-        raise InputFileError(name, f"its File Meta Information is longer than {len(head)} bytes")
+        raise _too_long(head, name)
     if offset == size:
         raise InputFileError(name, "has no data set behind its File Meta Information")
     return _described(head, offset, size, meta, name, source)
+
+
+def _too_long(head: bytes, name: str) -> InputFileError:
+    return InputFileError(name, f"its File Meta Information is longer than {len(head)} bytes")
 
 
 def _described(head: bytes, offset: int, size: int, meta: FileMeta, name: str, source: Source) -> Instance:
