@@ -32,7 +32,7 @@ _JPEG_2000 = (JPEG_2000, JPEG_2000_LOSSLESS, HTJ2K, HTJ2K_LOSSLESS, HTJ2K_LOSSLE
 _BEGINNINGS = (
     (re.compile(rb"\xff\xd8\xff"), _JPEG, "JPEG"),
     (re.compile(rb"\xff\x4f\xff\x51"), _JPEG_2000, "JPEG 2000"),
-    # PS3.5 G.5: how many segments there are, at most 15, and where the first begins, behind 64 bytes of header
+    # PS3.5 G.5: the number of segments, at most 15, and where the first begins: behind a header of 64 bytes
     (re.compile(rb"[\x01-\x0f]\0\0\0\x40\0\0\0"), (RLE_LOSSLESS,), "RLE"),
 )
 _KNOWN = frozenset((*_JPEG, *_JPEG_2000, RLE_LOSSLESS))
