@@ -302,10 +302,22 @@ def test_an_object_that_never_comes(face: Face, tmp_path: Path) -> None:
 def test_an_object_that_never_comes_to_the_tool(tmp_path: Path) -> None:
     mover = Mover(_one_never_comes)
     with OddPeer(mover.script) as peer:
-        words = (*WORDS, "-ts", "3", "-ta", "3", "-td", "3", "+P", str(mover.to), "--bind", HOST)
+        words = (
+            *WORDS,
+            "-ta",
+            "3",
+            "-td",
+            "3",
+            "--arrival-timeout",
+            "2",
+            "+P",
+            str(mover.to),
+            "--bind",
+            HOST,
+        )
         code, _, err = ours(tmp_path, "movescu", *words, HOST, str(peer.port))
+        assert (code, len(list(tmp_path.iterdir()))) == (68, 1), err
         mover.join()
-    assert (code, len(list(tmp_path.iterdir()))) == (68, 1), err
 
 
 # ---------------------------------------------------------------------- 12: roles of a C-GET
