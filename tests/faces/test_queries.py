@@ -463,15 +463,19 @@ def test_what_cannot_be_sent_is_named(
 ) -> None:
     gone = tmp_path / "gone.dcm"
     jpeg = next(path for path in sample.glob("*.dcm") if _is_compressed(path))
-    server = archive(face, sample, lambda request: [sample / FILES[0], gone, jpeg])
+    truncated = tmp_path / "truncated.dcm"
+    truncated.write_bytes((sample / FILES[1]).read_bytes()[:-2])
+    server = archive(face, sample, lambda request: [sample / FILES[0], gone, truncated, jpeg])
     with running(face, server) as running_server, caplog.at_level(logging.ERROR, "dcmnet"):
         with face.connect(running_server.port, contexts=dcmnet.get_contexts()) as association:
             responses = association.get(STUDY, received).wait()
     assert responses.status == 0xB000
     result = responses.result
-    assert (result.completed, result.failed) == (1, 2)
-    assert result.failed_sop_instance_uids == (str(pydicom.dcmread(jpeg).SOPInstanceUID),)
+    assert (result.completed, result.failed) == (1, 3)
+    named = [str(pydicom.dcmread(path).SOPInstanceUID) for path in (sample / FILES[1], jpeg)]
+    assert sorted(result.failed_sop_instance_uids) == sorted(named)
     assert "gone.dcm" in caplog.text
+    assert "truncated.dcm: is truncated" in caplog.text
 
 
 def _is_compressed(path: Path) -> bool:

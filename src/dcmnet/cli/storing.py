@@ -141,7 +141,8 @@ class Session:
         if report.former:
             self._log.info("%d stored before, not sent again", len(report.former))
         if report.skipped:
-            self._log.warning("%d files left out", len(report.skipped))
+            count = len(report.skipped)
+            self._log.warning("%d file%s left out", count, "" if count == 1 else "s")
         if not report.results:
             if not report.former:
                 self._log.critical("no input files to be sent")

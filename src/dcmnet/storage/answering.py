@@ -344,9 +344,17 @@ def _items(source: Any) -> Iterator[Item]:
             instance = describe(found)
         except InputFileError as error:
             if not (in_folder and isinstance(error, ForeignFile)):
-                yield Item("", None, error)
+                yield Item(_uid_in(found), None, error)
         else:
             yield Item(instance.sop_instance_uid, instance)
+
+
+def _uid_in(source: Any) -> str:
+    """The SOP Instance UID of what cannot be sent, for the Failed SOP Instance UID List; "" if it has none."""
+    try:
+        return describe(source, check=False).sop_instance_uid
+    except InputFileError:
+        return ""
 
 
 async def _address_later(found: Any) -> Any:
