@@ -350,7 +350,7 @@ def _items(source: Any) -> Iterator[Item]:
 
 
 def _uid_in(source: Any) -> str:
-    """The SOP Instance UID of what cannot be sent, for the Failed SOP Instance UID List; "" if it has none."""
+    """The SOP Instance UID of what cannot be sent, for the list of failed objects; "" if it has none."""
     try:
         return describe(source, check=False).sop_instance_uid
     except InputFileError:
