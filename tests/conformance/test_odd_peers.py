@@ -288,7 +288,7 @@ def test_objects_behind_the_final_response_to_the_tool(how: str, tmp_path: Path)
 
 def test_an_object_that_never_comes(face: Face, tmp_path: Path) -> None:
     mover = Mover(_one_never_comes)
-    short = dcmnet.Timeouts(connect=3, artim=3, acse=3, dimse=3, network=3, write=3)
+    short = dcmnet.Timeouts(connect=3, artim=3, acse=3, dimse=3, network=3, write=3, arrival=3)
     with OddPeer(mover.script) as peer:
         result = asked(
             face, "move", peer.port, tmp_path, store=tmp_path, listen_port=mover.to, timeouts=short
