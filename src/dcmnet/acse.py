@@ -244,9 +244,15 @@ class RequestorPolicy:
         for name in ("called_ae_title", "calling_ae_title"):
             arguments.set_field(self, name, arguments.ae_title(getattr(self, name), name))
         _make_contexts(self, ProposedContext)
+        for name, kind in _NEGOTIATIONS:
+            arguments.set_field(self, name, arguments.several(getattr(self, name), name, kind))
         _check_policy(self)
 
 
+_NEGOTIATIONS = (
+    ("extended_negotiations", SOPClassExtendedNegotiation),
+    ("common_extended_negotiations", SOPClassCommonExtendedNegotiation),
+)
 _Context = TypeVar("_Context", ProposedContext, SupportedContext)
 _MAX_LENGTH = 0xFFFFFFFF
 MAX_OPERATIONS = 0xFFFF

@@ -104,6 +104,17 @@ def port(value: Any, name: str = "port", *, free: bool = False) -> int:
     return whole_number(value, name, 0 if free else 1, MAX_PORT)
 
 
+def path(value: Any, name: str) -> Any:
+    """The path of a file or folder, a text or a path object.
+
+    Raises:
+        TypeError: It is neither.
+    """
+    if not isinstance(value, str) and not hasattr(value, "__fspath__"):
+        raise TypeError(f"{name}: {kind_of(value)}, expected a path")
+    return value
+
+
 def seconds(value: Any, name: str) -> float | None:
     """A length of time, or None for no limit.
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
+from dcmnet import arguments
 from dcmnet._records import dataclass
 from dcmnet.acse import AcceptorPolicy, AcceptorRole, ProposedContext, RequestorPolicy, SupportedContext
 from dcmnet.asconfig_lists import Lists, NamedList, NamedLists, OfClass, ProfileContext, find_list, read_lists
@@ -195,7 +196,8 @@ class Profiles:
     """
 
     def __init__(self, text: str, source: str = "profiles") -> None:
-        self.source = source
+        arguments.text(text, "text")
+        self.source = arguments.text(source, "source")
         problems = Problems()
         self._profiles = _read(text, source, problems)
         if problems.errors:

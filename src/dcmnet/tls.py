@@ -142,6 +142,12 @@ class TLS:
             arguments.set_field(self, name, arguments.several(getattr(self, name), name, str, PathLike))
         arguments.set_field(self, "ciphers", arguments.strings(self.ciphers, "ciphers"))
         arguments.check_types(self)
+        for name in ("certificate", "private_key", "dh_parameters"):
+            arguments.path(getattr(self, name), name)
+        for name in ("check_revocation", "verify"):
+            arguments.text(getattr(self, name), name)
+        for name in ("minimum_version", "maximum_version"):
+            arguments.check_type(getattr(self, name), name, "str | None")
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ class Association(Protocol):
 
     def echo(self) -> CEchoRSP: ...
 
-    def store(self, source: Any) -> CStoreRSP: ...
+    def store(self, source: Any, *, priority: Any = ..., check: Any = ...) -> CStoreRSP: ...
 
     def release(self) -> None: ...
 
@@ -318,8 +318,8 @@ class AsyncioAssociation:
     def echo(self) -> CEchoRSP:
         return self._thread.call(self.association.echo())
 
-    def store(self, source: Any) -> CStoreRSP:
-        return self._thread.call(self.association.store(source))
+    def store(self, source: Any, **options: Any) -> CStoreRSP:
+        return self._thread.call(self.association.store(source, **options))
 
     def release(self) -> None:
         self._thread.call(self.association.release())

@@ -18,15 +18,17 @@ from dcmnet.limits import Limits, Timeouts
 from dcmnet.registry.query_models import class_for
 from dcmnet.registry.sop_classes import VERIFICATION
 from dcmnet.services.defaults import LITTLE_ENDIAN, check_connection, requestor_policy, storage_contexts
-from dcmnet.services.query_contexts import get_contexts, query_contexts
+from dcmnet.services.query_contexts import QueryOptions, get_contexts, query_contexts
 from dcmnet.storage.files import existing_folder
 from dcmnet.storage.node import Handlers, Hooks, Node
 from dcmnet.storage.planning import Proposal
+from dcmnet.storage.profiles import Profiles
 from dcmnet.storage.querying import file_store
 from dcmnet.storage.scp import FileStore
 from dcmnet.storage.scu import Transfer
 from dcmnet.storage.scu import transfer as sending
 from dcmnet.tls import TLS
+from dcmnet.ul.items import UserIdentityRQ
 from tests.unit.objects import CT, EXPLICIT, IMPLICIT
 
 
@@ -49,6 +51,10 @@ def connecting(**options: Any) -> RequestorPolicy:
         **{"user_identity": None, "extended": ()},
     }
     return requestor_policy(options.pop("policy", None), **{**given, **options})
+
+
+def identity(**options: Any) -> UserIdentityRQ:
+    return UserIdentityRQ(**{"identity_type": 1, "primary_field": b"me", **options})
 
 
 # ---------------------------------------------------------------------- one or several
@@ -287,6 +293,30 @@ def test_the_first_and_the_last_port() -> None:
         (Limits, "tolerance", 5, TypeError),
         (lambda **given: FileStore(**{"directory": Path(), **given}), "duplicates", "replace", TypeError),
         (lambda **given: FileStore(**{"directory": Path(), **given}), "handler", 5, TypeError),
+        (FileStore, "directory", None, TypeError),
+        (FileStore, "directory", b"folder", TypeError),
+        (requestor, "extended_negotiations", [None], TypeError),
+        (requestor, "common_extended_negotiations", "1.2", TypeError),
+        (Proposal, "extended_negotiations", (None,), TypeError),
+        (transfer, "family", -1, ValueError),
+        (transfer, "family", "inet", TypeError),
+        (connecting, "extended", None, TypeError),
+        (identity, "identity_type", "1", TypeError),
+        (identity, "primary_field", "me", TypeError),
+        (identity, "secondary_field", None, TypeError),
+        (identity, "positive_response_requested", 1, TypeError),
+        (TLS, "certificate", 5, TypeError),
+        (TLS, "private_key", b"key.pem", TypeError),
+        (TLS, "dh_parameters", None, TypeError),
+        (TLS, "verify", True, TypeError),
+        (TLS, "check_revocation", None, TypeError),
+        (TLS, "minimum_version", 1.2, TypeError),
+        (TLS, "maximum_version", 1, TypeError),
+        (QueryOptions, "fuzzy", 1, TypeError),
+        (query_contexts, "find", None, TypeError),
+        (query_contexts, "move", "yes", TypeError),
+        (Profiles, "text", 5, TypeError),
+        (lambda **given: Profiles(**{"text": "", **given}), "source", None, TypeError),
         (lambda **given: ProposedContext(**{"abstract_syntax": CT, **given}), "scp_role", 1, TypeError),
         (lambda **given: SupportedContext(**{"abstract_syntax": CT, **given}), "role", True, TypeError),
         (SupportedContext, "abstract_syntax", 5, TypeError),

@@ -529,9 +529,12 @@ def test_a_folder_that_cannot_be_read_comes_up(tmp_path: Path, monkeypatch: pyte
 def test_one_source_or_many(tmp_path: Path) -> None:
     file = io.BytesIO()
     data_set = pydicom.Dataset()
-    for one in ("a", b"a", tmp_path, file, data_set, 7):
+    for one in ("a", tmp_path, file, data_set):
         assert list(as_sources(one)) == [one]
     many = ["a", tmp_path, file]
     for group in (many, tuple(many), iter(many), (each for each in many), dict.fromkeys(many)):
         assert list(as_sources(group)) == many
     assert list(as_sources([])) == []
+    for wrong in (7, None, 3.5, b"a", object()):
+        with pytest.raises(TypeError, match=r"^sources: .*, expected a path, a binary file object or"):
+            as_sources(wrong)

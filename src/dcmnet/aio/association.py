@@ -520,7 +520,7 @@ class connect:  # reads as a function: awaited, or the target of `async with`
         strict_release: bool = False,
     ) -> None:
         self._address = (host, port)
-        check_connection(host, port, timeouts, limits, tls)
+        check_connection(host, port, timeouts, limits, tls, family=family, strict_release=strict_release)
         self._policy = requestor_policy(
             policy,
             called=called,

@@ -22,9 +22,10 @@ from dcmnet.storage.querying import (
     ResponsesBase,
     RetrieveResult,
     Store,
-    calling_title,
+    check_question,
     file_store,
     find_result,
+    move_destination,
     proposing,
     receiving_node,
     retrieve_result,
@@ -112,6 +113,7 @@ async def find(
         AssociationRejected: The peer refused.
         DeadlineExceeded: The peer did not answer in time.
     """
+    check_question(identifier, cancel_after)
     options = proposing(options, lambda: query_contexts(model))
     async with connect(host, port, **options) as association:
         responses = association.find(identifier, model=model, cancel_after=cancel_after)
@@ -157,6 +159,7 @@ async def get(  # every one is a keyword
         AssociationRejected: The peer refused.
         DeadlineExceeded: The peer did not answer in time.
     """
+    check_question(identifier, cancel_after)
     options = proposing(
         options, lambda: get_contexts(model, sop_classes=sop_classes, transfer_syntaxes=transfer_syntaxes)
     )
@@ -211,11 +214,12 @@ async def move(  # noqa: PLR0913  # every one is a keyword
         AssociationRejected: The peer refused.
         DeadlineExceeded: The peer did not answer in time.
     """
+    check_question(identifier, cancel_after)
     options = proposing(options, lambda: query_contexts(model, find=False, move=True))
-    title = destination or calling_title(options)
+    title = move_destination(destination, options)
     if store is None:
         return await _move(host, port, identifier, title, model, cancel_after, options)
-    node, deliveries = receiving_node(store, title, listen_port, options)
+    node, deliveries = receiving_node(store, title, listen_port, options, listen_host)
     server = Server(node=node)
     await server.start(listen_port, listen_host)
     try:

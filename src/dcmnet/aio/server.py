@@ -95,7 +95,7 @@ class Server(Handlers):
         """Listen, and serve from tasks; returns at once. Arguments and errors as for `serve`."""
         if self._sockets or self._crew is not None:
             raise RuntimeError("the server is running already")
-        self._check_start(host, port)
+        self._check_start(host, port, family)
         if self.node.workers:
             self._start_crew(host, port, family)
             return self

@@ -123,7 +123,7 @@ class StorageSCP(Server):
         super().__init__(ae_title, **options)
         self.node.store = FileStore(
             directory=existing_folder(directory, "directory"),
-            namer=namer or named_dcm,
+            namer=named_dcm if namer is None else namer,
             sorter=sorter,
             conversion=conversion,
             file_meta=file_meta,

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from dcmnet.arguments import kind_of
 from dcmnet.dataset import AS_USUAL, Encoding, _is_whole, encode, is_data_set
 from dcmnet.errors import InputFileError
 from dcmnet.limits import MAX_INFLATED_IDENTIFIER_LENGTH
@@ -24,6 +25,18 @@ sequence a mapping or a list of mappings. A key may be a tag, as in "0008,0052".
 """
 
 _LONGEST_SHORT_VALUE = 0xFFFE
+
+
+def check_identifier(value: Any, name: str = "identifier") -> None:
+    """Raise for an argument that cannot be the data set of a request.
+
+    Raises:
+        TypeError: It is neither a mapping, nor a pydicom data set, nor bytes.
+    """
+    if not isinstance(value, bytes | bytearray | memoryview | Mapping) and not is_data_set(value):
+        raise TypeError(
+            f"{name}: {kind_of(value)}, expected keywords and values, a data set, or encoded bytes"
+        )
 
 
 def encode_identifier(

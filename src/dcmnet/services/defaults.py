@@ -9,11 +9,12 @@ from dcmnet import arguments
 from dcmnet.acse import AcceptorRole, ProposedContext, RequestorPolicy, SupportedContext, several_contexts
 from dcmnet.registry.sop_classes import STORAGE, VERIFICATION
 from dcmnet.registry.transfer_syntaxes import ALL, EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+from dcmnet.ul.items import SOPClassExtendedNegotiation
 
 if TYPE_CHECKING:
     from dcmnet.limits import Limits, Timeouts
     from dcmnet.tls import TLS
-    from dcmnet.ul.items import SOPClassExtendedNegotiation, UserIdentityRQ
+    from dcmnet.ul.items import UserIdentityRQ
 
 LITTLE_ENDIAN = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
 
@@ -40,7 +41,14 @@ def storage_contexts(
 
 
 def check_connection(
-    host: str, port: int, timeouts: Timeouts | None, limits: Limits | None, tls: TLS | None
+    host: str,
+    port: int,
+    timeouts: Timeouts | None,
+    limits: Limits | None,
+    tls: TLS | None,
+    *,
+    family: int = 0,
+    strict_release: bool = False,
 ) -> None:
     """Raise for arguments of `connect` that cannot be.
 
@@ -53,6 +61,8 @@ def check_connection(
     arguments.check_type(timeouts, "timeouts", "Timeouts | None")
     arguments.check_type(limits, "limits", "Limits | None")
     arguments.check_type(tls, "tls", "TLS | None")
+    arguments.whole_number(family, "family")
+    arguments.check_type(strict_release, "strict_release", "bool")
 
 
 def requestor_policy(
@@ -82,5 +92,5 @@ def requestor_policy(
         contexts=DEFAULT_CONTEXTS if contexts is None else several_contexts(contexts, ProposedContext),
         max_pdu_length=max_pdu_length,
         user_identity=user_identity,
-        extended_negotiations=tuple(extended),
+        extended_negotiations=arguments.several(extended, "extended", SOPClassExtendedNegotiation),
     )

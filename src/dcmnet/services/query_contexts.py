@@ -76,6 +76,8 @@ def query_contexts(
     Raises:
         ValueError: The model has no such operation.
     """
+    for name, asked in (("find", find), ("move", move)):
+        arguments.check_type(asked, name, "bool")
     wanted = [name for name, asked in (("find", find), ("move", move)) if asked]
     uids = dict.fromkeys(class_for(model, name) for name in wanted)
     syntaxes = arguments.strings(transfer_syntaxes, "transfer_syntaxes")
@@ -144,6 +146,9 @@ class QueryOptions:
     fuzzy: bool = False
     timezone: bool = False
     enhanced_conversion: bool = False
+
+    def __post_init__(self) -> None:
+        arguments.check_types(self)
 
     @property
     def information(self) -> bytes:

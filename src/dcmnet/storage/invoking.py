@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
+from dcmnet import arguments
 from dcmnet.dataset import identifiers
 from dcmnet.dimse.messages import (
     NActionRQ,
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 Attribute: TypeAlias = "str | int"
 """A keyword, or a tag: "0008,0060" or 0x00080060."""
+
+MAX_TYPE_ID = 0xFFFF
+"""PS3.7 10.3.1, 10.3.4: Event Type ID and Action Type ID are a US."""
 
 _NAME = "data set"
 
@@ -118,6 +122,21 @@ class EventReport(Received):
         return self.message.affected_sop_instance_uid
 
 
+def check_request(
+    sop_class_uid: str, sop_instance_uid: str, data_set: identifiers.Identifier | None, negotiated_as: str
+) -> None:
+    """Raise for arguments of a request that have another type than they must have.
+
+    Raises:
+        TypeError: It names the argument.
+    """
+    arguments.text(sop_class_uid, "sop_class_uid")
+    arguments.text(sop_instance_uid, "sop_instance_uid")
+    arguments.text(negotiated_as, "negotiated_as")
+    if data_set is not None:
+        identifiers.check_identifier(data_set, "data_set")
+
+
 def event_report(
     core: AssociationCore,
     sop_class_uid: str,
@@ -127,6 +146,8 @@ def event_report(
     negotiated_as: str,
 ) -> Procedure[OperationResult]:
     """N-EVENT-REPORT (PS3.7 10.1.1), which the SCP of a class invokes."""
+    check_request(sop_class_uid, sop_instance_uid, data_set, negotiated_as)
+    arguments.whole_number(event_type_id, "event_type_id", 0, MAX_TYPE_ID)
 
     def request(message_id: int, has_data_set: bool) -> Request:
         return NEventReportRQ(
@@ -148,6 +169,8 @@ def get(
     negotiated_as: str,
 ) -> Procedure[OperationResult]:
     """N-GET (PS3.7 10.1.2)."""
+    check_request(sop_class_uid, sop_instance_uid, None, negotiated_as)
+    attributes = arguments.several(attributes, "attributes", str, int)
     wanted: tuple[int, ...] = ()
     if attributes:
         wanted = yield Call(_tags, (attributes,))
@@ -171,6 +194,8 @@ def set_(
     negotiated_as: str,
 ) -> Procedure[OperationResult]:
     """N-SET (PS3.7 10.1.3)."""
+    check_request(sop_class_uid, sop_instance_uid, data_set, negotiated_as)
+    identifiers.check_identifier(data_set, "data_set")
 
     def request(message_id: int, has_data_set: bool) -> Request:
         return NSetRQ(
@@ -192,6 +217,8 @@ def action(
     negotiated_as: str,
 ) -> Procedure[OperationResult]:
     """N-ACTION (PS3.7 10.1.4)."""
+    check_request(sop_class_uid, sop_instance_uid, data_set, negotiated_as)
+    arguments.whole_number(action_type_id, "action_type_id", 0, MAX_TYPE_ID)
 
     def request(message_id: int, has_data_set: bool) -> Request:
         return NActionRQ(
@@ -213,6 +240,7 @@ def create(
     negotiated_as: str,
 ) -> Procedure[OperationResult]:
     """N-CREATE (PS3.7 10.1.5)."""
+    check_request(sop_class_uid, sop_instance_uid, data_set, negotiated_as)
 
     def request(message_id: int, has_data_set: bool) -> Request:
         return NCreateRQ(
@@ -229,6 +257,7 @@ def delete(
     core: AssociationCore, sop_class_uid: str, sop_instance_uid: str, negotiated_as: str
 ) -> Procedure[OperationResult]:
     """N-DELETE (PS3.7 10.1.6)."""
+    check_request(sop_class_uid, sop_instance_uid, None, negotiated_as)
 
     def request(message_id: int, has_data_set: bool) -> Request:
         return NDeleteRQ(
@@ -242,6 +271,7 @@ def delete(
 
 def next_event(core: AssociationCore, timeout: float | None) -> Procedure[EventReport | None]:
     """The next event report of the peer, or None when none comes in time."""
+    arguments.seconds(timeout, "timeout")
     reply = yield from normalized.next_report(core, timeout)
     if reply is None:
         return None
@@ -274,7 +304,7 @@ def _encode(data_set: identifiers.Identifier, transfer_syntax: str) -> bytes:
 
 
 def _tags(attributes: Sequence[Attribute]) -> tuple[int, ...]:
-    named = (attributes,) if isinstance(attributes, str) else attributes
     return tuple(
-        identifiers.attribute_called(each, _NAME)[0] if isinstance(each, str) else int(each) for each in named
+        identifiers.attribute_called(each, _NAME)[0] if isinstance(each, str) else int(each)
+        for each in attributes
     )

@@ -262,6 +262,7 @@ class Handlers(QueryHandlers, OperationHandlers):
             max_associations_by_peer=max_associations_by_peer,
             workers=workers,
         )
+        arguments.check_type(node, "node", "Node | None")
         if node is not None and own != Node(policy=AcceptorPolicy(ae_title=_AE_TITLE)):
             raise ValueError("a node has all the other arguments but spool: set them there")
         self.node = own if node is None else node
@@ -354,16 +355,17 @@ class Handlers(QueryHandlers, OperationHandlers):
         self.node.hooks.worker = self._check("on_worker", handler, 1)
         return handler
 
-    def _check_start(self, host: str, port: int) -> None:
+    def _check_start(self, host: str, port: int, family: int = 0) -> None:
         """Raise for an address that a server cannot listen on, or a store without a folder.
 
         Raises:
-            TypeError: The host is no text, or the port no integer.
+            TypeError: The host is no text, or the port or the address family no integer.
             ValueError: There is no such port.
             OSError: There is no such folder.
         """
         arguments.text(host, "host")
         arguments.port(port, free=True)
+        arguments.whole_number(family, "family")
         if self.node.store is not None:
             self.node.store.check_folder()
 

@@ -71,6 +71,7 @@ class Proposal:
             syntaxes = arguments.strings(self.transfer_syntaxes, "transfer_syntaxes")
             arguments.set_field(self, "transfer_syntaxes", syntaxes)
         arguments.set_field(self, "contexts", several_contexts(self.contexts, ProposedContext))
+        arguments.several(self.extended_negotiations, "extended_negotiations", SOPClassExtendedNegotiation)
         arguments.check_types(self)
 
     @classmethod

@@ -268,6 +268,21 @@ class Inquiry(Generic[A]):
         )
 
 
+def check_question(
+    identifier: identifiers.Identifier, cancel_after: int | None, priority: Priority = Priority.MEDIUM
+) -> None:
+    """Raise for what a query or retrieval cannot ask for, before anything is connected or sent.
+
+    Raises:
+        TypeError: An argument has another type.
+        ValueError: A number is out of range.
+    """
+    identifiers.check_identifier(identifier)
+    if cancel_after is not None:
+        arguments.whole_number(cancel_after, "cancel_after")
+    arguments.whole_number(priority, "priority", 0, max(Priority))
+
+
 def find_inquiry(
     core: AssociationCore,
     identifier: identifiers.Identifier,
@@ -276,6 +291,7 @@ def find_inquiry(
     cancel_after: int | None,
 ) -> Inquiry[Match]:
     """A C-FIND; ValueError where the model has none."""
+    check_question(identifier, cancel_after, priority)
     class_for(model, "find")
     return Inquiry(
         core=core,
@@ -297,6 +313,7 @@ def get_inquiry(  # what a C-GET has
     cancel_after: int | None,
 ) -> Inquiry[Progress]:
     """A C-GET; ValueError where the model has none."""
+    check_question(identifier, cancel_after, priority)
     class_for(model, "get")
     return Inquiry(
         core=core,
@@ -319,6 +336,7 @@ def move_inquiry(  # what a C-MOVE has
     cancel_after: int | None,
 ) -> Inquiry[Progress]:
     """A C-MOVE; ValueError if the model has none, or the destination is no AE title."""
+    check_question(identifier, cancel_after, priority)
     class_for(model, "move")
     return Inquiry(
         core=core,
@@ -351,20 +369,33 @@ def proposing(options: dict[str, Any], contexts: Callable[[], tuple[ProposedCont
     return options if given else {**options, "contexts": contexts()}
 
 
-def calling_title(options: dict[str, Any]) -> str:
-    """The AE title that an association with these options of `connect` calls with."""
+def move_destination(destination: str, options: dict[str, Any]) -> str:
+    """Where a C-MOVE goes: unless told, to what an association with these options of `connect` calls with.
+
+    Raises:
+        TypeError: The title is no text, or the policy none.
+        InvalidAETitle: It is no AE title.
+    """
     policy = options.get("policy")
-    title: str = options.get("calling", DEFAULT_CALLING) if policy is None else policy.calling_ae_title
-    return title
+    arguments.check_type(policy, "policy", "RequestorPolicy | None")
+    if destination != "":
+        return arguments.ae_title(destination, "destination")
+    if policy is None:
+        return arguments.ae_title(options.get("calling", DEFAULT_CALLING), "calling")
+    return str(policy.calling_ae_title)
 
 
-def receiving_node(store: Store, title: str, port: int, options: dict[str, Any]) -> tuple[Node, Deliveries]:
+def receiving_node(
+    store: Store, title: str, port: int, options: dict[str, Any], host: str = ""
+) -> tuple[Node, Deliveries]:
     """A server's configuration for the objects of a C-MOVE to this side, and what counts them.
 
     Raises:
+        TypeError: An argument has another type.
         ValueError: There is no port.
     """
-    if port == 0:
+    arguments.text(host, "listen_host")
+    if arguments.port(port, "listen_port", free=True) == 0:
         raise ValueError("give the listen_port that the peer knows for the destination")
     deliveries = Deliveries()
     node = Node(

@@ -228,7 +228,7 @@ class FileStore:
     tolerance: Tolerance = Tolerance.NONCONFORMING_UID
 
     def __post_init__(self) -> None:
-        self.directory = Path(self.directory)  # a text will do as well
+        self.directory = Path(arguments.path(self.directory, "directory"))  # a text will do as well
         arguments.check_types(self)
 
     def check_folder(self) -> None:

@@ -37,7 +37,7 @@ from dcmnet.storage.pipeline import Outcomes, Pipeline, closing_files, named_err
 from dcmnet.storage.planning import Plan, Proposal, choose_context, plan
 from dcmnet.storage.report import Report, StoreResult
 from dcmnet.storage.retrying import Backoff, may_be_the_object
-from dcmnet.storage.sources import DataSetOpener, Instance, Source
+from dcmnet.storage.sources import DataSetOpener, Instance, Source, check_source
 from dcmnet.ul.items import UserIdentityRQ
 from dcmnet.ul.provider import Trace
 
@@ -160,7 +160,7 @@ class Transfer:
         arguments.whole_number(self.window, "window", 1, MAX_WINDOW)
         for name in ("parallel", "repeat", "max_lost_in_a_row"):
             arguments.whole_number(getattr(self, name), name, 1)
-        for name in ("max_pdu_length", "max_send_pdu_length", "retries", "rate"):
+        for name in ("max_pdu_length", "max_send_pdu_length", "retries", "rate", "family"):
             arguments.whole_number(getattr(self, name), name)
         arguments.seconds(self.retry_wait, "retry_wait")
 
@@ -511,9 +511,13 @@ def store_source(
     """C-STORE of one source on an association that is there (PS3.7 9.1.1).
 
     Raises:
+        TypeError: An argument has another type.
         InputFileError: The source cannot be sent.
         NoPresentationContext: No accepted presentation context fits it.
     """
+    check_source(source)
+    arguments.whole_number(priority, "priority", 0, max(Priority))
+    arguments.check_type(check, "check", "bool")
     contents = Contents()
     opener, looker = DataSetOpener(contents=contents), Looker(check=check, contents=contents)
     return (yield from closing_files(opener, _store_source(core, opener, looker, source, priority)))

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 from dcmnet import dataset
 from dcmnet._records import dataclass, replace
+from dcmnet.arguments import kind_of
 from dcmnet.dataset import Encoding
 from dcmnet.errors import InputFileError
 from dcmnet.limits import MAX_CONVERTED_LENGTH, READ_AHEAD_LENGTH, SMALL_DATA_SET_LENGTH, Tolerance
@@ -45,11 +46,35 @@ _READ_FLAGS |= getattr(os, "O_NONBLOCK", 0)  # a named pipe that nobody writes t
 
 
 def as_sources(sources: Source | Iterable[Source]) -> Iterable[Source]:
-    """One source or many, as many."""
-    one = isinstance(sources, str | bytes | os.PathLike) or hasattr(sources, "read")
-    if one or dataset.is_data_set(sources) or not isinstance(sources, Iterable):
+    """One source or many, as many.
+
+    Raises:
+        TypeError: It is neither.
+    """
+    if is_source(sources):
         return (sources,)
+    if not isinstance(sources, Iterable) or isinstance(sources, bytes | bytearray | memoryview):
+        raise _no_source(sources, "sources")
     return sources
+
+
+def is_source(value: object) -> bool:
+    """Whether this can be one object that is sent, or a folder of them, by its type."""
+    return isinstance(value, str | os.PathLike) or hasattr(value, "read") or dataset.is_data_set(value)
+
+
+def check_source(value: object) -> None:
+    """Raise for an argument that cannot be one object.
+
+    Raises:
+        TypeError: It is no path, no file object and no data set.
+    """
+    if not is_source(value):
+        raise _no_source(value, "source")
+
+
+def _no_source(value: object, name: str) -> TypeError:
+    return TypeError(f"{name}: {kind_of(value)}, expected a path, a binary file object or a pydicom data set")
 
 
 class ForeignFile(InputFileError):

@@ -510,7 +510,7 @@ def connect(  # noqa: PLR0913  # every one is a keyword
         TypeError: An argument has another type.
         ValueError: Both `policy` and `contexts` are given, the port is none, or an AE title is none.
     """
-    check_connection(host, port, timeouts, limits, tls)
+    check_connection(host, port, timeouts, limits, tls, family=family, strict_release=strict_release)
     policy = requestor_policy(
         policy,
         called=called,

@@ -19,9 +19,10 @@ from dcmnet.storage.querying import (
     ResponsesBase,
     RetrieveResult,
     Store,
-    calling_title,
+    check_question,
     file_store,
     find_result,
+    move_destination,
     proposing,
     receiving_node,
     retrieve_result,
@@ -110,6 +111,7 @@ def find(
         AssociationRejected: The peer refused.
         DeadlineExceeded: The peer did not answer in time.
     """
+    check_question(identifier, cancel_after)
     options = proposing(options, lambda: query_contexts(model))
     with connect(host, port, **options) as association:
         responses = association.find(identifier, model=model, cancel_after=cancel_after)
@@ -155,6 +157,7 @@ def get(  # every one is a keyword
         AssociationRejected: The peer refused.
         DeadlineExceeded: The peer did not answer in time.
     """
+    check_question(identifier, cancel_after)
     options = proposing(
         options, lambda: get_contexts(model, sop_classes=sop_classes, transfer_syntaxes=transfer_syntaxes)
     )
@@ -209,11 +212,12 @@ def move(  # noqa: PLR0913  # every one is a keyword
         AssociationRejected: The peer refused.
         DeadlineExceeded: The peer did not answer in time.
     """
+    check_question(identifier, cancel_after)
     options = proposing(options, lambda: query_contexts(model, find=False, move=True))
-    title = destination or calling_title(options)
+    title = move_destination(destination, options)
     if store is None:
         return _move(host, port, identifier, title, model, cancel_after, options)
-    node, deliveries = receiving_node(store, title, listen_port, options)
+    node, deliveries = receiving_node(store, title, listen_port, options, listen_host)
     server = Server(node=node)
     server.start(listen_port, listen_host)
     try:

@@ -82,7 +82,7 @@ class Server(Handlers):
         """Listen, and serve from a thread; returns at once. Arguments and errors as for `serve`."""
         if self._listener is not None or self._crew is not None:
             raise RuntimeError("the server is running already")
-        self._check_start(host, port)
+        self._check_start(host, port, family)
         security = _security(self.node)
         if self.node.workers:
             from dcmnet._net.crew import Crew  # for those who ask for it

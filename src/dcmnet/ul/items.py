@@ -14,6 +14,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Self
 
+from dcmnet import arguments
 from dcmnet._records import dataclass
 from dcmnet.errors import LocalProtocolError, RemoteProtocolError
 from dcmnet.limits import Limits, Tolerance
@@ -406,6 +407,9 @@ class UserIdentityRQ:
     primary_field: bytes
     secondary_field: bytes = b""
     positive_response_requested: bool = False
+
+    def __post_init__(self) -> None:
+        arguments.check_types(self)
 
     def __repr__(self) -> str:
         return (
