@@ -304,7 +304,7 @@ ACTION_RSP: dict[int, Value] = {0x0100: 0x8130, 0x0120: 1, 0x0800: 0x0101, 0x090
         (STORE_RSP, 0x0002, b"1.2.x", "affected_sop_class_uid", "1.2.x"),
         (STORE_RSP, 0x1000, b"1.2.3\xe2\x80\x8b", "affected_sop_instance_uid", r"1.2.3\xe2\x80\x8b"),
         (STORE_RSP, 0x1000, b"1.2" * 30, "affected_sop_instance_uid", "1.2" * 30),
-        (STORE_RSP, 0x0902, b"\xe4" * 90, "error_comment", "\ufffd" * 90),
+        (STORE_RSP, 0x0902, b"\xe4" * 90, "error_comment", "\xe4" * 90),
         (STORE_RSP, 0x0901, b"\x08\0\x18\0\x08\0", "offending_element", (0x00080018,)),
         (STORE_RSP, 0x0901, b"\x08", "offending_element", ()),
         (STORE_RSP, 0x0903, b"\1\0\0", "error_id", None),

@@ -363,7 +363,14 @@ def _decode_ae(raw: bytes, tag: int, _tolerance: int) -> str | None:
 
 def _decode_lo(raw: bytes, _tag: int, _tolerance: int) -> str | None:
     # For people to read: what is wrong with it is no reason to end an association.
-    return raw.strip(b" \0").decode("utf-8", "replace") or None
+    text = raw.strip(b" \0")
+    try:
+        return text.decode("utf-8") or None
+    except UnicodeDecodeError as error:
+        # PS3.7 E.1 allows ASCII alone. What is no UTF-8 is taken for Latin-1, which has a character for each
+        # byte, unless characters before show that it is UTF-8 that was cut off.
+        is_utf_8 = not text[: error.start].isascii()
+        return text.decode("utf-8", "replace") if is_utf_8 else text.decode("latin-1")
 
 
 def _decode_at(raw: bytes, tag: int, _tolerance: int) -> tuple[int, ...]:
