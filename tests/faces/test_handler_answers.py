@@ -156,8 +156,11 @@ def test_what_a_handler_may_not_return(
     face: Face, kind: str, later: bool, ct: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for answer in WRONG:
-        if kind in ("find", "get", "move") and not isinstance(answer, bool | int | float):
+        numbers = bool, int, float
+        if kind == "find" and not isinstance(answer, numbers):
             continue  # what they give is in the tests below
+        if kind in ("get", "move") and not isinstance(answer, (*numbers, bytes)):
+            continue
         if kind.startswith("n_") and isinstance(answer, bytes):
             continue
         caplog.clear()

@@ -97,11 +97,6 @@ def some_elements_of(data_set: Any, tags: Sequence[int], *, little: bool) -> lis
     return found
 
 
-def encoded_value(data_set: Any, tag: int) -> bytes:
-    """The value of one element, encoded in little endian; errors as for `elements_of`."""
-    return bytes(_Bridge(True)._element(data_set, tag, _characters(data_set), 0).value)
-
-
 class _Bridge:
     def __init__(self, little: bool) -> None:
         self._little = little
@@ -169,7 +164,7 @@ class _Bridge:
 
 
 def item_of(data_set: Any, tag: int) -> Any:
-    """An element as it is: raw when nobody has looked at it. One whose reading was put off is read."""
+    """An element as it is: raw if it has not been decoded. One whose reading was put off is read."""
     element = data_set.get_item(tag, keep_deferred=True)
     if element.is_raw and element.value is None and element.length:
         from pydicom.filereader import read_deferred_data_element

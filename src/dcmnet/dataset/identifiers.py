@@ -24,8 +24,6 @@ A value is a text or number, a list of several, None or "" for a key that is onl
 sequence a mapping or a list of mappings. A key may be a tag, as in "0008,0052".
 """
 
-_LONGEST_SHORT_VALUE = 0xFFFE
-
 
 def check_identifier(value: Any, name: str = "identifier") -> None:
     """Raise for an argument that cannot be the data set of a request.
@@ -130,16 +128,8 @@ def decode_identifier(data: Buffer, transfer_syntax: str, *, name: str = "identi
 
 
 def encode_failed_instances(uids: Sequence[str], transfer_syntax: str) -> bytes:
-    """An identifier with the Failed SOP Instance UID List (0008,0058)."""
-    text = "\\".join(uids)
-    if is_implicit(transfer_syntax) or len(text) <= _LONGEST_SHORT_VALUE:
-        return encode_identifier({"FailedSOPInstanceUIDList": list(uids)}, transfer_syntax)
-    from pydicom.dataset import Dataset
-
-    # PS3.5 6.2.2, note 3: a value that is too long for the length field of its VR is sent as UN.
-    data_set = Dataset()
-    data_set.add_new(0x00080058, "UN", text.encode("ascii") + b"\0" * (len(text) & 1))
-    return encode_identifier(data_set, transfer_syntax)
+    """An identifier with the Failed SOP Instance UID List (0008,0058); of VR UN if it is too long for UI."""
+    return encode_identifier({"FailedSOPInstanceUIDList": list(uids)}, transfer_syntax)
 
 
 def attribute_called(key: str, name: str) -> tuple[int, str]:

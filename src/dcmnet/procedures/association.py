@@ -300,7 +300,7 @@ def settle(core: AssociationCore) -> Procedure[None]:
 def guarded(core: AssociationCore, procedure: Procedure[T], *, hasty: bool = False) -> Procedure[T]:
     """Run an operation; where it fails with the association out of step, abort and close before raising.
 
-    What is left of a query that nobody reads any more is passed over first. `hasty`: the peer gets
+    What is left of a query whose responses are not read any more is passed over first. `hasty`: the peer gets
     `ABORT_LINGER` to close.
     """
     yield from settle(core)

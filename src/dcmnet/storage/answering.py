@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -39,6 +38,7 @@ from dcmnet.storage.sources import (
     OpenDataSet,
     describe,
     find_files,
+    is_source,
     open_data_set,
 )
 from dcmnet.ul.fields import is_ae_title
@@ -209,7 +209,7 @@ class RetrieveHandling(Handling):
 
     def answers(self, outcome: Any, context: AcceptedContext) -> Answers:
         """The sources: paths, folders, file objects, data sets, or an `Instance` that is known already."""
-        one = _is_source(outcome)
+        one = isinstance(outcome, Instance) or is_source(outcome)
         return _each((outcome,) if one else _iterable(outcome, "paths, file objects or data sets"), _source)
 
     def describe(self, sources: Sequence[Any]) -> list[Item]:
@@ -377,13 +377,8 @@ def _is_identifier(match: Any) -> bool:
     return isinstance(match, Mapping | bytes) or dataset.is_data_set(match)
 
 
-def _is_source(source: Any) -> bool:
-    is_file = isinstance(source, str | bytes | os.PathLike | Instance) or hasattr(source, "read")
-    return is_file or dataset.is_data_set(source)
-
-
 def _source(source: Any) -> Any:
-    if not _is_source(source):
+    if not (isinstance(source, Instance) or is_source(source)):
         raise ReturnTypeError(f"a handler gave {kind_of(source)}: give paths, file objects or data sets")
     return source
 
@@ -394,7 +389,7 @@ def _iterable(outcome: Any, wanted: str) -> Any:
     Raises:
         ReturnTypeError: It cannot.
     """
-    if isinstance(outcome, str | Mapping) or not (
+    if isinstance(outcome, str | bytes | bytearray | Mapping) or not (
         hasattr(outcome, "__aiter__") or hasattr(outcome, "__iter__")
     ):
         raise ReturnTypeError(f"a handler returned {kind_of(outcome)}: return {wanted}, or a status")
