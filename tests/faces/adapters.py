@@ -22,7 +22,7 @@ from tests.faces.wire import DEADLINE
 
 T = TypeVar("T")
 
-QUICK = Timeouts(connect=10.0, artim=0.6, acse=10.0, dimse=0.8, network=0.8, write=0.8, minimum_rate=0)
+QUICK = Timeouts(connect=10.0, artim=1.5, acse=10.0, dimse=2.0, network=2.0, write=2.0, minimum_rate=0)
 """For tests in which a timer has to run out."""
 
 PATIENT = Timeouts(connect=10.0, artim=5.0, acse=10.0, dimse=10.0, network=10.0, write=10.0)

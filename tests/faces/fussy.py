@@ -112,6 +112,12 @@ def read_all(peer: RawPeer) -> None:
         pass
 
 
+def read_to_the_last_pdu(peer: RawPeer) -> None:
+    """Up to an A-RELEASE-RP or an A-ABORT, after which this side closes the connection."""
+    while (pdu := peer.read_pdu()) and pdu[:1] not in {b"\x06", b"\x07"}:
+        pass
+
+
 def abort(peer: RawPeer) -> None:
     peer.send(ABORT)
     read_all(peer)
@@ -119,14 +125,14 @@ def abort(peer: RawPeer) -> None:
 
 def release(peer: RawPeer) -> None:
     peer.send(RELEASE_RQ)
-    read_all(peer)
+    read_to_the_last_pdu(peer)
 
 
 def garbage(peer: RawPeer) -> None:
     peer.send(GARBAGE)
-    read_all(peer)
+    read_to_the_last_pdu(peer)
 
 
 def early_answer_to_another(peer: RawPeer) -> None:
     peer.send(response(0, 999))
-    read_all(peer)
+    read_to_the_last_pdu(peer)

@@ -31,7 +31,7 @@ from tests.faces.fussy import (
 from tests.faces.wire import DEADLINE, RawPeer
 from tests.unit.objects import data_set, write_file
 
-QUICK = Timeouts(connect=10.0, artim=0.2, acse=10.0, dimse=0.3, write=0.3, minimum_rate=0)
+QUICK = Timeouts(connect=10.0, artim=0.2, acse=10.0, dimse=1.0, write=1.0, minimum_rate=0)
 LARGE = 1 << 24
 
 ENDINGS: dict[str, tuple[Callable[[RawPeer], Any], type[Exception], Timeouts]] = {

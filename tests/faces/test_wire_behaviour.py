@@ -51,7 +51,7 @@ from tests.faces.wire import (
     us_element,
 )
 
-SILENT = dcmnet.Timeouts(artim=0.3, dimse=0.5, network=0.5, write=0.5)
+SILENT = dcmnet.Timeouts(artim=1.0, dimse=1.5, network=1.5, write=1.5)
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from dcmnet.cli import findscu
 from dcmnet.cli.parser import parse
 from dcmnet.storage.answering import QueryRequest
 from dcmnet.sync import guests as sync_guests
+from tests.faces.archives import accepted, response
+from tests.faces.wire import ABORT, Acceptor, RawPeer
 from tests.unit.cli_runs import HOST, json_lines, run_cli
 from tests.unit.cli_tools import logs_put_back
 from tests.unit.objects import element, write_file
@@ -354,15 +356,15 @@ def test_no_association(capsys: Capture, server: Server) -> None:
     assert json_lines(out)[0]["event"] == "error"
 
 
-def test_the_peer_breaks_off(capsys: Capture, server: Server) -> None:
-    @server.on_find(dcmnet.STUDY_ROOT)
-    def find(request: QueryRequest) -> Iterator[Any]:
-        yield {"StudyID": "1"}
-        server.hasten_shutdown()
-        threading.Event().wait(0.05)
-        yield {"StudyID": "2"}
+def test_the_peer_breaks_off(capsys: Capture) -> None:
+    def breaks_off(peer: RawPeer) -> None:
+        accepted(peer)
+        study_id = element(0x0020, 0x0010, "SH", b"1")
+        peer.send(response("find", 0xFF00, data_set=study_id, model=dcmnet.MODALITY_WORKLIST) + ABORT)
+        peer.read_end()
 
-    code, _, err = run(capsys, server, *KEYS, "-q")
+    with Acceptor(breaks_off) as peer:
+        code, _, err = run_cli(capsys, "findscu", HOST, peer.port, *KEYS, "-q")
     assert (code, err) == (70, "")
 
 

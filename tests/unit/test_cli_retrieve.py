@@ -208,14 +208,16 @@ def test_getscu_with_several_files(capsys: Capture, server: Server, tmp_path: Pa
     assert (code, "text: " in err, json_lines(out)[-1]["exit_code"]) == (1, True, 1)
 
 
-def test_getscu_loses_its_peer(capsys: Capture, server: Server, sources: list[Any], tmp_path: Path) -> None:
-    @server.on_get(dcmnet.PATIENT_ROOT)
-    def retrieve(request: QueryRequest) -> Iterator[Any]:
-        server.hasten_shutdown()
-        threading.Event().wait(0.05)
-        yield CT
+def breaks_off(peer: RawPeer) -> None:
+    """A peer that aborts the association when the retrieval has begun."""
+    accepted(peer)
+    peer.send(response("get", 0xFF00, model=dcmnet.PATIENT_ROOT) + ABORT)
+    peer.read_end()
 
-    assert run_cli(capsys, "getscu", "-q", HOST, server.port, *KEYS, "-od", tmp_path)[0] == 70
+
+def test_getscu_loses_its_peer(capsys: Capture, tmp_path: Path) -> None:
+    with Acceptor(breaks_off) as peer:
+        assert run_cli(capsys, "getscu", "-q", HOST, peer.port, *KEYS, "-od", tmp_path)[0] == 70
 
 
 @pytest.mark.parametrize(
@@ -380,6 +382,7 @@ def test_getscu_compares(capsys: Capture, tmp_path: Path) -> None:
     def script(peer: RawPeer) -> None:
         accepted(peer)
         peer.send(response("get", 0, {"completed": 2}, model=dcmnet.PATIENT_ROOT))
+        assert peer.read_pdu() == RELEASE_RQ  # what is unread when a socket is closed makes it a reset
 
     with Acceptor(script) as peer:
         code, out, err = run_cli(capsys, "getscu", HOST, peer.port, *KEYS, "-od", tmp_path, "--json")
@@ -473,15 +476,15 @@ def test_movescu_without_an_association(capsys: Capture, server: Server, tmp_pat
     assert run_cli(capsys, "movescu", HOST, port, *KEYS)[0] == movescu.EXIT_NO_ASSOCIATION
 
 
-def test_movescu_loses_its_peer(capsys: Capture, server: Server, port: int, tmp_path: Path) -> None:
-    @server.on_move(dcmnet.PATIENT_ROOT)
-    def retrieve(request: QueryRequest) -> Iterator[Any]:
-        server.hasten_shutdown()
-        threading.Event().wait(0.05)
-        yield CT
+def test_movescu_loses_its_peer(capsys: Capture, port: int, tmp_path: Path) -> None:
+    def breaks_off(peer: RawPeer) -> None:
+        accepted(peer, 3)
+        peer.send(response("move", 0xFF00, model=dcmnet.PATIENT_ROOT, context_id=3) + ABORT)
+        peer.read_end()
 
     words = (*KEYS, "+P", port, "--bind", HOST, "-od", tmp_path)
-    assert run_cli(capsys, "movescu", "-q", HOST, server.port, *words)[0] == 70
+    with Acceptor(breaks_off) as peer:
+        assert run_cli(capsys, "movescu", "-q", HOST, peer.port, *words)[0] == 70
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_usage_text_of_small_tools() -> None:
 
 @pytest.mark.parametrize(("columns", "width"), [(100, 100), (20, 50), (400, 120)])
 def test_the_width_is_that_of_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: int, width: int) -> None:
-    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((columns, 24)))
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda fallback=None: os.terminal_size((columns, 24)))
     assert usage.terminal_width(Terminal()) == width
     assert usage.terminal_width(io.StringIO()) == 80
     assert usage.terminal_width(None) == 80
