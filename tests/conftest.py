@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import signal
+
 import pytest
 from hypothesis import settings
 
@@ -8,6 +10,10 @@ from tests.certificates import Certificates, make
 # How long an example takes says how busy the machine is, and nothing about the code.
 settings.register_profile("dcmnet", deadline=None)
 settings.load_profile("dcmnet")
+
+# A shell lets its background jobs ignore Ctrl-C, and so would these tests and what they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
