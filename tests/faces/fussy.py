@@ -94,17 +94,22 @@ class FussyPeer:
         value = command_value(first[12:], 0x1000)
         assert value is not None
         uid = value.rstrip(b"\0").decode()
+        number = command_value(first[12:], 0x0110)
+        assert number is not None
+        message_id = int.from_bytes(number, "little")
         if self.bad.get(uid, 0) > 0:
             self.bad[uid] -= 1
-            self.end(peer)
-            return False
-        message_id = command_value(first[12:], 0x0110)
-        assert message_id is not None
+            return self._spoil(peer, message_id)
         while peer.read_pdu()[11] != 2:
             pass
         self.kept.append(uid)
-        peer.send(response(0, int.from_bytes(message_id, "little")))
+        peer.send(response(0, message_id))
         return True
+
+    def _spoil(self, peer: RawPeer, message_id: int) -> bool:
+        """What is done over an object that is bad; False when the association has ended."""
+        self.end(peer)
+        return False
 
 
 def read_all(peer: RawPeer) -> None:

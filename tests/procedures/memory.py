@@ -28,6 +28,7 @@ from dcmnet.limits import Limits, Timeouts
 from dcmnet.payload import FileRange, Payload
 from dcmnet.procedures.association import AssociationCore, new_core
 from dcmnet.procedures.effects import (
+    NEVER,
     Call,
     Close,
     Connect,
@@ -442,6 +443,7 @@ class End:
 
     def _send(self, effect: Send) -> Turns[Any]:
         if self._out_of_step or not self.open:
+            effect.note(NEVER, NEVER)
             return False
         assert self.outgoing is not None
         data = memoryview(gather(effect.parts))
@@ -452,6 +454,7 @@ class End:
             try:
                 count = self.outgoing.write(data, self.network.cut)
             except OSError:
+                effect.note(len(data), NEVER)
                 return False
             if count:
                 data = data[count:]
@@ -460,11 +463,15 @@ class End:
             if deadline is None and limit is not None:
                 deadline = self.network.now + limit
             if self.core.upper_layer.abort_ahead():
+                effect.note(len(data), NEVER)
                 return False
             yield from self._wait(deadline)
             room = self.core.upper_layer.get_buffer()
-            if room and self._fill(room) and self._has_ended():
-                return False
+            if room and self._fill(room):
+                effect.note(len(data), self.core.upper_layer.received)
+                if self._has_ended():
+                    effect.note(len(data), NEVER)
+                    return False
             if deadline is not None and self.network.now >= deadline:
                 raise DeadlineExceeded("write", limit)
         self._out_of_step = False

@@ -136,6 +136,21 @@ def test_any_cutting_of_a_stream_gives_the_same_events(
     stream = b"".join(pdu.encode() for pdu in sent)
     assert joined(feed(reader, stream, cuts)) == expected(sent)
     assert not reader.in_pdu
+    assert reader.consumed_position == reader.received_position == len(stream)
+
+
+def test_the_position_in_the_stream_outlives_the_buffer() -> None:
+    reader = new(TINY)
+    for number in range(3):
+        put(reader, RELEASE + RELEASE[:4])
+        assert (reader.consumed_position, reader.received_position) == (20 * number, 20 * number + 14)
+        assert len(list(drain(reader))) == 1
+        assert (reader.consumed_position, reader.received_position) == (20 * number + 10, 20 * number + 14)
+        put(reader, RELEASE[4:])
+        assert len(list(drain(reader))) == 1
+        assert reader.rest()
+    reader.discard()
+    assert reader.consumed_position == reader.received_position == 60
 
 
 @given(st.lists(pdus, min_size=1, max_size=3), st.data(), cuts)

@@ -133,9 +133,14 @@ def send_some(sock: socket.socket | TLSSocket, buffers: Sequence[Buffer]) -> int
     return sock.sendmsg(buffers[:IOV_MAX])
 
 
+def total_length(buffers: Sequence[memoryview]) -> int:
+    """How many bytes these are together."""
+    return sum(map(len, buffers))
+
+
 def rest_after(buffers: list[memoryview], count: int) -> list[memoryview]:
     """What is left of `buffers` once `count` bytes have gone."""
-    if count == sum(map(len, buffers)):
+    if count == total_length(buffers):
         return []
     for index, view in enumerate(buffers):
         if count < len(view):

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dcmnet._net.connecting import happy_eyeballs
 from dcmnet._net.pacing import Pace
-from dcmnet._net.transfer import Gatherer, address_text, prepare, reason_text, rest_after, send_some
+from dcmnet._net.transfer import (
+    Gatherer,
+    address_text,
+    prepare,
+    reason_text,
+    rest_after,
+    send_some,
+    total_length,
+)
 from dcmnet.aio.buffers import WideBuffers
 from dcmnet.aio.readiness import Waiter
 from dcmnet.aio.threads import Threads, of_clients
@@ -20,6 +28,7 @@ from dcmnet.errors import AssociationAborted, DeadlineExceeded, TransportClosed
 from dcmnet.limits import REST_AFTER
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.effects import (
+    NEVER,
     Call,
     Close,
     Connect,
@@ -312,6 +321,7 @@ class Driver:
 
     async def _send(self, effect: Send) -> bool:
         if self._out_of_step or self._sock is None:
+            effect.note(NEVER, NEVER)
             return False
         buffers = self._gatherer.gather(effect.parts)
         limit = self._core.timeouts.write
@@ -323,29 +333,37 @@ class Driver:
             except BlockingIOError:
                 if deadline is None and limit is not None:
                     deadline = self._loop.time() + limit
-                if not await self._wait_to_send(deadline):
-                    return False
-                continue
+                goes_on = await self._wait_to_send(deadline, effect, buffers)
             except OSError as error:
                 self._send_error = error
+                goes_on = False
+            else:
+                deadline = None
+                buffers = rest_after(buffers, count)
+                goes_on = not buffers or self._hear(effect, buffers)
+            if not goes_on:
+                effect.note(total_length(buffers), NEVER)
                 return False
-            deadline = None
-            buffers = rest_after(buffers, count)
         self._out_of_step = False
         self._answer_due = True
         return True
 
-    async def _wait_to_send(self, deadline: float | None) -> bool:
+    def _hear(self, effect: Send, buffers: list[memoryview]) -> bool:
+        """Read what the peer has sent while these are left to send; False when the association has ended."""
+        room = self._upper_layer.get_buffer()
+        if len(room) and self._fill(room):
+            effect.note(total_length(buffers), self._upper_layer.received)
+        return not (self._upper_layer.closing or self._upper_layer.abort_ahead())
+
+    async def _wait_to_send(self, deadline: float | None, effect: Send, buffers: list[memoryview]) -> bool:
         """Wait for room, reading what the peer says meanwhile; False when the association has ended."""
         assert self._waiter is not None
         if self._upper_layer.abort_ahead():  # it came together with what is being answered
             return False
         room = self._upper_layer.get_buffer()
         ready = await self._waiter.wait(write=True, read=len(room) > 0, deadline=deadline)
-        if ready.readable:
-            self._fill(room)
-            if self._upper_layer.closing or self._upper_layer.abort_ahead():
-                return False
+        if ready.readable and not self._hear(effect, buffers):
+            return False
         if deadline is not None and not ready.writable and self._loop.time() >= deadline:
             raise DeadlineExceeded("write", self._core.timeouts.write)
         return True
@@ -354,18 +372,27 @@ class Driver:
         """Send piece by piece, each when its turn has come."""
         assert self._pace is not None
         if self._out_of_step or self._sock is None:
+            effect.note(NEVER, NEVER)
             return False
         whole = self._gatherer.gather(effect.parts)  # a file that fails does so before anything is sent
+        left = total_length(whole)
         for piece in self._pace.pieces(whole):
             self._out_of_step = True  # whatever comes while we wait may leave a PDU half sent
-            if not await self._pause(self._pace.reserve(sum(map(len, piece)), self._loop.time())):
+            length = total_length(piece)
+            if not await self._pause(self._pace.reserve(length, self._loop.time()), effect, left):
+                effect.note(left, NEVER)
                 return False
             self._out_of_step = False
-            if not await self._send(Send(piece)):
+            left -= length
+            part = Send(piece)
+            sent = await self._send(part)
+            for unsent, position in part.heard or ():
+                effect.note(unsent + left, position)
+            if not sent:
                 return False
         return True
 
-    async def _pause(self, seconds: float) -> bool:
+    async def _pause(self, seconds: float, effect: Send, left: int) -> bool:
         """Let time pass, reading what the peer says meanwhile; False when the association has ended."""
         assert self._waiter is not None
         end = self._loop.time() + seconds
@@ -374,6 +401,7 @@ class Driver:
             ready = await self._waiter.wait(read=len(room) > 0, deadline=end)
             if ready.readable:
                 self._fill(room)
+                effect.note(left, self._upper_layer.received)
             if self._upper_layer.closing or self._upper_layer.abort_ahead():
                 return False
         return True

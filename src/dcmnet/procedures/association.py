@@ -16,7 +16,6 @@ from dcmnet.dimse.stream import (
     Assembler,
     MessageIDs,
     MessageStart,
-    fragment_message,
     lone_message,
 )
 from dcmnet.errors import (
@@ -90,6 +89,8 @@ class AssociationCore:
         unsent: Responses that leave with the next ones, or when there is nothing else to be done.
         reports: Event reports: those that wait to be sent, or that came while a response was due.
         endings: What went wrong when the association was to be released, after complete operations.
+        early: Positions in the incoming stream, by Message ID: what lies before was sent by the peer when the
+            request had not left as a whole.
     """
 
     upper_layer: UpperLayer
@@ -107,6 +108,7 @@ class AssociationCore:
     unsent: list[Payload] = field(default_factory=list)
     reports: list[Any] | None = None
     endings: tuple[DcmnetError, ...] = ()
+    early: dict[int, int] = field(default_factory=dict)
     state: dict[str, Any] = field(default_factory=dict)
     assembler: Assembler = field(init=False)
     message_ids: MessageIDs = field(init=False)
@@ -352,23 +354,6 @@ def _is_ours(error: BaseException) -> bool:
 
 
 # ---------------------------------------------------------------------- messages
-
-
-def send_message(
-    core: AssociationCore, context_id: int, message: Message, payload: Payload | None = None
-) -> Procedure[bool]:
-    """Send a message and its data set (PS3.7 6.3, PS3.8 Annex E).
-
-    Returns:
-        True when all went out; False when the association ended meanwhile (see `Send`).
-    """
-    core.upper_layer.data_request()
-    core.upper_layer.trace_message("message sent", context_id, message)
-    for parts in fragment_message(context_id, message, payload, core.agreed.max_pdu_length_to_send):
-        if not (yield Send(parts)):
-            return False
-        core.busy = True
-    return True
 
 
 def message_parts(core: AssociationCore, context_id: int, message: Message) -> list[Payload]:

@@ -6,6 +6,7 @@ outcome back in, or throws the exception it ended with. Nothing else passes betw
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
@@ -44,15 +45,34 @@ class Connect:
     tls: TLS | None = None
 
 
+NEVER = sys.maxsize
+"""A position in the incoming stream that lies behind everything."""
+
+
 @dataclass(slots=True)
 class Send:
     """Send the parts in order.
 
-    Outcome: True when all went out; False when the association ended meanwhile. How it ended, and what the
-    peer still said before, comes with the events of the next `Receive`.
+    Outcome: True when all were handed to the system; False when the association ended meanwhile. How it
+    ended, and what the peer sent before, comes with the events of the next `Receive`.
+
+    Attributes:
+        parts: What to send.
+        heard: What came from the peer before all of it was handed to the system: pairs of how many bytes were
+            left to send, and of the position in the incoming stream up to which the peer had sent by then.
+            The position is `NEVER` for bytes that are not sent at all.
     """
 
     parts: Sequence[Payload]
+    heard: list[tuple[int, int]] | None = None
+
+    def note(self, left: int, position: int) -> None:
+        """Something came from the peer while so many bytes were left to send."""
+        if self.heard is None:
+            self.heard = []
+        elif self.heard[-1][0] == left:
+            self.heard.pop()  # the later position covers the earlier one
+        self.heard.append((left, position))
 
 
 @dataclass(slots=True)

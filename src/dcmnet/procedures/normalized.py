@@ -19,6 +19,7 @@ from dcmnet.procedures.association import (
 from dcmnet.procedures.effects import Procedure, Receive
 from dcmnet.procedures.reports import Reply, take_request, with_data_set
 from dcmnet.procedures.scu import send_request
+from dcmnet.procedures.sending import match
 from dcmnet.ul.pdu import AReleaseRQ
 
 _EVENT = "event"
@@ -55,7 +56,7 @@ def _invoke(
         if isinstance(message, Response):
             break
         yield from take_request(core, on, message)
-    core.message_ids.match(message)
+    match(core, message)
     reply = yield from with_data_set(core, on, message)
     core.busy = False
     return reply

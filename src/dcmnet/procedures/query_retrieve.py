@@ -29,10 +29,10 @@ from dcmnet.procedures.association import (
     next_event_of,
     next_message,
     released_instead,
-    send_message,
 )
 from dcmnet.procedures.effects import Procedure
 from dcmnet.procedures.scp import refuse
+from dcmnet.procedures.sending import match, send_message
 from dcmnet.registry.statuses import NOT_AUTHORIZED
 from dcmnet.ul.pdu import AReleaseRQ
 from dcmnet.ul.reader import Fragment
@@ -156,7 +156,7 @@ class Operation:
 
     def _answered(self, context: AcceptedContext, response: Response) -> Procedure[Answer | None]:
         core = self._core
-        core.message_ids.match(response)
+        match(core, response)
         identifier: bytes | None = b""
         if response.has_data_set:
             identifier = yield from receive_identifier(core)

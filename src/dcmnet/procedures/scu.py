@@ -25,9 +25,9 @@ from dcmnet.procedures.association import (
     next_message,
     receive_data,
     released_instead,
-    send_message,
 )
 from dcmnet.procedures.effects import Procedure
+from dcmnet.procedures.sending import match, send_message
 from dcmnet.registry.sop_classes import VERIFICATION
 from dcmnet.ul.pdu import AReleaseRQ
 
@@ -133,7 +133,7 @@ def next_response(core: AssociationCore) -> Procedure[Response]:
     if not isinstance(response, Response):
         kind = f"{response.NAME} came where a response was due"
         raise RemoteProtocolError(kind, source=ABORT_SOURCE_USER, reason=0)
-    core.message_ids.match(response)
+    match(core, response)
     if response.has_data_set:
         # PS3.7 9.3: no response that comes here carries one; it is dropped, so that the stream stays in step.
         yield from receive_data(core, None)

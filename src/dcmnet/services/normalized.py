@@ -17,6 +17,7 @@ from dcmnet.procedures.effects import Call, Procedure
 from dcmnet.procedures.query_retrieve import receive_identifier
 from dcmnet.procedures.scp import Service, refuse, respond
 from dcmnet.procedures.scu import send_request
+from dcmnet.procedures.sending import match
 from dcmnet.registry.statuses import RESOURCE_LIMITATION
 from dcmnet.services.query_retrieve import HandlerFailed, asked, send_response
 from dcmnet.services.storage import Outcome
@@ -108,7 +109,7 @@ def event_responses(performer: Performer) -> Service:
     """The service that takes the responses to event reports, and sends the next one."""
 
     def take(core: AssociationCore, _: AcceptedContext, response: NEventReportRSP) -> Procedure[None]:
-        core.message_ids.match(response)
+        match(core, response)
         if response.has_data_set:
             yield from receive_data(core, None)
         yield Call(performer.reported, (response,))

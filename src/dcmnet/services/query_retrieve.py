@@ -23,10 +23,11 @@ from dcmnet.dimse.messages import (
 from dcmnet.dimse.responses import response_to
 from dcmnet.dimse.stream import MessageStart
 from dcmnet.errors import ABORT_SOURCE_USER, RemoteProtocolError
-from dcmnet.procedures.association import AssociationCore, await_end, join, next_message, send_message
+from dcmnet.procedures.association import AssociationCore, await_end, join, next_message
 from dcmnet.procedures.effects import Call, Effect, Look, Next, Procedure
 from dcmnet.procedures.query_retrieve import receive_identifier
 from dcmnet.procedures.scp import Service, refuse, respond
+from dcmnet.procedures.sending import send_message
 from dcmnet.registry.statuses import CANCEL, OUT_OF_RESOURCES, RESOURCE_LIMITATION, SUCCESS
 from dcmnet.services.storage import Outcome
 from dcmnet.ul.pdu import AReleaseRQ

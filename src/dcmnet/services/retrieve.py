@@ -41,11 +41,11 @@ from dcmnet.procedures.association import (
     receive_data,
     release,
     released_instead,
-    send_message,
 )
 from dcmnet.procedures.effects import Call, Next, Procedure, Spawn
 from dcmnet.procedures.scp import Service
 from dcmnet.procedures.scu import invoke
+from dcmnet.procedures.sending import match, send_message
 from dcmnet.registry.statuses import (
     CANCEL,
     MOVE_DESTINATION_UNKNOWN,
@@ -380,7 +380,7 @@ def _response_here(retrieval: _Retrieval) -> Procedure[Response]:
             raise (yield from released_instead(core))
         message = start.message
         if isinstance(message, Response):
-            core.message_ids.match(message)
+            match(core, message)
             if message.has_data_set:  # PS3.7 9.3.1.2: there is none; it is dropped
                 yield from receive_data(core, None)
             return message

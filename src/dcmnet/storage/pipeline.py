@@ -7,7 +7,7 @@ more are looked for, while responses are due.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from dcmnet.acse import AcceptedContext
@@ -24,8 +24,9 @@ from dcmnet.limits import (
 )
 from dcmnet.payload import FileRange, Payload
 from dcmnet.procedures.association import HARMLESS, AssociationCore
-from dcmnet.procedures.effects import Call, Procedure, Send
+from dcmnet.procedures.effects import Call, Procedure
 from dcmnet.procedures.scu import next_response
+from dcmnet.procedures.sending import never_sent, send_parts
 from dcmnet.registry.statuses import SUCCESS
 from dcmnet.storage.feed import Feed, Line, Scanned
 from dcmnet.storage.planning import choose_context
@@ -267,7 +268,8 @@ class Pipeline:
         """Send what is ready, as far as the window goes; small objects leave together."""
         core, job, ready, outstanding = self._core, self._job, self._ready, self._outstanding
         parts: list[Payload] = []
-        while ready and len(outstanding) < self._window and not self._line.stopped:
+        requests: list[tuple[int, int]] = []
+        while ready and len(outstanding) < self._window and not (self._line.stopped or self._ended):
             prepared = ready.popleft()
             if job.on_sending is not None and not (yield from self._is_wanted(prepared)):
                 continue
@@ -283,14 +285,12 @@ class Pipeline:
             if _is_small(payload):
                 for batch in batches:
                     parts += batch
+                requests.append((request.message_id, len(parts)))
             else:
-                yield from self._send(parts)
-                parts = []
+                yield from self._send(parts, requests)
+                parts, requests = [], []
                 yield from self._send_alone(prepared)
-        if parts and not self._ended:  # as `_send`, for each object in lockstep
-            core.upper_layer.data_request()
-            core.busy = True
-            self._ended = not (yield Send(parts))
+        yield from self._send(parts, requests)
 
     def _is_wanted(self, prepared: Prepared | Unusable) -> Procedure[bool]:
         """Ask whether to send an object."""
@@ -303,11 +303,15 @@ class Pipeline:
         yield from self._outcomes.skip(instance.name, "left out by on_sending")
         return False
 
-    def _send(self, parts: list[Payload]) -> Procedure[None]:
-        if parts and not self._ended:
-            self._core.upper_layer.data_request()
+    def _send(
+        self, parts: list[Payload], requests: Sequence[tuple[int, int]], *, is_first: bool = True
+    ) -> Procedure[None]:
+        """Send the parts, unless the association has ended (see `send_parts`)."""
+        if self._ended:
+            never_sent(self._core, [number for number, _ in requests])
+        elif parts:
             self._core.busy = True
-            self._ended = not (yield Send(parts))
+            self._ended = not (yield from send_parts(self._core, parts, requests, is_first=is_first))
 
     def _send_alone(self, prepared: Prepared) -> Procedure[None]:
         """Send an object that is not small; it may be a file that fails when it is read."""
@@ -316,9 +320,12 @@ class Pipeline:
         sent = 0
         try:
             for batch in prepared.batches:
-                yield from self._send(batch)
+                requests = ((prepared.request.message_id, len(batch)),)
+                yield from self._send(batch, requests, is_first=not part_has_left)
+                if self._ended:
+                    break
                 part_has_left = True
-                if self._job.on_progress is not None and not self._ended:
+                if self._job.on_progress is not None:
                     sent += sum(map(len, batch[1::2]))  # the others are headers
                     data = sent - len(prepared.request.encode())
                     yield Call(self._job.on_progress, (prepared.instance, data))

@@ -14,11 +14,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from dcmnet._net.pacing import Pace
 from dcmnet._net.readiness import Waiter, Wake
-from dcmnet._net.transfer import Gatherer, address_text, prepare, reason_text, rest_after, send_some
+from dcmnet._net.transfer import (
+    Gatherer,
+    address_text,
+    prepare,
+    reason_text,
+    rest_after,
+    send_some,
+    total_length,
+)
 from dcmnet.errors import AssociationAborted, DeadlineExceeded, TransportClosed
 from dcmnet.limits import REST_AFTER
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.effects import (
+    NEVER,
     Call,
     Close,
     Connect,
@@ -342,6 +351,7 @@ class Driver:
 
     def _send(self, effect: Send) -> bool:
         if self._out_of_step or self._sock is None:
+            effect.note(NEVER, NEVER)
             return False
         buffers = self._gatherer.gather(effect.parts)
         limit = self._core.timeouts.write
@@ -353,28 +363,36 @@ class Driver:
             except BlockingIOError:
                 if deadline is None and limit is not None:
                     deadline = time.monotonic() + limit
-                if not self._wait_to_send(deadline):
-                    return False
-                continue
+                goes_on = self._wait_to_send(deadline, effect, buffers)
             except OSError as error:
                 self._send_error = error
+                goes_on = False
+            else:
+                deadline = None
+                buffers = rest_after(buffers, count)
+                goes_on = not buffers or self._hear(effect, buffers)
+            if not goes_on:
+                effect.note(total_length(buffers), NEVER)
                 return False
-            deadline = None
-            buffers = rest_after(buffers, count)
         self._out_of_step = False
         self._answer_due = True
         return True
 
-    def _wait_to_send(self, deadline: float | None) -> bool:
+    def _hear(self, effect: Send, buffers: list[memoryview]) -> bool:
+        """Read what the peer has sent while these are left to send; False when the association has ended."""
+        room = self._upper_layer.get_buffer()
+        if len(room) and self._fill(room):
+            effect.note(total_length(buffers), self._upper_layer.received)
+        return not (self._upper_layer.closing or self._upper_layer.abort_ahead())
+
+    def _wait_to_send(self, deadline: float | None, effect: Send, buffers: list[memoryview]) -> bool:
         """Wait for room, reading what the peer says meanwhile; False when the association has ended."""
         if self._upper_layer.abort_ahead():  # it came together with what is being answered
             return False
         room = self._upper_layer.get_buffer()
         ready = self._waiting.wait(write=True, read=len(room) > 0, timeout=_until(deadline))
-        if ready.readable:
-            self._fill(room)
-            if self._upper_layer.closing or self._upper_layer.abort_ahead():
-                return False
+        if ready.readable and not self._hear(effect, buffers):
+            return False
         if ready.woken:
             self._woken()
         if deadline is not None and not ready.writable and time.monotonic() >= deadline:
@@ -385,18 +403,27 @@ class Driver:
         """Send piece by piece, each when its turn has come."""
         assert self._pace is not None
         if self._out_of_step or self._sock is None:
+            effect.note(NEVER, NEVER)
             return False
         whole = self._gatherer.gather(effect.parts)  # a file that fails does so before anything is sent
+        left = total_length(whole)
         for piece in self._pace.pieces(whole):
             self._out_of_step = True  # whatever comes while we wait may leave a PDU half sent
-            if not self._pause(self._pace.reserve(sum(map(len, piece)), time.monotonic())):
+            length = total_length(piece)
+            if not self._pause(self._pace.reserve(length, time.monotonic()), effect, left):
+                effect.note(left, NEVER)
                 return False
             self._out_of_step = False
-            if not self._send(Send(piece)):
+            left -= length
+            part = Send(piece)
+            sent = self._send(part)
+            for unsent, position in part.heard or ():
+                effect.note(unsent + left, position)
+            if not sent:
                 return False
         return True
 
-    def _pause(self, seconds: float) -> bool:
+    def _pause(self, seconds: float, effect: Send, unsent: int) -> bool:
         """Let time pass, reading what the peer says meanwhile; False when the association has ended."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
@@ -404,6 +431,7 @@ class Driver:
             ready = self._waiting.wait(read=len(room) > 0, timeout=left)
             if ready.readable:
                 self._fill(room)
+                effect.note(unsent, self._upper_layer.received)
             if ready.woken:
                 self._stopped()
             if ready.writable or self._upper_layer.closing or self._upper_layer.abort_ahead():
@@ -468,13 +496,11 @@ class Driver:
     def _wait_to_receive(self, limit: float | None) -> None:
         waiter = self._waiting
         deadline = earliest(limit, self._upper_layer.deadline)
-        if deadline is None or deadline - time.monotonic() > REST_AFTER:
-            ready = waiter.wait(timeout=REST_AFTER)
-            if not any(ready):
-                self._upper_layer.rest()
-                self._gatherer.rest()
-                ready = waiter.wait(timeout=_until(deadline))
-        else:
+        is_near = deadline is not None and deadline - time.monotonic() <= REST_AFTER
+        ready = waiter.wait(timeout=_until(deadline) if is_near else REST_AFTER)
+        if not (is_near or any(ready)):
+            self._upper_layer.rest()
+            self._gatherer.rest()
             ready = waiter.wait(timeout=_until(deadline))
         if ready.woken:
             self._woken()

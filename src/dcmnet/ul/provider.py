@@ -133,6 +133,16 @@ class UpperLayer:
         """True when bytes have arrived that no event has brought yet: the next one comes soon."""
         return self._reader.in_pdu
 
+    @property
+    def received(self) -> int:
+        """The position in the incoming stream up to which bytes have arrived."""
+        return self._reader.received_position
+
+    @property
+    def consumed(self) -> int:
+        """The position in the incoming stream up to which events have brought what arrived."""
+        return self._reader.consumed_position
+
     def output(self) -> list[bytes]:
         """Bytes to be sent now, in order; they are handed out once."""
         output, self._output = self._output, []

@@ -89,6 +89,7 @@ class Reader:
         self._capacity = 0
         self._start = 0  # of what was not consumed yet
         self._end = 0
+        self._before = 0  # how many bytes of the connection lie before the start of the buffer
         self._handed_out: list[memoryview] = []
         self._data_arrived = False
         self._discarding = False
@@ -107,6 +108,16 @@ class Reader:
         """A part of a PDU has arrived, but not all of it (asked when `next` has returned None)."""
         return self._pdu_left > 0 or self._end > self._start
 
+    @property
+    def received_position(self) -> int:
+        """How many bytes of the connection have arrived."""
+        return self._before + self._end
+
+    @property
+    def consumed_position(self) -> int:
+        """How many bytes of the connection `next` has consumed."""
+        return self._before + self._start
+
     def get_buffer(self) -> memoryview:
         """Where to read into next; releases every view that was handed out before.
 
@@ -121,6 +132,7 @@ class Reader:
             self._replace(capacity)
         elif self._start == self._end:  # nothing has to be moved
             self._walked = max(self._walked - self._start, 0)
+            self._before += self._start
             self._start = self._end = 0
         elif self._start:
             self._compact(self._view)
@@ -175,6 +187,7 @@ class Reader:
         target[:unread] = self._view[start : self._end]
         self._view, self._capacity = target, len(target)
         self._start, self._end = 0, unread
+        self._before += start
         self._walked = max(self._walked - start, 0)
 
     def received(self, count: int) -> None:
@@ -191,6 +204,7 @@ class Reader:
     def discard(self) -> None:
         """Drop everything that is there and everything that still comes (PS3.8 Sta13)."""
         self._discarding = True
+        self._before += self._end
         self._start = self._end = 0
         self._walked = self._pdu_left = self._pdv_left = 0
         self._associate = None
