@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -522,3 +523,34 @@ async def test_an_abort_while_data_keep_coming() -> None:
         stop.set()
         with pytest.raises(dcmnet.AssociationAborted, match="by this side"):
             await task
+
+
+# ---------------------------------------------------------------------- a timer, and nothing on top of it
+
+
+def mute(peer: RawPeer) -> None:
+    """Read everything, answer nothing and do not close."""
+    while peer.sock.recv(65536):
+        pass
+
+
+@pytest.mark.parametrize("operation", ["echo", "store", "release"])
+def test_a_peer_that_falls_silent_is_waited_for_once(face: Face, operation: str, ct: Path) -> None:
+    contexts: dict[str, Any] = {"contexts": [CT]} if operation == "store" else {}
+    with Acceptor(accepting(mute, associate_ac([(1, EXPLICIT)]))) as acceptor:
+        timeouts = Timeouts(acse=0.5, dimse=0.5, artim=DEADLINE)
+        association = face.connect(acceptor.port, timeouts=timeouts, **contexts)
+        arguments = (ct,) if operation == "store" else ()
+        started = time.monotonic()
+        with pytest.raises(dcmnet.DeadlineExceeded):
+            getattr(association, operation)(*arguments)
+        assert time.monotonic() - started < DEADLINE / 2
+        assert not association.is_established
+
+
+def test_a_request_that_is_never_answered_ends_after_the_acse_timer(face: Face) -> None:
+    with Acceptor(mute) as acceptor:
+        started = time.monotonic()
+        with pytest.raises(dcmnet.DeadlineExceeded, match="ACSE"):
+            face.connect(acceptor.port, timeouts=Timeouts(acse=0.5, artim=DEADLINE))
+        assert time.monotonic() - started < DEADLINE / 2

@@ -14,7 +14,7 @@ from dcmnet.errors import (
     RemoteProtocolError,
     TransportClosed,
 )
-from dcmnet.procedures.association import ABORT_LINGER, release
+from dcmnet.procedures.association import release
 from dcmnet.procedures.leaving import leave
 from dcmnet.ul.fsm import Sta
 from dcmnet.ul.pdu import AAbort, AAssociateRQ, AReleaseRP, AReleaseRQ
@@ -60,7 +60,7 @@ def test_what_a_peer_does_instead_is_noted(
 def test_a_silent_peer_is_not_waited_for_once_more(peer: RawServer) -> None:
     started = peer.network.now
     peer.client.run(leave(peer.client.core))
-    assert peer.network.now == started + 7 + ABORT_LINGER
+    assert peer.network.now == started + 7
 
 
 def test_strict(peer: RawServer) -> None:

@@ -274,6 +274,13 @@ def _leave(core: AssociationCore) -> Procedure[None]:
         yield Close()
 
 
+def _hang_up(core: AssociationCore) -> Procedure[None]:
+    """Send the A-ABORT if it can leave at once, and close: the peer has been waited for long enough."""
+    core.timeouts = replace(core.timeouts, write=0.0)  # nothing else will be sent
+    yield from flush(core)
+    yield Close()
+
+
 def finish(core: AssociationCore, wait: Receive | None = None) -> Procedure[None]:
     """Send what is left, wait for the peer to close as long as ARTIM allows, then close (Sta13)."""
     sent = yield from flush(core)
@@ -338,7 +345,10 @@ def _end_after(core: AssociationCore, error: BaseException, *, hasty: bool = Fal
         yield Close()
         return
     try:
-        yield from _leave(core) if hasty or _is_ours(error) else finish(core)
+        if core.requestor and isinstance(error, DeadlineExceeded):
+            yield from _hang_up(core)
+        else:
+            yield from _leave(core) if hasty or _is_ours(error) else finish(core)
     except GeneratorExit:
         raise
     except DcmnetError:
