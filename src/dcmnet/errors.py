@@ -149,18 +149,19 @@ class AssociationAborted(AssociationError):
     Attributes:
         source: 0 service-user, 2 service-provider (PS3.8 Table 9-26).
         reason: Reason, significant when the source is the service-provider.
+        locally: Whether this side aborted.
     """
 
-    def __init__(self, source: int, reason: int, *, locally: bool = False) -> None:
+    def __init__(self, source: int, reason: int, *, locally: bool = False, message: str = "") -> None:
         self.source = source
         self.reason = reason
         self.locally = locally
         by = "this side" if locally else "the peer"
-        super().__init__(f"association aborted by {by}: {abort_text(source, reason)}")
+        super().__init__(message or f"association aborted by {by}: {abort_text(source, reason)}")
 
 
 class AssociationReleased(AssociationError):
-    """The peer released the association where this side still waited for a message."""
+    """The peer released the association while this side waited for a message, or it was released before."""
 
 
 class TransportClosed(AssociationError):

@@ -41,6 +41,8 @@ from tests.faces.wire import (
 )
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
+MPPS = "1.2.840.10008.3.1.2.3.3"
+VERIFICATION = "1.2.840.10008.1.1"
 AC = associate_ac([(1, IMPLICIT)])
 
 
@@ -93,7 +95,7 @@ def test_release_and_abort_may_be_repeated(face: Face, server: Server) -> None:
     association.release()
     association.release()
     association.abort()
-    with pytest.raises(dcmnet.LocalProtocolError):
+    with pytest.raises(dcmnet.AssociationReleased, match="the association is over: this side released"):
         association.echo()
 
 
@@ -554,3 +556,88 @@ def test_a_request_that_is_never_answered_ends_after_the_acse_timer(face: Face) 
         with pytest.raises(dcmnet.DeadlineExceeded, match="ACSE"):
             face.connect(acceptor.port, timeouts=Timeouts(acse=0.5, artim=DEADLINE))
         assert time.monotonic() - started < DEADLINE / 2
+
+
+# ---------------------------------------------------------------------- after the end
+
+
+def all_operations(association: Any, ct: Path) -> Iterator[Callable[[], Any]]:
+    """Every operation of an association."""
+    yield association.echo
+    yield lambda: association.store(ct)
+    yield lambda: list(association.find({"QueryRetrieveLevel": "STUDY"}))
+    yield lambda: association.get({"QueryRetrieveLevel": "STUDY"}, ct.parent).wait()
+    yield lambda: association.move({"QueryRetrieveLevel": "STUDY"}, "ME").wait()
+    yield lambda: association.n_get(MPPS, "1.2")
+    yield lambda: association.n_set(MPPS, "1.2", {"PatientID": "1"})
+    yield lambda: association.n_action(MPPS, "1.2", 1)
+    yield lambda: association.n_create(MPPS)
+    yield lambda: association.n_delete(MPPS, "1.2")
+    yield lambda: association.n_event_report(MPPS, "1.2", 1)
+    yield lambda: association.next_event(0.1)
+
+
+ENDINGS: dict[str, tuple[Callable[[Any], None], type[Exception], str]] = {
+    "released": (lambda association: association.release(), dcmnet.AssociationReleased, "this side released"),
+    "aborted": (lambda association: association.abort(), dcmnet.AssociationAborted, "aborted by this side"),
+}
+PEERS: dict[str, tuple[bytes, type[Exception], str]] = {
+    "the peer releases": (RELEASE_RQ, dcmnet.AssociationReleased, "the peer released"),
+    "the peer aborts": (ABORT, dcmnet.AssociationAborted, "aborted by the peer"),
+    "the peer closes": (b"", dcmnet.AssociationAborted, "the peer closed the connection"),
+}
+EVERYTHING = (VERIFICATION, CT, MPPS, *(getattr(dcmnet.STUDY_ROOT, kind) for kind in ("find", "get", "move")))
+
+
+ALL_ACCEPTED = associate_ac([(number, EXPLICIT) for number in range(1, 2 * len(EVERYTHING), 2)])
+
+
+@pytest.mark.parametrize("how", ENDINGS)
+def test_calls_after_this_side_ended_it(face: Face, how: str, ct: Path) -> None:
+    end, error, text = ENDINGS[how]
+
+    def script(peer: RawPeer) -> None:
+        while peer.read_pdu()[:1] not in {b"\x05", b"\x07", b""}:
+            pass
+        peer.send_as_far_as_it_goes(RELEASE_RP)
+
+    with Acceptor(accepting(script, ALL_ACCEPTED)) as acceptor:
+        association = face.connect(acceptor.port, contexts=EVERYTHING)
+        end(association)
+        assert not association.is_established
+        for operation in all_operations(association, ct):
+            with pytest.raises(error, match=f"the association is over: .*{text}.* s ago"):
+                operation()
+        association.release()
+        association.abort()
+
+
+@pytest.mark.parametrize("how", PEERS)
+def test_calls_after_the_peer_ended_it(face: Face, how: str, ct: Path) -> None:
+    last, error, text = PEERS[how]
+    ended = threading.Event()
+
+    def script(peer: RawPeer) -> None:
+        peer.send(last)
+        if not last:
+            peer.close()
+            return
+        ended.wait(DEADLINE)
+
+    with Acceptor(accepting(script, ALL_ACCEPTED)) as acceptor:
+        association = face.connect(acceptor.port, contexts=EVERYTHING)
+        until(lambda: not association.is_established)  # without an operation
+        ended.set()
+        with pytest.raises(dcmnet.AssociationError):
+            association.echo()
+        for operation in all_operations(association, ct):
+            with pytest.raises(error, match=f"the association is over: .*{text}.* s ago"):
+                operation()
+
+
+def test_an_established_association_stays_so_when_it_is_asked(face: Face, server: Server) -> None:
+    with face.connect(server.port) as association:
+        for _ in range(3):
+            assert association.is_established
+            assert association.echo().status == 0
+    assert not association.is_established

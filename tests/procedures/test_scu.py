@@ -305,8 +305,9 @@ def test_the_connection_breaks_instead_of_the_answer(cut: int, reset: bool) -> N
     with pytest.raises(TransportClosed):
         peer.client.finish()
     assert not peer.client.open
-    with pytest.raises(LocalProtocolError):
+    with pytest.raises(AssociationAborted, match="the association is over: ") as caught:
         peer.client.run(echo(peer.client.core))
+    assert (caught.value.source, isinstance(caught.value.__cause__, TransportClosed)) == (2, True)
 
 
 # ---------------------------------------------------------------------- while sending

@@ -91,8 +91,10 @@ class Association:
 
     @property
     def is_established(self) -> bool:
-        """True until the association is released, aborted or lost."""
-        return self._core.upper_layer.established
+        """True until the association is released, aborted or lost, as far as has arrived here."""
+        if not self._lock.locked():  # no operation is under way, which would notice
+            self._driver.peek()
+        return self._core.upper_layer.established and not self._core.upper_layer.end_ahead()
 
     @property
     def endings(self) -> tuple[DcmnetError, ...]:

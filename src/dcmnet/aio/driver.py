@@ -440,6 +440,13 @@ class Driver:
             await self._take_turns()
         return upper_layer.has_input or upper_layer.closing
 
+    def peek(self) -> None:
+        """Take the bytes that have arrived, between two procedures."""
+        if self._sock is not None and not self._upper_layer.closing:
+            room = self._upper_layer.get_buffer()
+            if len(room):
+                self._fill(room)
+
     def _fill(self, room: memoryview) -> bool:
         """Receive into `room` what has arrived; False when there was nothing, or the connection is lost."""
         if self._sock is None:

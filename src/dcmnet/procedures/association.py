@@ -47,6 +47,7 @@ from dcmnet.procedures.effects import (
     Start,
     Store,
 )
+from dcmnet.procedures.ended import RELEASED_HERE, check_not_over, note_end
 from dcmnet.ul.fsm import Sta
 from dcmnet.ul.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ, AReleaseRP, AReleaseRQ
 from dcmnet.ul.provider import Event, Trace, UpperLayer
@@ -89,6 +90,7 @@ class AssociationCore:
         unsent: Responses that leave with the next ones, or when there is nothing else to be done.
         reports: Event reports: those that wait to be sent, or that came while a response was due.
         endings: What went wrong when the association was to be released, after complete operations.
+        ending: When and how the association ended, on the clock of `UpperLayer.now`; None before.
         early: Positions in the incoming stream, by Message ID: what lies before was sent by the peer when the
             request had not left as a whole.
     """
@@ -108,6 +110,7 @@ class AssociationCore:
     unsent: list[Payload] = field(default_factory=list)
     reports: list[Any] | None = None
     endings: tuple[DcmnetError, ...] = ()
+    ending: tuple[float, DcmnetError] | None = None
     early: dict[int, int] = field(default_factory=dict)
     state: dict[str, Any] = field(default_factory=dict)
     assembler: Assembler = field(init=False)
@@ -147,8 +150,7 @@ class AssociationCore:
 
     def limit_sending(self, max_pdu_length: int) -> None:
         """Send P-DATA-TF PDUs of at most this length, where the peer would take longer ones."""
-        peers = self.agreed.max_pdu_length_to_send
-        limit = min(peers, max_pdu_length) if peers else max_pdu_length
+        limit = min(self.agreed.max_pdu_length_to_send or max_pdu_length, max_pdu_length)
         self.negotiated = replace(self.agreed, max_pdu_length_to_send=limit)
 
     def context(self, context_id: int) -> AcceptedContext:
@@ -247,6 +249,7 @@ def _release(core: AssociationCore) -> Procedure[None]:
             raise DeadlineExceeded("ACSE", limit)  # a peer that never stops sending must not go on for ever
     if core.upper_layer.state is Sta.STA12:
         yield from answer_release(core)
+    note_end(core, AssociationReleased(RELEASED_HERE))
     yield from finish(core)
 
 
@@ -259,6 +262,7 @@ def answer_release(core: AssociationCore) -> Procedure[None]:
 
 def abort(core: AssociationCore, source: int = ABORT_SOURCE_USER, reason: int = 0) -> Procedure[None]:
     """End the association at once with an A-ABORT PDU (PS3.8 7.3); a peer that hangs is not waited for."""
+    note_end(core, AssociationAborted(source, reason, locally=True))
     core.upper_layer.abort(source, reason)
     yield from closing(core, _leave(core))
 
@@ -297,13 +301,16 @@ def flush(core: AssociationCore) -> Procedure[bool]:
 
 
 def settle(core: AssociationCore) -> Procedure[None]:
-    """End a query or retrieval whose responses nobody waits for any more.
+    """Before an operation: end a query or retrieval whose responses are not read any more.
 
     Raises:
-        LocalProtocolError: Somebody does.
+        LocalProtocolError: They are still to be read.
+        AssociationReleased: The association was released before.
+        AssociationAborted: It was aborted before, or lost.
     """
     if core.operation is not None:
         yield from core.operation.make_way()
+    check_not_over(core)
 
 
 def guarded(core: AssociationCore, procedure: Procedure[T], *, hasty: bool = False) -> Procedure[T]:
@@ -336,6 +343,7 @@ def closing(core: AssociationCore, procedure: Procedure[T]) -> Procedure[T]:
 
 def _end_after(core: AssociationCore, error: BaseException, *, hasty: bool = False) -> Procedure[None]:
     source, reason = ABORT_SOURCE_USER, 0
+    note_end(core, error if isinstance(error, DcmnetError) else AssociationAborted(0, 0, locally=True))
     if isinstance(error, RemoteProtocolError):
         source, reason = error.source, error.reason
     upper_layer = core.upper_layer
@@ -401,10 +409,7 @@ def next_message(core: AssociationCore, wait: Receive) -> Procedure[MessageStart
     while True:
         event: Event | Finished | None = upper_layer.next_event()
         if event is None:
-            if core.unsent or core.started:
-                event = yield from _wait(core, wait)
-            else:
-                event = yield wait
+            event = (yield from _wait(core, wait)) if core.unsent or core.started else (yield wait)
         if type(event) is Fragment:
             item = _message_of(core, event)
             if item is not None:

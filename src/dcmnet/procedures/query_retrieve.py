@@ -31,6 +31,7 @@ from dcmnet.procedures.association import (
     released_instead,
 )
 from dcmnet.procedures.effects import Procedure
+from dcmnet.procedures.ended import check_not_over
 from dcmnet.procedures.scp import refuse
 from dcmnet.procedures.sending import match, send_message
 from dcmnet.registry.statuses import NOT_AUTHORIZED
@@ -129,6 +130,7 @@ class Operation:
             return self._taken.pop(0)
         if self.final is not None:
             return None
+        check_not_over(self._core)
         return (yield from closing(self._core, self._advance()))
 
     def _advance(self) -> Procedure[Answer | None]:

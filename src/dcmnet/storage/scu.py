@@ -526,6 +526,7 @@ def store_source(
 def _store_source(
     core: AssociationCore, opener: DataSetOpener, looker: Looker, source: Source, priority: Priority
 ) -> Procedure[CStoreRSP]:
+    yield from association.settle(core)
     instance, context, payload = yield Call(_look_and_open, (core.agreed, opener, looker, source))
     uid = instance.sop_instance_uid
     try:

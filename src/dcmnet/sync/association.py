@@ -90,8 +90,13 @@ class Association:
 
     @property
     def is_established(self) -> bool:
-        """True until the association is released, aborted or lost."""
-        return self._core.upper_layer.established
+        """True until the association is released, aborted or lost, as far as has arrived here."""
+        if self._lock.acquire(blocking=False):  # no operation is under way, which would notice
+            try:
+                self._driver.peek()
+            finally:
+                self._lock.release()
+        return self._core.upper_layer.established and not self._core.upper_layer.end_ahead()
 
     @property
     def endings(self) -> tuple[DcmnetError, ...]:

@@ -46,6 +46,7 @@ from dcmnet.procedures.effects import (
     Wait,
 )
 from dcmnet.sync.beside import Beside
+from dcmnet.sync.calls import awaited, call, waiting
 from dcmnet.sync.together import run_together
 
 if TYPE_CHECKING:
@@ -223,12 +224,12 @@ class Driver:
     def _await(self, outcome: Awaitable[T]) -> T:
         """Wait for what an asynchronous handler does, in one event loop as long as the association lasts."""
         if self._sock is None:
-            return _awaited(outcome)
+            return awaited(outcome)
         if self._runner is None:
             import asyncio
 
             self._runner = asyncio.Runner()
-        return self._runner.run(_waiting(outcome))
+        return self._runner.run(waiting(outcome))
 
     def _call_in_turn(self, effect: Call) -> Any:
         assert self._turn is not None
@@ -471,6 +472,14 @@ class Driver:
             self._fill(upper_layer.get_buffer())
         return upper_layer.has_input or upper_layer.closing
 
+    def peek(self) -> None:
+        """Take the bytes that have arrived, between two procedures."""
+        if self._sock is not None and not self._upper_layer.closing:
+            room = self._upper_layer.get_buffer()
+            with contextlib.suppress(AssociationAborted):  # the abort that is about to come says so
+                if len(room):
+                    self._fill(room)
+
     def _fill(self, room: memoryview) -> bool:
         """Receive into `room` what has arrived; False when there was nothing, or the connection is lost."""
         if self._sock is None:
@@ -543,23 +552,6 @@ class Driver:
 
 def _secured(sock: socket.socket) -> socket.socket:
     return sock  # plain TCP was asked for
-
-
-def call(handler: Callable[..., Any], *args: Any) -> Any:
-    """Call a handler, and wait for what it returns when that is awaitable."""
-    outcome = handler(*args)
-    return _awaited(outcome) if hasattr(outcome, "__await__") else outcome
-
-
-def _awaited(outcome: Awaitable[T]) -> T:
-    """Run what a coroutine function made, in a loop of its own."""
-    import asyncio
-
-    return asyncio.run(_waiting(outcome))
-
-
-async def _waiting(outcome: Awaitable[T]) -> T:
-    return await outcome
 
 
 def earliest(first: float | None, second: float | None) -> float | None:

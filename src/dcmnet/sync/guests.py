@@ -20,7 +20,7 @@ from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.effects import Procedure
 from dcmnet.procedures.scp import reject, serve
 from dcmnet.storage.node import CurrentAcceptor, Node
-from dcmnet.sync.driver import call
+from dcmnet.sync.calls import call
 from dcmnet.sync.lookout import SLOW_STEPS, Lookout
 from dcmnet.sync.serving import ServingDriver
 

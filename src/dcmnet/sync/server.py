@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from dcmnet import arguments
 from dcmnet._net.listening import Listener
 from dcmnet.storage.node import Handlers, Node
-from dcmnet.sync.driver import call
+from dcmnet.sync.calls import call
 from dcmnet.sync.guests import Guests, Messenger
 
 if TYPE_CHECKING:

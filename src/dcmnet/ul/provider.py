@@ -243,6 +243,10 @@ class UpperLayer:
         """True when an A-ABORT has arrived behind what has not been read yet."""
         return self._reader.abort_ahead()
 
+    def end_ahead(self) -> bool:
+        """True when the peer has ended the association, or wants to, behind what has not been read yet."""
+        return self.closing or self._reader.end_ahead()
+
     def trace_message(self, what: str, context_id: int, message: object) -> None:
         """Tell who traces of a DIMSE message, whose payload never comes in here."""
         if self._trace is not None:

@@ -41,6 +41,7 @@ _new = object.__new__
 _unpack_headers = PDATA_HEADER.unpack_from
 _P_DATA_TF = PDataTF.PDU_TYPE
 _ABORT = AAbort.PDU_TYPE
+_ENDS = (AReleaseRQ.PDU_TYPE, _ABORT)
 
 _Associate: TypeAlias = "type[AAssociateRQ] | type[AAssociateAC]"
 _ASSOCIATE: dict[int, _Associate] = {each.PDU_TYPE: each for each in (AAssociateRQ, AAssociateAC)}
@@ -353,6 +354,16 @@ class Reader:
         body += piece
         self._associate, self._body = None, bytearray()
         return associate.decode(memoryview(body), self._limits)
+
+    def end_ahead(self) -> bool:
+        """Whether an A-RELEASE-RQ or an A-ABORT PDU waits behind what was not consumed yet."""
+        position = self._start + self._pdu_left
+        while position + PDU_HEADER_LENGTH <= self._end:
+            pdu_type, length = PDU_HEADER.unpack_from(self._view, position)
+            if pdu_type in _ENDS:
+                return True
+            position += PDU_HEADER_LENGTH + length
+        return False
 
     def abort_ahead(self) -> bool:
         """Whether a whole A-ABORT PDU waits behind what was not consumed yet; consumes nothing.
