@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dcmnet.dimse.messages import CStoreRSP
+from dcmnet.dimse.messages import CFindRQ, CFindRSP, CStoreRSP
 from dcmnet.dimse.stream import fragment_message
 from dcmnet.errors import RemoteProtocolError
 from dcmnet.payload import Payload
@@ -169,3 +169,12 @@ def test_what_is_not_sent_at_all() -> None:
     assert match(core, store_response(2)).message_id == 2
     assert match(core, store_response(3, 0xA700)).message_id == 3
     assert core.early == {}
+
+
+def test_pending_responses_leave_the_note_and_the_last_one_takes_it() -> None:
+    core = RawServer().associate().client.core
+    core.message_ids.add(CFindRQ(message_id=1, affected_sop_class_uid="1.2"))
+    core.early[1] = core.upper_layer.consumed - 1
+    for status, left in ((0xFF00, [1]), (0xFF01, [1]), (0, [])):
+        match(core, CFindRSP(message_id_being_responded_to=1, status=status))
+        assert list(core.early) == left
