@@ -172,8 +172,8 @@ class DeadlineExceeded(DcmnetError, TimeoutError):
     """A timer ran out.
 
     Attributes:
-        timer: Which one: `connect`, `TLS handshake`, `ARTIM`, `ACSE`, `DIMSE`, `network`, `write` or `minimum
-            rate`.
+        timer: Which one: `connect`, `TLS handshake`, `ARTIM`, `ACSE`, `DIMSE`, `network`, `write`, `minimum
+            rate` or `minimum send rate`.
         seconds: Its length in seconds.
     """
 

@@ -112,6 +112,9 @@ MINIMUM_RATE = 64
 MINIMUM_RATE_PERIOD = 30.0
 """Seconds over which the minimum rate is measured: a stall shorter than that is forgiven."""
 
+MINIMUM_SEND_RATE = 1000
+"""Bytes a second that a peer must read while this side waits to send."""
+
 BUSY_WAIT = 0.0005
 """Seconds that the blocking face looks for an answer before it sleeps: to be woken takes 30 to 50
 microseconds at each end, where many an answer takes less than a hundred."""
@@ -292,6 +295,8 @@ class Timeouts:
             than have come, and no association is there that could bring it.
         minimum_rate: Bytes a second that a message must arrive with, measured over `minimum_rate_period`;
             0 switches it off.
+        minimum_send_rate: Bytes a second that the peer must read while this side waits to send, measured over
+            `minimum_rate_period` of such time; 0 switches it off.
         busy_wait: How long to look for the peer's next bytes before sleeping, where the wait before was as
             short; 0 for not at all.
     """
@@ -305,6 +310,7 @@ class Timeouts:
     arrival: float | None = 60.0
     minimum_rate: int = MINIMUM_RATE
     minimum_rate_period: float = MINIMUM_RATE_PERIOD
+    minimum_send_rate: int = MINIMUM_SEND_RATE
     busy_wait: float = BUSY_WAIT
 
     def __post_init__(self) -> None:
@@ -315,6 +321,7 @@ class Timeouts:
             if each.type != "int":
                 arguments.seconds(getattr(self, each.name), each.name)
         arguments.whole_number(self.minimum_rate, "minimum_rate")
+        arguments.whole_number(self.minimum_send_rate, "minimum_send_rate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,13 @@ def test_small_buffers_are_joined() -> None:
     assert bytes(joint) == b"abcdef"
 
 
+def test_many_tiny_buffers_are_joined() -> None:
+    """The PDUs of a data set of 20 kB for a peer that takes 8 bytes at a time."""
+    parts: list[Payload] = [b"012345678901", memoryview(b"ab")] * 10_000
+    (joint,) = Gatherer().gather(parts)
+    assert bytes(joint) == b"012345678901ab" * 10_000
+
+
 def test_large_buffers_are_passed_on() -> None:
     parts: list[Payload] = [bytes(100_000), bytearray(b"cd"), memoryview(b"ef")]
     gathered = Gatherer().gather(parts)

@@ -1,9 +1,12 @@
-"""How fast to send: a token bucket that the associations of a transfer share."""
+"""How fast to send: a token bucket that the associations of a transfer share, and a bound for slow peers."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+
+from dcmnet.errors import DeadlineExceeded
+from dcmnet.limits import Timeouts
 
 PIECES_A_SECOND = 20
 """What is sent is cut into so many pieces a second, so that it flows evenly."""
@@ -57,3 +60,35 @@ class Pace:
                     piece, room = [], self._piece
         if piece:
             yield piece
+
+
+class ReadingRate:
+    """How fast a peer reads while this side waits to send, over several `Send`s.
+
+    Args:
+        timeouts: The minimum, and the time over which it is measured.
+
+    Attributes:
+        seconds: How long this side has waited since the measurement began; 0 before the first wait.
+    """
+
+    __slots__ = ("_moved", "_timeouts", "seconds")
+
+    def __init__(self, timeouts: Timeouts) -> None:
+        self._timeouts = timeouts
+        self._moved = 0
+        self.seconds = 0.0
+
+    def moved(self, count: int) -> None:
+        """The system has taken so many bytes, after a wait.
+
+        Raises:
+            DeadlineExceeded: The peer reads too slowly.
+        """
+        self._moved += count
+        if self.seconds < self._timeouts.minimum_rate_period:
+            return
+        if self._moved < self._timeouts.minimum_send_rate * self.seconds:
+            raise DeadlineExceeded("minimum send rate", self._timeouts.minimum_rate_period)
+        self.seconds = 0.0
+        self._moved = 0

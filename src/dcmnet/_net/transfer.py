@@ -19,6 +19,9 @@ IOV_MAX = 1024
 _SMALL = 4096
 """Bytes that are joined rather than handed over in several buffers: a response, a C-ECHO."""
 
+_TINY = 256
+"""Bytes on average below which buffers are joined: the PDUs for a peer that takes short ones only."""
+
 _NO_SCRATCH = memoryview(bytearray())
 _HAS_PREADV = hasattr(os, "preadv")
 _HAS_PREAD = hasattr(os, "pread")
@@ -49,7 +52,7 @@ class Gatherer:
         """
         total = sum(map(len, parts))
         if FileRange not in map(type, parts):
-            if total <= _SMALL:
+            if total <= max(_SMALL, len(parts) * _TINY):
                 return [memoryview(b"".join(parts))]  # type: ignore[arg-type]  # no range among them
             return [memoryview(part) for part in parts]  # type: ignore[arg-type]
         if len(self._scratch) < total:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dcmnet._net.connecting import happy_eyeballs
-from dcmnet._net.pacing import Pace
+from dcmnet._net.pacing import Pace, ReadingRate
 from dcmnet._net.transfer import (
     Gatherer,
     address_text,
@@ -107,6 +107,7 @@ class Driver:
         self._sock: socket.socket | TLSSocket | None = None
         self._waiter: Waiter | None = None
         self._gatherer = Gatherer()
+        self._reading = ReadingRate(core.timeouts)
         self._send_error: OSError | None = None
         self._out_of_step = False
         self._answer_due = False
@@ -340,6 +341,8 @@ class Driver:
             else:
                 deadline = None
                 buffers = rest_after(buffers, count)
+                if self._reading.seconds:
+                    self._reading.moved(count)
                 goes_on = not buffers or self._hear(effect, buffers)
             if not goes_on:
                 effect.note(total_length(buffers), NEVER)
@@ -361,7 +364,9 @@ class Driver:
         if self._upper_layer.abort_ahead():  # it came together with what is being answered
             return False
         room = self._upper_layer.get_buffer()
+        since = self._loop.time()
         ready = await self._waiter.wait(write=True, read=len(room) > 0, deadline=deadline)
+        self._reading.seconds += self._loop.time() - since
         if ready.readable and not self._hear(effect, buffers):
             return False
         if deadline is not None and not ready.writable and self._loop.time() >= deadline:

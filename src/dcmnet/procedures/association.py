@@ -47,7 +47,7 @@ from dcmnet.procedures.effects import (
     Start,
     Store,
 )
-from dcmnet.procedures.ended import RELEASED_HERE, check_not_over, note_end
+from dcmnet.procedures.ended import RELEASED_HERE, check_not_over, is_silent, note_end
 from dcmnet.ul.fsm import Sta
 from dcmnet.ul.pdu import AAssociateAC, AAssociateRJ, AAssociateRQ, AReleaseRP, AReleaseRQ
 from dcmnet.ul.provider import Event, Trace, UpperLayer
@@ -353,7 +353,7 @@ def _end_after(core: AssociationCore, error: BaseException, *, hasty: bool = Fal
         yield Close()
         return
     try:
-        if core.requestor and isinstance(error, DeadlineExceeded):
+        if is_silent(core, error):
             yield from _hang_up(core)
         else:
             yield from _leave(core) if hasty or _is_ours(error) else finish(core)

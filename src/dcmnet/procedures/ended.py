@@ -10,12 +10,16 @@ from dcmnet.errors import (
     AssociationError,
     AssociationReleased,
     DcmnetError,
+    DeadlineExceeded,
     TransportClosed,
 )
 from dcmnet.ul.fsm import Sta
 
 if TYPE_CHECKING:
     from dcmnet.procedures.association import AssociationCore
+
+_NOT_READ = ("write", "minimum send rate")
+"""Timers of a peer that does not read: no A-ABORT reaches it."""
 
 RELEASED_HERE = "this side released the association"
 
@@ -40,6 +44,11 @@ def check_not_over(core: AssociationCore) -> None:
     assert core.ending is not None
     at, error = core.ending
     raise _later(error, f"the association is over: {error}, {core.upper_layer.now - at:.1f} s ago") from error
+
+
+def is_silent(core: AssociationCore, error: BaseException) -> bool:
+    """Whether an association ends because its peer has been waited for: it is not waited for again."""
+    return isinstance(error, DeadlineExceeded) and (core.requestor or error.timer in _NOT_READ)
 
 
 def _later(error: DcmnetError, text: str) -> AssociationError:

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from dcmnet._net.pacing import Pace
+from dcmnet._net.pacing import Pace, ReadingRate
 from dcmnet._net.readiness import Waiter, Wake
 from dcmnet._net.transfer import (
     Gatherer,
@@ -96,6 +96,7 @@ class Driver:
         self._connecting: socket.socket | None = None
         self._waiter: Waiter | None = None
         self._gatherer = Gatherer()
+        self._reading = ReadingRate(core.timeouts)
         self._send_error: OSError | None = None
         self._out_of_step = False
         self._answer_due = False
@@ -371,6 +372,8 @@ class Driver:
             else:
                 deadline = None
                 buffers = rest_after(buffers, count)
+                if self._reading.seconds:
+                    self._reading.moved(count)
                 goes_on = not buffers or self._hear(effect, buffers)
             if not goes_on:
                 effect.note(total_length(buffers), NEVER)
@@ -391,7 +394,9 @@ class Driver:
         if self._upper_layer.abort_ahead():  # it came together with what is being answered
             return False
         room = self._upper_layer.get_buffer()
+        since = time.monotonic()
         ready = self._waiting.wait(write=True, read=len(room) > 0, timeout=_until(deadline))
+        self._reading.seconds += time.monotonic() - since
         if ready.readable and not self._hear(effect, buffers):
             return False
         if ready.woken:
