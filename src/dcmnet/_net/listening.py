@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 import threading
@@ -72,6 +73,13 @@ def _listener(family: int, address: tuple[object, ...]) -> socket.socket:
     return sock
 
 
+def close_listener(sock: socket.socket) -> None:
+    """Stop listening, also if a child process has a copy of the socket, which would keep the port."""
+    with contextlib.suppress(OSError):  # Linux ends the listening with it, others do not know it
+        sock.shutdown(socket.SHUT_RDWR)
+    sock.close()
+
+
 class Listener:
     """Listens on every address of a host.
 
@@ -115,5 +123,10 @@ class Listener:
     def close(self) -> None:
         """Close the listening sockets."""
         self._stopped.set()
+        for sock in self.sockets:
+            close_listener(sock)
+
+    def disown(self) -> None:
+        """Close this process's copies, in a child that was forked: the parent goes on listening."""
         for sock in self.sockets:
             sock.close()

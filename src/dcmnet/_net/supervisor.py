@@ -18,7 +18,7 @@ from functools import partial
 
 from dcmnet._net.admission import Admission, Verdict
 from dcmnet._net.link import NOW, RECORD_LENGTH, RecordReader, encode_record, send_with
-from dcmnet._net.listening import OUT_OF_RESOURCES, PAUSE
+from dcmnet._net.listening import OUT_OF_RESOURCES, PAUSE, close_listener
 from dcmnet._net.trace import logger
 from dcmnet._net.transfer import address_text
 from dcmnet._records import dataclass, field
@@ -426,7 +426,7 @@ class Supervisor:
         for sock in self._listeners:
             if self._listening:
                 self._selector.unregister(sock)
-            sock.close()
+            close_listener(sock)
         self._listening = False
         self._listeners.clear()
 

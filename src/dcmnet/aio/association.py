@@ -19,6 +19,7 @@ from dcmnet.procedures import association as procedures
 from dcmnet.procedures import scu
 from dcmnet.procedures.association import AssociationCore, new_core, settle
 from dcmnet.procedures.effects import Procedure
+from dcmnet.procedures.ended import is_over
 from dcmnet.procedures.leaving import leave
 from dcmnet.registry.query_models import STUDY_ROOT, QueryModel
 from dcmnet.services.defaults import check_connection, requestor_policy
@@ -94,7 +95,7 @@ class Association:
         """True until the association is released, aborted or lost, as far as has arrived here."""
         if not self._lock.locked():  # no operation is under way, which would notice
             self._driver.peek()
-        return self._core.upper_layer.established and not self._core.upper_layer.end_ahead()
+        return not is_over(self._core)
 
     @property
     def endings(self) -> tuple[DcmnetError, ...]:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dcmnet._net.connecting import happy_eyeballs
+from dcmnet._net.forks import inherited, own
 from dcmnet._net.pacing import Pace, ReadingRate
 from dcmnet._net.transfer import (
     Gatherer,
@@ -46,6 +47,7 @@ from dcmnet.procedures.effects import (
     Together,
     Wait,
 )
+from dcmnet.procedures.ended import note_end
 
 if TYPE_CHECKING:
     from dcmnet._net.tls import TLSSocket
@@ -274,6 +276,7 @@ class Driver:
             from dcmnet.aio import tls
 
             self._waiter = tls.attach(self._core, sock, self._loop)
+        own(self)
         self._upper_layer.transport_connected(self._loop.time())
 
     async def _connect(self, effect: Connect) -> None:
@@ -444,6 +447,14 @@ class Driver:
             self._fill(upper_layer.get_buffer())
             await self._take_turns()
         return upper_layer.has_input or upper_layer.closing
+
+    def disown(self) -> None:
+        """In a child process that was forked: the association is the parent's."""
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+        self._out_of_step = True
+        note_end(self._core, inherited())
 
     def peek(self) -> None:
         """Take the bytes that have arrived, between two procedures."""

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Self
 
 from dcmnet import arguments
 from dcmnet._net.admission import Admission, Verdict
-from dcmnet._net.listening import OUT_OF_RESOURCES, PAUSE, open_listeners
+from dcmnet._net.forks import own
+from dcmnet._net.listening import OUT_OF_RESOURCES, PAUSE, close_listener, open_listeners
 from dcmnet._net.trace import log_failure, log_trace, logger
 from dcmnet._net.transfer import address_text
 from dcmnet.acse import REJECT_LOCAL_LIMIT_EXCEEDED
@@ -101,6 +102,7 @@ class Server(Handlers):
             return self
         self._security = await _security(self.node)
         self._sockets = tuple(open_listeners(host, port, family))
+        own(self)
         self._prepare()
         self._admission = Admission(self.node.max_associations, self.node.max_associations_by_peer)
         self._accepting = [asyncio.create_task(self._accept(sock)) for sock in self._sockets]
@@ -181,7 +183,7 @@ class Server(Handlers):
             task.cancel()
         await asyncio.gather(*self._accepting, return_exceptions=True)
         for sock in sockets:
-            sock.close()
+            close_listener(sock)
 
     async def _end(self, drain: float) -> None:
         tasks = self._tasks - {serving_task()}  # a handler may stop its own server
@@ -212,6 +214,12 @@ class Server(Handlers):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.shutdown()
+
+    def disown(self) -> None:
+        """In a child process that was forked: the server runs in the parent only."""
+        for sock in self._sockets:
+            sock.close()
+        self._sockets, self._ended = (), None
 
     def _running(self) -> tuple[socket.socket, ...] | Crew | Link:
         if self._crew is not None and not self._crew.stopping:

@@ -46,6 +46,12 @@ def check_not_over(core: AssociationCore) -> None:
     raise _later(error, f"the association is over: {error}, {core.upper_layer.now - at:.1f} s ago") from error
 
 
+def is_over(core: AssociationCore) -> bool:
+    """Whether the association has ended, as far as has arrived here."""
+    upper_layer = core.upper_layer
+    return core.ending is not None or not upper_layer.established or upper_layer.end_ahead()
+
+
 def is_silent(core: AssociationCore, error: BaseException) -> bool:
     """Whether an association ends because its peer has been waited for: it is not waited for again."""
     return isinstance(error, DeadlineExceeded) and (core.requestor or error.timer in _NOT_READ)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from dcmnet._net.forks import inherited, own
 from dcmnet._net.pacing import Pace, ReadingRate
 from dcmnet._net.readiness import Waiter, Wake
 from dcmnet._net.transfer import (
@@ -45,8 +46,10 @@ from dcmnet.procedures.effects import (
     Together,
     Wait,
 )
+from dcmnet.procedures.ended import note_end
 from dcmnet.sync.beside import Beside
 from dcmnet.sync.calls import awaited, call, waiting
+from dcmnet.sync.deadlines import earliest, share_of, until
 from dcmnet.sync.together import run_together
 
 if TYPE_CHECKING:
@@ -258,6 +261,7 @@ class Driver:
             from dcmnet.sync import tls
 
             tls.attach(self._core, sock)
+        own(self)
         self._upper_layer.transport_connected(time.monotonic())
 
     @property
@@ -287,7 +291,7 @@ class Driver:
         last: OSError | None = None
         for index, (family, kind, protocol, _, address) in enumerate(found):
             try:
-                seconds = _share(deadline, len(found) - index)
+                seconds = share_of(deadline, len(found) - index)
                 self._connect_one(socket.socket(family, kind, protocol), address, seconds, secure)
                 return
             except DeadlineExceeded:  # of the handshake
@@ -395,7 +399,7 @@ class Driver:
             return False
         room = self._upper_layer.get_buffer()
         since = time.monotonic()
-        ready = self._waiting.wait(write=True, read=len(room) > 0, timeout=_until(deadline))
+        ready = self._waiting.wait(write=True, read=len(room) > 0, timeout=until(deadline))
         self._reading.seconds += time.monotonic() - since
         if ready.readable and not self._hear(effect, buffers):
             return False
@@ -477,6 +481,14 @@ class Driver:
             self._fill(upper_layer.get_buffer())
         return upper_layer.has_input or upper_layer.closing
 
+    def disown(self) -> None:
+        """In a child process that was forked: the association is the parent's."""
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
+        self._out_of_step = True
+        note_end(self._core, inherited())
+
     def peek(self) -> None:
         """Take the bytes that have arrived, between two procedures."""
         if self._sock is not None and not self._upper_layer.closing:
@@ -511,11 +523,11 @@ class Driver:
         waiter = self._waiting
         deadline = earliest(limit, self._upper_layer.deadline)
         is_near = deadline is not None and deadline - time.monotonic() <= REST_AFTER
-        ready = waiter.wait(timeout=_until(deadline) if is_near else REST_AFTER)
+        ready = waiter.wait(timeout=until(deadline) if is_near else REST_AFTER)
         if not (is_near or any(ready)):
             self._upper_layer.rest()
             self._gatherer.rest()
-            ready = waiter.wait(timeout=_until(deadline))
+            ready = waiter.wait(timeout=until(deadline))
         if ready.woken:
             self._woken()
 
@@ -557,27 +569,6 @@ class Driver:
 
 def _secured(sock: socket.socket) -> socket.socket:
     return sock  # plain TCP was asked for
-
-
-def earliest(first: float | None, second: float | None) -> float | None:
-    """The earlier of two deadlines; None is never."""
-    if first is None or second is None:
-        return first if second is None else second
-    return min(first, second)
-
-
-def _until(deadline: float | None) -> float | None:
-    return None if deadline is None else deadline - time.monotonic()
-
-
-def _share(deadline: float | None, addresses: int) -> float | None:
-    """How long one of the addresses that are left may take."""
-    if deadline is None:
-        return None
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("no time is left")
-    return left / addresses
 
 
 _ACTIONS: Actions = {

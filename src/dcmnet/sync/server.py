@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from dcmnet import arguments
+from dcmnet._net.forks import own
 from dcmnet._net.listening import Listener
 from dcmnet.storage.node import Handlers, Node
 from dcmnet.sync.calls import call
@@ -93,6 +94,7 @@ class Server(Handlers):
         listener = self._listener = Listener(host, port, family)
         associations = self._associations = Guests(self.node, security, f"dcmnet-{self.port}")
         self._closed, self._ended = threading.Event(), threading.Event()
+        own(self)
         associations.listen(listener)
         associations.lookout.start()
         return self
@@ -162,6 +164,12 @@ class Server(Handlers):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.shutdown()
+
+    def disown(self) -> None:
+        """In a child process that was forked: the server runs in the parent only."""
+        if self._listener is not None:
+            self._listener.disown()
+        self._listener = self._closed = self._ended = None
 
     def _running(self) -> Listener | Crew | Link:
         crew = self._crew

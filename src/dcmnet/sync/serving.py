@@ -12,7 +12,8 @@ from dcmnet._net.readiness import Wake
 from dcmnet.limits import REST_AFTER, TURN_SECONDS
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.procedures.effects import Close, Effect, Procedure, Receive
-from dcmnet.sync.driver import STILL_TO_COME, Actions, Driver, earliest
+from dcmnet.sync.deadlines import earliest
+from dcmnet.sync.driver import STILL_TO_COME, Actions, Driver
 
 if TYPE_CHECKING:
     from dcmnet._net.tls import TLSSocket
