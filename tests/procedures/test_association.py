@@ -18,6 +18,7 @@ from dcmnet.dimse.messages import CEchoRSP
 from dcmnet.errors import (
     AssociationAborted,
     AssociationRejected,
+    AssociationReleased,
     DeadlineExceeded,
     LocalProtocolError,
     RemoteProtocolError,
@@ -35,10 +36,11 @@ from dcmnet.procedures.association import (
     release,
 )
 from dcmnet.procedures.effects import Call, Close, Procedure, Receive, Send
+from dcmnet.procedures.ended import is_over
 from dcmnet.procedures.scp import reject
 from dcmnet.procedures.scu import echo
 from dcmnet.ul.fsm import Sta
-from dcmnet.ul.pdu import AAbort, AAssociateRJ, AReleaseRP, AReleaseRQ
+from dcmnet.ul.pdu import PDU, AAbort, AAssociateRJ, AReleaseRP, AReleaseRQ
 from tests.procedures.memory import Network, Stuck
 from tests.procedures.pairs import (
     ECHO_ID,
@@ -674,3 +676,37 @@ def test_the_default_timeouts_are_used_where_nothing_is_said() -> None:
     assert end.core.timeouts == Timeouts()
     assert end.core.wait_dimse == Receive("DIMSE", 300.0, looked=True)
     assert store_request().has_data_set
+
+
+# ---------------------------------------------------------------------- after the end
+
+
+def test_after_a_release_by_this_side() -> None:
+    pair = Pair().establish()
+    core = pair.client.core
+    assert not is_over(core)
+    pair.client.run(release(core))
+    assert is_over(core)
+    with pytest.raises(AssociationReleased, match="this side released the association"):
+        pair.client.run(echo(core))
+
+
+def test_after_a_loss_that_no_operation_has_met() -> None:
+    peer = RawServer().associate()
+    core = peer.client.core
+    core.upper_layer.transport_lost(peer.network.now)
+    assert is_over(core)
+    peer.client.run(release(core))
+    with pytest.raises(AssociationAborted, match="the association is over: the connection was closed"):
+        peer.client.run(echo(core))
+
+
+@pytest.mark.parametrize("last", [AReleaseRQ(), AAbort(0, 0)])
+def test_an_end_that_has_arrived_and_was_not_read(last: PDU) -> None:
+    peer = RawServer().associate()
+    upper_layer = peer.client.core.upper_layer
+    data = last.encode()
+    upper_layer.get_buffer()[: len(data)] = data
+    upper_layer.bytes_received(len(data), peer.network.now)
+    assert upper_layer.established
+    assert is_over(peer.client.core)

@@ -881,7 +881,7 @@ counts = st.integers(0, 0xFFFF)
 titles = st.sampled_from(["ARCHIVE"] * 6 + ["MODALITY", ""])
 information = st.builds(
     UserInformation,
-    max_length=st.none() | st.integers(0, 0xFFFFFFFF),
+    max_length=st.none() | st.just(0) | st.integers(8, 0xFFFFFFFF),  # a PDV fits
     implementation_class_uid=st.sampled_from(["", "1.2.3"]),
     asynchronous_operations_window=st.none() | st.builds(AsynchronousOperationsWindow, counts, counts),
     role_selections=st.lists(st.builds(RoleSelection, uids, st.booleans(), st.booleans()), max_size=4).map(

@@ -518,3 +518,19 @@ def test_an_abort_is_not_looked_for_inside_other_pdus() -> None:
     assert not reader.abort_ahead()
     put(reader, ABORT)
     assert reader.abort_ahead()
+
+
+@pytest.mark.parametrize("last", [RELEASE, ABORT])
+def test_an_end_that_waits_behind_other_pdus(last: bytes) -> None:
+    reader = new()
+    data = pdata(pdv(b"1234", 2))
+    put(reader, data[:5])
+    assert not reader.end_ahead()
+    put(reader, data[5:14])
+    assert reader.next() is not None  # a part of the first PDU is consumed
+    put(reader, data[14:] + data + last[:5])
+    assert not reader.end_ahead()
+    put(reader, last[5:])
+    assert reader.end_ahead()
+    assert len(list(drain(reader))) == 3
+    assert not reader.end_ahead()
