@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: the tool's own, 1 for a mistake before a tool was found, 130 after Ctrl-C, 141 when
-        nobody reads the output any more.
+        nobody reads the output any more, 1 when the device that it goes to is full.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -60,6 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _silence_stdout()
         return EXIT_BROKEN_PIPE
+    except OSError as error:
+        if not _is_full(error):
+            raise
+        _silence_stdout()
+        return EXIT_MISTAKE
     return code
 
 
@@ -108,6 +113,18 @@ def _unknown_tool(name: str) -> int:
     what = "option" if name[:1] in ("-", "+") else "tool"
     sys.stderr.write(f"dcmnet: DICOM networking\nerror: Unknown {what} {name}\n{hint}\n")
     return EXIT_MISTAKE
+
+
+def _is_full(error: OSError) -> bool:
+    """Whether the device that the output goes to is full; says so then."""
+    import contextlib  # only needed here
+    import errno
+
+    if error.errno != errno.ENOSPC:
+        return False
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"dcmnet: cannot write the output: {error.strerror}\n")
+    return True
 
 
 def _silence_stdout() -> None:

@@ -24,7 +24,7 @@ _ROLE_NAMES = {0: "", 1: "SCU", 2: "SCP", 3: "SCU and SCP"}
 
 def check(arguments: Arguments) -> int:
     """Show what a file means and what is wrong with it; returns the exit code."""
-    show: _Text | _Json = _Json(JsonLines()) if arguments.json else _Text()
+    show: _Text | _Json = _Json(JsonLines(is_essential=True)) if arguments.json else _Text()
     profiles: Profiles | None = None
     try:
         profiles = Profiles.load(arguments.file)

@@ -163,7 +163,7 @@ def _appender(name: str, properties: dict[str, str]) -> logging.Handler:
         raise UsageError(f"Specified --log-config file: appender {name} cannot be set up", why) from None
     handler.setFormatter(PatternFormatter(options.get("layout.conversionpattern", "%P: %m")))
     handler.setLevel(_LEVELS.get(options.get("threshold", "").upper(), logging.NOTSET))
-    return handler
+    return logs.tell_once(handler)
 
 
 def _handler(kind: str, options: dict[str, str]) -> logging.Handler:

@@ -7,6 +7,7 @@ are shown the same way wherever they come from.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
@@ -104,6 +105,21 @@ class StandardStreamHandler(logging.Handler):
             self.handleError(record)
 
 
+def tell_once(handler: logging.Handler) -> logging.Handler:
+    """Have a handler say once, on one line, that it cannot write: the program goes on."""
+    told: list[bool] = []
+
+    def report(_: logging.LogRecord) -> None:
+        if told:
+            return
+        told.append(True)
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # stderr may be what is broken
+            sys.stderr.write(f"W: cannot write the log: {escape(str(sys.exc_info()[1]))}\n")
+
+    handler.handleError = report  # type: ignore[method-assign, assignment]
+    return handler
+
+
 def configure(tool: str, *, level: str | None = None, config: str | None = None) -> None:
     """Set the logs of this process up: everything to stderr from `level` up, or as a file says.
 
@@ -122,7 +138,7 @@ def configure(tool: str, *, level: str | None = None, config: str | None = None)
         log_config.apply(config, tool)
         return
     number = LEVELS[level or "warn"]
-    install({"": (number, [StandardStreamHandler()])})
+    install({"": (number, [tell_once(StandardStreamHandler())])})
     # Of the event loop's own records only warnings concern the user.
     logging.getLogger("asyncio").setLevel(max(number, WARN))
 

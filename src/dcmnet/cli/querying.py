@@ -93,7 +93,9 @@ class Session:
         self.manner = manner
         self.log: Logger = logs.logger(manner.tool)
         self.code = EXIT_SUCCESS
-        self.json = JsonLines() if arguments.json else None
+        # Matches are of no use without a reader; objects that are retrieved are.
+        essential = manner.operation == "find"
+        self.json = JsonLines(is_essential=essential) if arguments.json else None
         self.tls = tls_settings(arguments)
 
     @property
@@ -121,6 +123,7 @@ class Session:
         """Write the last JSON line; returns the exit code."""
         if self.json is not None:
             self.json.summary(**totals, exit_code=self.code)
+            self.json.close(self.code)
         return self.code
 
 

@@ -14,6 +14,7 @@ from dcmnet.acse import AcceptedContext
 from dcmnet.cli import networking
 from dcmnet.cli.conversions import conversion_asked_for, duplicates_of, new_namer, new_studies
 from dcmnet.cli.json_output import JsonLines, details
+from dcmnet.cli.json_queue import QueuedJsonLines
 from dcmnet.cli.options import Arguments
 from dcmnet.cli.progress import readable_length
 from dcmnet.dimse.messages import CEchoRQ, CStoreRQ
@@ -67,7 +68,7 @@ class Reporter:
 
     def __init__(self, log: Logger, *, json: bool, verbose_pc: bool, workers: int = 0) -> None:
         self.log = log
-        self._json = JsonLines() if json else None
+        self._json: JsonLines | None = QueuedJsonLines() if json else None
         self._verbose_pc = verbose_pc
         self._lock = threading.Lock()
         self._counts = _shared_numbers(workers * _STRIDE) if workers else [0] * len(COUNTED)
@@ -124,6 +125,7 @@ class Reporter:
         )
         if self._json is not None:
             self._json.summary(**counts)
+            self._json.close()
 
     def requested(self, request: CStoreRQ) -> None:
         """A C-STORE-RQ has come."""

@@ -129,6 +129,7 @@ class Session:
                 seconds=round(self.seconds, 6),
                 exit_code=code,
             )
+            self._json.close(code)
         return code
 
     def _conclude(self, report: Report) -> None:

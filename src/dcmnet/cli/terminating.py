@@ -33,7 +33,7 @@ def terminate(arguments: Arguments) -> int:
     shuts_down, text = _ask(arguments, log)
     code = EXIT_SUCCESS if shuts_down else EXIT_NOT_SHUT_DOWN
     if arguments.json:
-        JsonLines().summary(shuts_down=shuts_down, text=text, exit_code=code)
+        JsonLines(is_essential=True).summary(shuts_down=shuts_down, text=text, exit_code=code)
     return code
 
 

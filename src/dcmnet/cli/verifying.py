@@ -62,7 +62,7 @@ class Session:
 
     def __init__(self, log: Logger, *, json: bool) -> None:
         self.log = log
-        self._json = JsonLines() if json else None
+        self._json = JsonLines(is_essential=True) if json else None
         self._echoes = 0
         self._failed = 0
         self._seconds = 0.0

@@ -43,14 +43,24 @@ class Occasion:
 
 
 def write_file(path: str, text: str) -> None:
-    """Write a file that is whole, and on the disk, before it has its name.
+    """Write a file that is whole, and on the disk, before it has its name; a device or a pipe is written to.
 
     Raises:
         OSError: It cannot be written; a file of that name is as it was.
     """
+    content = text.encode("utf-8", "backslashreplace")
+    if _is_special(path):
+        with open(path, "wb") as file:
+            file.write(content)
+        return
     partial = PartialFile(os.path.dirname(path) or ".", b"")
-    partial.write([text.encode("utf-8", "backslashreplace")])
+    partial.write([content])
     partial.publish(path, Duplicates.REPLACE, fsync=True)
+
+
+def _is_special(path: str) -> bool:
+    """Whether it is a device, a pipe or the like, which must not be replaced by a file."""
+    return os.path.exists(path) and not os.path.isfile(path)
 
 
 def check_writable(path: str) -> None:
@@ -61,6 +71,8 @@ def check_writable(path: str) -> None:
     """
     if os.path.isdir(path):
         raise IsADirectoryError(21, "Is a directory", path)
+    if _is_special(path):
+        return
     partial = PartialFile(os.path.dirname(path) or ".", b"")
     partial.write([b"\n"])
     partial.discard()
