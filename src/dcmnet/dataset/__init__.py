@@ -81,6 +81,11 @@ _UNDEFINED_LENGTH = 0xFFFFFFFF
 _INFLATE_STEP = 1 << 18
 
 
+def load_pydicom() -> None:
+    """Load all of pydicom that is used here, unless that has been done; it takes some tenths of a second."""
+    from dcmnet.dataset import bridge  # noqa: F401  # loading it is what is wanted
+
+
 def is_data_set(source: object) -> bool:
     """Whether this is a pydicom data set; pydicom is not loaded to find out."""
     module = sys.modules.get("pydicom.dataset")
@@ -104,7 +109,7 @@ def read(
     Raises:
         InputFileError: A deflated data set is longer than that.
     """
-    from pydicom import dcmread
+    from dcmnet.dataset.bridge import dcmread
 
     if max_inflated_length is None:
         pass
@@ -130,10 +135,10 @@ def _limit_inflating(file: BinaryIO, name: str, limit: int) -> None:
 
 def _deflated_length(file: BinaryIO) -> int:
     """How many deflated bytes there are, and leave the file where they begin; 0 when it is not deflated."""
-    from pydicom.filereader import _read_file_meta_info, read_preamble
+    from dcmnet.dataset.bridge import read_file_meta_info, read_preamble
 
     read_preamble(file, force=True)
-    if _read_file_meta_info(file).get("TransferSyntaxUID") != DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
+    if read_file_meta_info(file).get("TransferSyntaxUID") != DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
         return 0
     begin = file.tell()
     end = file.seek(0, io.SEEK_END)
@@ -266,10 +271,10 @@ def read_encoded(file: BinaryIO, name: str, own: tuple[str, int] | None = None) 
 
 def _own_start(file: BinaryIO) -> tuple[str, int]:
     """The transfer syntax that File Meta Information names, else what it looks like; and where it begins."""
-    from pydicom.filereader import _read_file_meta_info, read_preamble
+    from dcmnet.dataset.bridge import read_file_meta_info, read_preamble
 
     read_preamble(file, force=True)
-    named = _read_file_meta_info(file).get("TransferSyntaxUID")
+    named = read_file_meta_info(file).get("TransferSyntaxUID")
     begin = file.tell()
     if named:
         return str(named), begin
@@ -301,7 +306,7 @@ def uid_in(data_set: Any, tag: int) -> str:
 
 def _read_whole(file: BinaryIO, name: str) -> Dataset:
     """Read a data set that must not be truncated: of one that is, pydicom drops or cuts the last element."""
-    from pydicom.filereader import read_partial
+    from dcmnet.dataset.bridge import read_partial
 
     start = file.tell()
     length = file.seek(0, io.SEEK_END) - start

@@ -178,7 +178,7 @@ class _Reader:
     """Reads elements out of bytes; no length is believed before it is compared with what is there."""
 
     def __init__(self, data: bytes, *, little_endian: bool, known_vrs: bool) -> None:
-        from pydicom.filebase import DicomBytesIO
+        from dcmnet.dataset.bridge import DicomBytesIO
 
         self._data = data
         self._little_endian = little_endian

@@ -167,7 +167,7 @@ def item_of(data_set: Any, tag: int) -> Any:
     """An element as it is: raw if it has not been decoded. One whose reading was put off is read."""
     element = data_set.get_item(tag, keep_deferred=True)
     if element.is_raw and element.value is None and element.length:
-        from pydicom.filereader import read_deferred_data_element
+        from dcmnet.dataset.bridge import read_deferred_data_element
 
         buffer = getattr(data_set, "buffer", None)
         is_open = buffer is not None and not getattr(buffer, "closed", False)
@@ -209,8 +209,7 @@ def _numbers(vr: str, value: Any) -> tuple[str, bytes]:
 
 def _encoded_value(element: Any) -> bytes:
     """The encoded value of an element that is neither text nor bytes, little endian."""
-    from pydicom.filebase import DicomBytesIO
-    from pydicom.filewriter import write_data_element
+    from dcmnet.dataset.bridge import DicomBytesIO, write_data_element
 
     buffer = DicomBytesIO()
     buffer.is_little_endian = True

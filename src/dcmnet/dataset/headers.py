@@ -112,7 +112,7 @@ def _inflated(file: BinaryIO, name: str) -> BinaryIO:
 
 def _read_elements(file: BinaryIO, syntax: str, name: str) -> dict[Any, Any]:
     """The elements from here to the end of the file, except those of bulk data."""
-    from pydicom.filereader import data_element_generator
+    from dcmnet.dataset.bridge import data_element_generator
 
     reached = file.tell()
     end = file.seek(0, io.SEEK_END)
@@ -145,8 +145,7 @@ def _read_elements(file: BinaryIO, syntax: str, name: str) -> dict[Any, Any]:
 
 
 def _pass_over(file: BinaryIO, start: int, length: int, *, little_endian: bool) -> None:
-    from pydicom.fileutil import read_undefined_length_value
-    from pydicom.tag import SequenceDelimiterTag
+    from dcmnet.dataset.bridge import SequenceDelimiterTag, read_undefined_length_value
 
     if length == _UNDEFINED_LENGTH:
         file.seek(start)
@@ -156,8 +155,7 @@ def _pass_over(file: BinaryIO, start: int, length: int, *, little_endian: bool) 
 
 
 def _header(elements: dict[Any, Any], syntax: str, original: Any = None) -> Dataset:
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import UID
+    from dcmnet.dataset.bridge import UID, Dataset, FileMetaDataset
 
     header = Dataset(elements)
     charset = original.original_character_set if original is not None else "iso8859"
@@ -169,7 +167,7 @@ def _header(elements: dict[Any, Any], syntax: str, original: Any = None) -> Data
 
 
 def _take_out_waveform_data(header: Dataset) -> None:
-    from pydicom.dataelem import DataElement
+    from dcmnet.dataset.bridge import DataElement
 
     if _WAVEFORM_SEQUENCE not in header:
         return

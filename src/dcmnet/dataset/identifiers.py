@@ -72,9 +72,7 @@ def from_keywords(values: Any, *, name: str = "identifier") -> Dataset:
     Raises:
         InputFileError: A keyword is unknown, or a value does not fit its attribute.
     """
-    from pydicom import config
-    from pydicom.dataelem import DataElement
-    from pydicom.dataset import Dataset
+    from dcmnet.dataset.bridge import IGNORE, DataElement, Dataset
 
     if not isinstance(values, Mapping):
         kind = type(values).__name__
@@ -84,7 +82,7 @@ def from_keywords(values: Any, *, name: str = "identifier") -> Dataset:
         tag, vr = attribute_called(key, name)
         try:
             # wildcards and ranges (PS3.4 C.2.2.2) are no valid values of most attributes
-            data_set.add(DataElement(tag, vr, _value_of(vr, value, name), validation_mode=config.IGNORE))
+            data_set.add(DataElement(tag, vr, _value_of(vr, value, name), validation_mode=IGNORE))
         except InputFileError:
             raise
         except Exception as error:  # what a bad value makes pydicom raise depends on its kind
@@ -98,7 +96,7 @@ def decode_identifier(data: Buffer, transfer_syntax: str, *, name: str = "identi
     Raises:
         InputFileError: It is not encoded as its transfer syntax says, or is too long when it is inflated.
     """
-    from pydicom.filereader import read_dataset
+    from dcmnet.dataset.bridge import read_dataset
 
     encoded = bytes(data)
     if is_deflated(transfer_syntax):
@@ -138,7 +136,7 @@ def attribute_called(key: str, name: str) -> tuple[int, str]:
     Raises:
         InputFileError: There is none in the dictionary (PS3.6).
     """
-    from pydicom.datadict import dictionary_VR, tag_for_keyword
+    from dcmnet.dataset.bridge import dictionary_VR, tag_for_keyword
 
     tag = tag_for_keyword(key)
     if tag is None:
@@ -162,7 +160,7 @@ def _tag_of(key: str) -> int | None:
 def _alternatives(key: str) -> str:
     from difflib import get_close_matches
 
-    from pydicom.datadict import keyword_dict
+    from dcmnet.dataset.bridge import keyword_dict
 
     close = get_close_matches(key, keyword_dict, 1)
     return f"; did you mean {close[0]}?" if close else " in the dictionary (PS3.6)"

@@ -32,7 +32,7 @@ def query(keys: Iterable[Key], base: Dataset | None = None) -> Dataset:
         InputFileError: An attribute is unknown, is no sequence where the path goes on, or cannot have the
             value.
     """
-    from pydicom.dataset import Dataset
+    from dcmnet.dataset.bridge import Dataset
 
     identifier = Dataset() if base is None else base
     for key in keys:
@@ -68,7 +68,7 @@ def set_key(data_set: Dataset, key: Key) -> None:
     Raises:
         InputFileError: As for `query`.
     """
-    from pydicom.dataset import Dataset
+    from dcmnet.dataset.bridge import Dataset
 
     item = data_set
     for position, step in enumerate(key.path):
@@ -157,13 +157,12 @@ def _tag(text: str) -> int:
 
 
 def _add(item: Dataset, tag: int, vr: str, value: Any) -> None:
-    from pydicom import config
-    from pydicom.dataelem import DataElement
+    from dcmnet.dataset.bridge import IGNORE, DataElement
 
     # wildcards and ranges (PS3.4 C.2.2.2) are no valid values of most attributes
     if vr in _DECIMALS and value is not None:
         element = DataElement(tag, vr, None)
         element._value = value  # as it is: a number would be written in another way, or refused
     else:
-        element = DataElement(tag, vr, value, validation_mode=config.IGNORE)
+        element = DataElement(tag, vr, value, validation_mode=IGNORE)
     item[tag] = element

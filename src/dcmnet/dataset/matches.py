@@ -30,8 +30,7 @@ def decode_match(data: Buffer, transfer_syntax: str) -> Dataset:
 
 
 def _data_set(elements: tuple[Element, ...], encodings: Any, implicit: bool, little_endian: bool) -> Dataset:
-    from pydicom.charset import default_encoding
-    from pydicom.dataset import Dataset
+    from dcmnet.dataset.bridge import Dataset, default_encoding
 
     character_set = element_with(SPECIFIC_CHARACTER_SET, elements)
     own = (character_set and encodings_named(character_set.text)) or encodings
@@ -40,9 +39,7 @@ def _data_set(elements: tuple[Element, ...], encodings: Any, implicit: bool, lit
 
 
 def _element(element: Element, encodings: Any, implicit: bool, little_endian: bool) -> Any:
-    from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
-    from pydicom.sequence import Sequence
-    from pydicom.tag import Tag
+    from dcmnet.dataset.bridge import DataElement, RawDataElement, Sequence, Tag, convert_raw_data_element
 
     tag = Tag(element.tag)
     if element.items is not None:

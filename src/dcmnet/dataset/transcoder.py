@@ -129,9 +129,7 @@ def _pydicom_data_set(data: Buffer, own: str, name: str) -> Any:
     """A data set in an encapsulated transfer syntax, which is Explicit VR Little Endian (PS3.5 A.4)."""
     import io
 
-    from pydicom.dataset import FileMetaDataset
-    from pydicom.filereader import read_dataset
-    from pydicom.uid import UID
+    from dcmnet.dataset.bridge import UID, FileMetaDataset, read_dataset
 
     try:
         data_set = read_dataset(io.BytesIO(data), is_implicit_VR=False, is_little_endian=True)
@@ -162,7 +160,7 @@ def _written(
 
 
 def _changed(elements: list[Element], changes: Mapping[str, str]) -> list[Element]:
-    from pydicom.datadict import dictionary_VR, tag_for_keyword
+    from dcmnet.dataset.bridge import dictionary_VR, tag_for_keyword
 
     changed = {}
     for keyword, value in changes.items():

@@ -134,7 +134,7 @@ class StoreRequest:
         Raises:
             InputFileError: The data set cannot be read so far.
         """
-        from dcmnet.dataset.attributes import read_attributes  # loads pydicom
+        from dcmnet.dataset.attributes import read_attributes  # few objects are looked into
 
         path = self.path if self.saved_as is None else self.saved_as
         offset = 0 if self._file is None else self._file.header_length

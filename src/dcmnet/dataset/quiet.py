@@ -1,0 +1,103 @@
+"""What pydicom says about values while dcmnet works with data sets: that something is wrong, and not what.
+
+pydicom's warnings have the value in them, which may be a patient's name. Within a function that is `quietly`
+decorated they are no warnings, and one line of its logger without the value. What a program does with a data
+set itself is not touched: the warnings that it gets there are its own.
+
+`warnings.catch_warnings` would not do: it changes what holds for all threads. A context variable belongs to
+one thread, or to one task.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WITHOUT_VALUE = "a value is not as its attribute demands; it is not shown here"
+"""The text of the line: pydicom's own may have the value in any place."""
+
+_WARNING = 30  # as `logging` has it
+
+
+class _Call:
+    """One call of a function that is decorated; `told` once its line has been logged."""
+
+    __slots__ = ("told",)
+
+    def __init__(self) -> None:
+        self.told = False
+
+
+_current: ContextVar[_Call | None] = ContextVar("dcmnet_quiet_call", default=None)
+
+
+def quietly(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorator: pydicom tells no value while the function runs. Not for generators."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        if _current.get() is not None:
+            return function(*args, **kwargs)
+        if "pydicom" in sys.modules:  # the program has loaded it, and has made a data set perhaps
+            from dcmnet.dataset import bridge  # noqa: F401  # it has pydicom heed `_current`
+        token = _current.set(_Call())
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _current.reset(token)
+
+    return call
+
+
+def silently(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorator as `quietly`, without the line: for what tells itself which values are wrong."""
+
+    @wraps(function)
+    @quietly
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        current = _current.get()
+        assert current is not None  # `quietly` has set it
+        before, current.told = current.told, True
+        try:
+            return function(*args, **kwargs)
+        finally:
+            current.told = before
+
+    return call
+
+
+class Warnings:
+    """The module `warnings`, for pydicom: nothing is warned of in what runs `quietly`."""
+
+    def warn(
+        self,
+        message: str | Warning,
+        category: type[Warning] | None = None,
+        stacklevel: int = 1,
+        source: Any = None,
+    ) -> None:
+        """As `warnings.warn`."""
+        if _current.get() is None:
+            warnings.warn(message, category, stacklevel + 1, source)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(warnings, name)
+
+
+def admits(record: Any) -> bool:
+    """A filter for pydicom's logger: what runs `quietly` gets one line, without a value."""
+    current = _current.get()
+    if current is None:
+        return True
+    if current.told or record.levelno < _WARNING:
+        return False
+    current.told = True
+    record.msg, record.args, record.exc_info = WITHOUT_VALUE, (), None
+    return True
