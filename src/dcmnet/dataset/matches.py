@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dcmnet.dataset.content import SPECIFIC_CHARACTER_SET, Element, element_with, read_elements
+from dcmnet.dataset.quiet import silently
 from dcmnet.dataset.values import encodings_named
 from dcmnet.errors import InputFileError
+from dcmnet.limits import Limits
 from dcmnet.payload import Buffer
 from dcmnet.registry.transfer_syntaxes import is_implicit
 
@@ -14,13 +16,14 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 
-def decode_match(data: Buffer, transfer_syntax: str) -> Dataset:
+@silently
+def decode_match(data: Buffer, transfer_syntax: str, limits: Limits | None = None) -> Dataset:
     """The data set of a match; what is no valid value of its VR, and would be an error, has VR UN.
 
     Raises:
-        InputFileError: Not all of it can be read.
+        InputFileError: Not all of it can be read, or it is above a limit.
     """
-    content = read_elements(data, transfer_syntax)
+    content = read_elements(data, transfer_syntax, limits=limits)
     if content.fault:
         raise InputFileError("match", content.fault)
     implicit = is_implicit(transfer_syntax)

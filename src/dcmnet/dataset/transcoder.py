@@ -9,11 +9,11 @@ from typing import Any
 
 from dcmnet.dataset import CONVERTIBLE, DECODABLE
 from dcmnet.dataset.data_sets import elements_of, some_elements_of
-from dcmnet.dataset.elements import Element, MalformedDataSet, read_elements
+from dcmnet.dataset.elements import Element, MalformedDataSet, read_elements, refusal
 from dcmnet.dataset.labels import PIXEL_TAGS, check_byte_order, check_pixel_data
 from dcmnet.dataset.level import PIXEL_DATA
 from dcmnet.dataset.writer import Layout, write_elements
-from dcmnet.errors import InputFileError
+from dcmnet.errors import InputFileError, LimitExceeded
 from dcmnet.payload import Buffer
 from dcmnet.registry.transfer_syntaxes import (
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -52,14 +52,14 @@ def transcode(
     """
     _check_convertible(own, target, name)
     if is_deflated(own):
-        data = _inflated(data, name, max_inflated_length)
+        data = inflated(data, name, max_inflated_length)
     if not len(data):
         raise InputFileError(name, "has no data set")
     try:
         elements = read_elements(data, implicit=is_implicit(own), little=not is_big_endian(own))
         check_pixel_data(elements, own)
     except MalformedDataSet as error:
-        raise InputFileError(name, str(error)) from error
+        raise refusal(name, error) from error
     if _is_decompressed(own, target):
         elements = _decompressed(_pydicom_data_set(data, own, name), own, name)
     return _written(elements, target, layout, name, changes, before)
@@ -170,17 +170,23 @@ def _changed(elements: list[Element], changes: Mapping[str, str]) -> list[Elemen
     return [element for element in elements if element.tag not in changed] + list(changed.values())
 
 
-def _inflated(data: Buffer, name: str, limit: int) -> bytes:
+def inflated(data: Buffer, name: str, limit: int) -> bytes:
+    """A deflated data set, inflated (PS3.5 A.5).
+
+    Raises:
+        LimitExceeded: It is longer than that.
+        InputFileError: It is no deflated stream, or truncated.
+    """
     inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
     try:
-        inflated = inflater.decompress(data, limit + 1)
+        found = inflater.decompress(data, limit + 1)
     except zlib.error as error:
         raise InputFileError(name, f"cannot be inflated: {error}") from error
-    if len(inflated) > limit:
-        raise InputFileError(name, f"its deflated data set is longer than {limit} bytes when inflated")
+    if len(found) > limit:
+        raise LimitExceeded(name, f"its deflated data set is longer than {limit} bytes when inflated")
     if not inflater.eof:
         raise InputFileError(name, "is truncated within its deflated data set")
-    return inflated
+    return found
 
 
 def _deflated(encoded: bytes, level: int) -> bytes:

@@ -93,7 +93,7 @@ def bytes_as_text(value: bytes) -> str:
     text = value.rstrip(b"\0").decode("latin-1")
     if text and text.isascii() and text.isprintable():
         return text
-    return "\\".join(f"{byte:02x}" for byte in value)
+    return value.hex("\\")
 
 
 def numbers(vr: str, value: bytes, *, little_endian: bool) -> list[Any]:

@@ -59,13 +59,14 @@ class Match:
         transfer_syntax: UID of the one that it is in.
     """
 
-    __slots__ = ("_identifier", "data", "status", "transfer_syntax")
+    __slots__ = ("_identifier", "_limits", "data", "status", "transfer_syntax")
 
-    def __init__(self, status: int, data: bytes, transfer_syntax: str) -> None:
+    def __init__(self, status: int, data: bytes, transfer_syntax: str, limits: Limits | None = None) -> None:
         self.status = status
         self.data = data
         self.transfer_syntax = transfer_syntax
         self._identifier: Dataset | None = None
+        self._limits = limits
 
     def __repr__(self) -> str:  # without the data, which are a patient's
         return f"Match(status=0x{self.status:04X}, {len(self.data)} bytes)"
@@ -78,12 +79,13 @@ class Match:
         names it.
 
         Raises:
-            InputFileError: Not all of it can be read, because it is truncated, for example.
+            InputFileError: Not all of it can be read, because it is truncated, for example, or too long for
+                the association's limits.
         """
         if self._identifier is None:
             from dcmnet.dataset.matches import decode_match  # many users only count matches
 
-            self._identifier = decode_match(self.data, self.transfer_syntax)
+            self._identifier = decode_match(self.data, self.transfer_syntax, self._limits)
         return self._identifier
 
     @property
@@ -91,7 +93,7 @@ class Match:
         """What is wrong with the identifier: values that are not valid, by their tags, and a missing end."""
         from dcmnet.dataset.content import read_elements
 
-        content = read_elements(self.data, self.transfer_syntax)
+        content = read_elements(self.data, self.transfer_syntax, limits=self._limits)
         found = tuple(f"{where}: {fault}" for where, fault in content.faults())
         return (*found, f"the identifier {content.fault}") if content.fault else found
 
@@ -119,9 +121,9 @@ class Progress:
     fault: str = ""
 
 
-def match_of(answer: Answer) -> Match:
+def match_of(answer: Answer, limits: Limits | None = None) -> Match:
     """The match that a pending response brings."""
-    return Match(answer.response.status, answer.identifier, answer.transfer_syntax)
+    return Match(answer.response.status, answer.identifier, answer.transfer_syntax, limits)
 
 
 def progress_of(answer: Answer) -> Progress:
@@ -298,7 +300,7 @@ def find_inquiry(
         kind="find",
         identifier=identifier,
         model=model,
-        convert=match_of,
+        convert=lambda answer: match_of(answer, core.limits),
         priority=priority,
         cancel_after=cancel_after,
     )
