@@ -157,9 +157,9 @@ class _Bridge:
             return _binary(tag, vr, value, little, undefined=bool(element.is_undefined_length))
         try:
             vr, encoded = _numbers(vr, value) if " or " in vr else (vr, _encoded_value(element))
-        except Exception as error:  # what a bad value makes pydicom raise depends on its kind
+        except Exception:  # what a bad value makes pydicom raise depends on its kind, and has it in its text
             why = f"has a value in {shown(tag)} that its value representation ({vr}) does not allow"
-            raise MalformedDataSet(why) from error
+            raise MalformedDataSet(why) from None
         return Element(tag, vr, encoded)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dcmnet.dataset import read_encoded
 from dcmnet.dataset.elements import Allowance, Item, MalformedDataSet, iterate_items, refusal
+from dcmnet.dataset.quiet import silently
 from dcmnet.dataset.transcoder import inflated
 from dcmnet.errors import InputFileError
 from dcmnet.limits import MAX_DICOMDIR_ELEMENTS, MAX_DICOMDIR_RECORDS, MAX_INFLATED_DICOMDIR_LENGTH
@@ -14,6 +15,7 @@ _IN_USE = 0x00041410
 _FILE_ID = 0x00041500
 
 
+@silently
 def referenced_files(path: str) -> list[tuple[str, ...]]:
     """The File IDs that a DICOMDIR lists, in its order, without records that are not in use (PS3.3 F.3).
 

@@ -7,6 +7,7 @@ import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dcmnet.dataset import transfer_syntax_of
+from dcmnet.dataset.quiet import quietly
 from dcmnet.errors import InputFileError
 from dcmnet.limits import MAX_INFLATED_LENGTH
 from dcmnet.registry.transfer_syntaxes import (
@@ -53,6 +54,7 @@ def is_bulk_data(tag: int) -> bool:
     return tag in _BULK_DATA or (not tag & 0x10000 and tag & 0xFF00FFFF in _BULK_DATA_OF_REPEATING_GROUPS)
 
 
+@quietly
 def header_of(data_set: Any) -> Dataset:
     """A data set of its own with all but the bulk data; it is in an uncompressed transfer syntax.
 
@@ -64,6 +66,7 @@ def header_of(data_set: Any) -> Dataset:
     return _header(elements, syntax, data_set)
 
 
+@quietly
 def read_header(file: BinaryIO, transfer_syntax: str, *, name: str) -> Dataset:
     """Read a data set without its bulk data, in an uncompressed transfer syntax. Pixel Data are passed over.
 
@@ -86,8 +89,8 @@ def read_header(file: BinaryIO, transfer_syntax: str, *, name: str) -> Dataset:
         return _header(_read_elements(file, syntax, name), syntax)
     except InputFileError:
         raise
-    except Exception as error:  # what a bad file makes pydicom raise depends on where it is bad
-        raise InputFileError(name, f"cannot be read: {error}") from error
+    except Exception:  # bad bytes make pydicom raise anything, with values in its text
+        raise InputFileError(name, "cannot be read: it is not encoded as its transfer syntax says") from None
 
 
 def uncompressed_form(transfer_syntax: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dcmnet.dataset import _read_whole
 from dcmnet.dataset.identifiers import attribute_called
+from dcmnet.dataset.quiet import silently
 from dcmnet.errors import InputFileError
 from dcmnet.limits import MAX_IDENTIFIER_LENGTH
 from dcmnet.services.query_keys import Key, Step
@@ -21,6 +22,7 @@ _BYTES = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "OB or OW", "US or OW", 
 _DECIMALS = frozenset(("DS", "IS"))
 
 
+@silently
 def query(keys: Iterable[Key], base: Dataset | None = None) -> Dataset:
     """The identifier that these keys make, one after the other; later ones override earlier ones.
 
@@ -40,6 +42,7 @@ def query(keys: Iterable[Key], base: Dataset | None = None) -> Dataset:
     return identifier
 
 
+@silently
 def read_query(path: str | PathLike[str]) -> Dataset:
     """The data set of a file that holds a query: a DICOM file, or a bare data set.
 
@@ -57,8 +60,8 @@ def read_query(path: str | PathLike[str]) -> Dataset:
         raise
     except OSError as error:
         raise InputFileError(name, f"cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # what a bad file makes pydicom raise depends on where it is bad
-        raise InputFileError(name, f"cannot be read: {error}") from error
+    except Exception:  # bad bytes make pydicom raise anything, with values in its text
+        raise InputFileError(name, "cannot be read: it is no DICOM file, or a damaged one") from None
     return data_set
 
 

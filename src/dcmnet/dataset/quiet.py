@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -27,15 +28,33 @@ _WARNING = 30  # as `logging` has it
 
 
 class _Call:
-    """One call of a function that is decorated; `told` once its line has been logged."""
+    """One call that is quiet; `told` if its line has been logged, or must not be."""
 
     __slots__ = ("told",)
 
-    def __init__(self) -> None:
-        self.told = False
+    def __init__(self, *, told: bool = False) -> None:
+        self.told = told
 
 
 _current: ContextVar[_Call | None] = ContextVar("dcmnet_quiet_call", default=None)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Have pydicom tell nothing at all: for what says itself which values are wrong."""
+    with _within(_Call(told=True)):
+        yield
+
+
+@contextmanager
+def _within(call: _Call) -> Iterator[None]:
+    if "pydicom" in sys.modules:  # the program has loaded it, and has made a data set perhaps
+        from dcmnet.dataset import bridge  # noqa: F401  # it has pydicom heed `_current`
+    token = _current.set(call)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def quietly(function: Callable[P, T]) -> Callable[P, T]:
@@ -45,30 +64,19 @@ def quietly(function: Callable[P, T]) -> Callable[P, T]:
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         if _current.get() is not None:
             return function(*args, **kwargs)
-        if "pydicom" in sys.modules:  # the program has loaded it, and has made a data set perhaps
-            from dcmnet.dataset import bridge  # noqa: F401  # it has pydicom heed `_current`
-        token = _current.set(_Call())
-        try:
+        with _within(_Call()):
             return function(*args, **kwargs)
-        finally:
-            _current.reset(token)
 
     return call
 
 
 def silently(function: Callable[P, T]) -> Callable[P, T]:
-    """Decorator as `quietly`, without the line: for what tells itself which values are wrong."""
+    """Decorator: as `silence` does. Not for generators."""
 
     @wraps(function)
-    @quietly
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        current = _current.get()
-        assert current is not None  # `quietly` has set it
-        before, current.told = current.told, True
-        try:
+        with silence():
             return function(*args, **kwargs)
-        finally:
-            current.told = before
 
     return call
 

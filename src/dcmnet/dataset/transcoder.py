@@ -12,6 +12,7 @@ from dcmnet.dataset.data_sets import elements_of, some_elements_of
 from dcmnet.dataset.elements import Element, MalformedDataSet, read_elements, refusal
 from dcmnet.dataset.labels import PIXEL_TAGS, check_byte_order, check_pixel_data
 from dcmnet.dataset.level import PIXEL_DATA
+from dcmnet.dataset.quiet import quietly
 from dcmnet.dataset.writer import Layout, write_elements
 from dcmnet.errors import InputFileError, LimitExceeded
 from dcmnet.payload import Buffer
@@ -24,6 +25,7 @@ from dcmnet.registry.transfer_syntaxes import (
 )
 
 
+@quietly
 def transcode(
     data: Buffer,
     own: str,
@@ -59,7 +61,7 @@ def transcode(
         elements = read_elements(data, implicit=is_implicit(own), little=not is_big_endian(own))
         check_pixel_data(elements, own)
     except MalformedDataSet as error:
-        raise refusal(name, error) from error
+        raise refusal(name, error) from None
     if _is_decompressed(own, target):
         elements = _decompressed(_pydicom_data_set(data, own, name), own, name)
     return _written(elements, target, layout, name, changes, before)
@@ -94,7 +96,7 @@ def check_data_set(data_set: Any, own: str, name: str) -> None:
         check_byte_order(data_set, own)
         check_pixel_data(some_elements_of(data_set, PIXEL_TAGS, little=not is_big_endian(own)), own)
     except MalformedDataSet as error:
-        raise InputFileError(name, f"cannot be encoded: it {error}") from error
+        raise refusal(name, error, "cannot be encoded: it ") from None
 
 
 def _checked_elements(data_set: Any, own: str, name: str) -> list[Element]:
@@ -103,9 +105,9 @@ def _checked_elements(data_set: Any, own: str, name: str) -> list[Element]:
         elements = elements_of(data_set, little=not is_big_endian(own))
         check_pixel_data(elements, own)
     except MalformedDataSet as error:
-        raise InputFileError(name, f"cannot be encoded: it {error}") from error
+        raise refusal(name, error, "cannot be encoded: it ") from None
     except Exception as error:  # reading what was put off fails in many ways; its text may have values in it
-        raise InputFileError(name, f"cannot be encoded: {type(error).__name__}") from error
+        raise InputFileError(name, f"cannot be encoded: {type(error).__name__}") from None
     return elements
 
 
@@ -134,7 +136,7 @@ def _pydicom_data_set(data: Buffer, own: str, name: str) -> Any:
     try:
         data_set = read_dataset(io.BytesIO(data), is_implicit_VR=False, is_little_endian=True)
     except Exception as error:  # what bad bytes make pydicom raise depends on where they are bad
-        raise InputFileError(name, f"cannot be read: {type(error).__name__}") from error
+        raise InputFileError(name, f"cannot be read: {type(error).__name__}") from None
     data_set.file_meta = FileMetaDataset()
     data_set.file_meta.TransferSyntaxUID = UID(own)
     return data_set
@@ -155,7 +157,7 @@ def _written(
     try:
         encoded = write_elements(elements, target, layout, before)
     except MalformedDataSet as error:
-        raise InputFileError(name, f"cannot be encoded: it {error}") from error
+        raise refusal(name, error, "cannot be encoded: it ") from None
     return _deflated(encoded, layout.encoding.compression_level) if is_deflated(target) else encoded
 
 

@@ -12,6 +12,7 @@ from dcmnet._records import dataclass, field
 from dcmnet.acse import AcceptedContext, Negotiated, RequestorPolicy, build_request
 from dcmnet.arguments import kind_of
 from dcmnet.dataset import identifiers
+from dcmnet.dataset.quiet import quietly
 from dcmnet.dimse.messages import CFindRQ, CGetRQ, CMoveRQ
 from dcmnet.errors import InputFileError, LimitExceeded, NoPresentationContext, StatusError
 from dcmnet.procedures.association import AssociationCore, new_core
@@ -96,6 +97,7 @@ class QueryRequest:
         return self.message.affected_sop_class_uid
 
     @property
+    @quietly
     def level(self) -> str:
         """Query/Retrieve Level (0008,0052), such as STUDY; empty where there is none, as in a worklist."""
         return str(self.identifier.get("QueryRetrieveLevel", "") or "")
