@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dcmnet.dataset import _read_whole
 from dcmnet.dataset.identifiers import attribute_called
 from dcmnet.dataset.quiet import silently
+from dcmnet.dataset.representations import LONG_LENGTH, SHORT_LENGTH, public_vr
 from dcmnet.errors import InputFileError
 from dcmnet.limits import MAX_IDENTIFIER_LENGTH
 from dcmnet.services.query_keys import Key, Step
@@ -62,7 +63,20 @@ def read_query(path: str | PathLike[str]) -> Dataset:
         raise InputFileError(name, f"cannot be read: {error.strerror or error}") from error
     except Exception:  # bad bytes make pydicom raise anything, with values in its text
         raise InputFileError(name, "cannot be read: it is no DICOM file, or a damaged one") from None
+    for tag in data_set.keys():
+        vr = data_set.get_item(tag).VR
+        if vr is not None and vr not in SHORT_LENGTH | LONG_LENGTH:
+            raise InputFileError(name, f"has {tag} with {str(vr)!a}, which is no value representation")
     return data_set
+
+
+def columns_of(data_set: Dataset) -> list[tuple[int, str | int]]:
+    """The tags of a data set that are no sequences, each with its keyword, or itself if it has none."""
+    from dcmnet.dataset.bridge import keyword_for_tag
+
+    tags = [int(tag) for tag in sorted(data_set.keys())]
+    vrs = {tag: data_set.get_item(tag).VR or public_vr(tag) for tag in tags}  # values may be none of their VR
+    return [(tag, keyword_for_tag(tag) or tag) for tag in tags if vrs[tag] != "SQ"]
 
 
 def set_key(data_set: Dataset, key: Key) -> None:

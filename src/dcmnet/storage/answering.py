@@ -168,7 +168,10 @@ class Handling(ABC):
         chosen = chosen_outcome(error)
         if chosen is not None:
             return chosen
-        self.told("the query handler failed", error)
+        if isinstance(error, InputFileError):  # its text says it all, and may be all that is fit to be logged
+            self.told(f"the query handler failed: {error}", None)
+        else:
+            self.told("the query handler failed", error)
         return FAILED if isinstance(error, ReturnTypeError) else (HANDLER_FAILED, FAILED[1])
 
     def told(self, text: str, error: BaseException | None) -> None:

@@ -193,7 +193,10 @@ class Handling:
         chosen = chosen_outcome(error)
         if chosen is not None:
             return chosen
-        self._tell("the handler of a normalized service failed", error)
+        if isinstance(error, InputFileError):  # its text says it all
+            self._tell(f"the handler of a normalized service failed: {error}", None)
+        else:
+            self._tell("the handler of a normalized service failed", error)
         return FAILED
 
     def reported(self, response: NEventReportRSP) -> None:

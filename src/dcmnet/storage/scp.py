@@ -392,7 +392,10 @@ class FileStore:
             self.report(str(error), None)
             return OUT_OF_RESOURCES, f"the object {error.why}"
         if not isinstance(error, OSError) or isinstance(error, DcmnetError):  # DeadlineExceeded is both
-            self.report("the handler failed", error)
+            if isinstance(error, InputFileError):  # its text says it all
+                self.report(f"the handler failed: {error}", None)
+            else:
+                self.report("the handler failed", error)
             return FAILED
         self.report(f"cannot keep an object: {error}", None)
         full = error.errno in _NO_SPACE
