@@ -29,9 +29,10 @@ def referenced_files(path: str) -> list[tuple[str, ...]]:
         raise InputFileError(path, f"cannot be read as a DICOMDIR: {error.strerror or error}") from error
     except ValueError:
         raise InputFileError(path, "cannot be read as a DICOMDIR: it is no DICOM file") from None
+    allowance = Allowance(MAX_DICOMDIR_ELEMENTS, MAX_DICOMDIR_RECORDS)
     if is_deflated(syntax):
         data = inflated(data, path, MAX_INFLATED_DICOMDIR_LENGTH)
-    allowance = Allowance(MAX_DICOMDIR_ELEMENTS, MAX_DICOMDIR_RECORDS)
+        allowance = Allowance()
     implicit, little = is_implicit(syntax), not is_big_endian(syntax)
     records = iterate_items(data, _RECORDS, implicit=implicit, little=little, allowance=allowance)
     found = None

@@ -526,6 +526,7 @@ class RetrieveResult(Details):
         missing: How many of them did not come to this side, or were not kept; 0 if they went elsewhere.
         endings: What went wrong when the association was released, after the final response; () when nothing
             did.
+        refused: How many objects this side has refused, or could not keep, whatever the peer counts.
     """
 
     progress: Progress
@@ -534,6 +535,7 @@ class RetrieveResult(Details):
     claim: Claim = Claim()
     missing: int = 0
     endings: tuple[DcmnetError, ...] = ()
+    refused: int = 0
 
     @property
     def status(self) -> int:
@@ -544,23 +546,35 @@ class RetrieveResult(Details):
         """Return itself, or raise if the result is not what the peer says.
 
         Raises:
-            StatusError: The final status is a failure, or objects are missing. B000, some failed, is a
-                warning.
+            StatusError: The final status is a failure, or objects are missing or were refused here. B000,
+                some failed, is a warning.
         """
         self.response.raise_for_status()
         if self.missing:
             raise StatusError(missing_text(self.missing, self.claim), status=self.status)
+        if self.refused:
+            raise StatusError(refused_text(self.refused), status=self.status)
         return self
 
     def completed_by(self, deliveries: Deliveries) -> Self:
         """The same result with what has come to this side."""
-        return replace(self, files=tuple(deliveries.files), missing=deliveries.missing(self.claim))
+        return replace(
+            self,
+            files=tuple(deliveries.files),
+            missing=deliveries.missing(self.claim),
+            refused=deliveries.lost,
+        )
 
 
 def missing_text(missing: int, claim: Claim) -> str:
     """That objects are missing, for a person."""
     came = claim.delivered - missing
     return f"the peer says that it has sent {claim.delivered} objects, and {came} came here and were kept"
+
+
+def refused_text(refused: int) -> str:
+    """That objects were refused here, for a person."""
+    return f"{refused} object{'' if refused == 1 else 's'} came here and could not be kept"
 
 
 def find_result(matches: Iterable[Match], responses: ResponsesBase[Match]) -> FindResult:

@@ -218,6 +218,8 @@ class FileStore:
             written; for one that comes in one piece, once.
         on_stored: Called with each request that was received, kept or not, and the status it is answered
             with.
+        on_refused: Called with the C-STORE-RQ of each object that was refused before it was received, and the
+            status it is answered with.
         on_error: Called with what went wrong, for people.
         tolerance: What is forgiven.
     """
@@ -235,6 +237,7 @@ class FileStore:
     on_receiving: Callable[[StoreRequest], Any] | None = None
     on_progress: Callable[[StoreRequest], Any] | None = None
     on_stored: Callable[[StoreRequest, int], Any] | None = None
+    on_refused: Callable[[CStoreRQ, int], Any] | None = None
     on_error: Callable[[str, BaseException | None], Any] | None = None
     tolerance: Tolerance = Tolerance.NONCONFORMING_UID
 
@@ -307,7 +310,17 @@ class FileStore:
         self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ, outcome: Outcome
     ) -> None:
         """Tell that an object was refused before it was looked at."""
+        self.told_refused(request, outcome[0])
         self.report(f"object {request.affected_sop_instance_uid!r} refused: {outcome[1]}", None)
+
+    def told_refused(self, request: CStoreRQ, status: int) -> None:
+        """Call `on_refused`; the object is refused whatever that makes of it."""
+        if self.on_refused is None:
+            return
+        try:
+            self.on_refused(request, status)
+        except Exception as error:
+            self.report("on_refused failed", error)
 
     def header(self, request: StoreRequest, transfer_syntax: str) -> bytes:
         """The File Meta Information for an object in that transfer syntax."""
