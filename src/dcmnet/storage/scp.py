@@ -314,13 +314,8 @@ class FileStore:
         self.report(f"object {request.affected_sop_instance_uid!r} refused: {outcome[1]}", None)
 
     def told_refused(self, request: CStoreRQ, status: int) -> None:
-        """Call `on_refused`; the object is refused whatever that makes of it."""
-        if self.on_refused is None:
-            return
-        try:
-            self.on_refused(request, status)
-        except Exception as error:
-            self.report("on_refused failed", error)
+        """Tell that an object was refused before it was received."""
+        self._tell("on_refused", self.on_refused, request, status)
 
     def header(self, request: StoreRequest, transfer_syntax: str) -> bytes:
         """The File Meta Information for an object in that transfer syntax."""
@@ -415,22 +410,19 @@ class FileStore:
         return OUT_OF_RESOURCES, "no space left" if full else "the object could not be written"
 
     def stored(self, request: StoreRequest, status: int) -> None:
-        """Tell what became of an object; it is as it is, whatever the one who is told makes of it."""
-        if self.on_stored is None:
-            return
-        try:
-            self.on_stored(request, status)
-        except Exception as error:
-            self.report("on_stored failed", error)
+        """Tell what became of an object; it is as it is, whatever the hook makes of it."""
+        self._tell("on_stored", self.on_stored, request, status)
 
     def progressed(self, request: StoreRequest) -> None:
         """Tell that more of an object is there; likewise."""
-        if self.on_progress is None:
-            return
-        try:
-            self.on_progress(request)
-        except Exception as error:
-            self.report("on_progress failed", error)
+        self._tell("on_progress", self.on_progress, request)
+
+    def _tell(self, name: str, hook: Callable[..., Any] | None, *arguments: object) -> None:
+        if hook is not None:
+            try:
+                hook(*arguments)
+            except Exception as error:
+                self.report(f"{name} failed", error)
 
     def report(self, text: str, error: BaseException | None) -> None:
         """Tell people what went wrong."""
