@@ -166,9 +166,8 @@ class StoreRequest:
 
     def _place(self) -> tuple[str, int, str]:
         """The file, where in it the data set begins, and what to call it."""
-        path = self.path if self.saved_as is None else self.saved_as
         offset = 0 if self._file is None else self._file.header_length
-        return str(path), offset, f"object {self.sop_instance_uid}"
+        return str(self.saved_as or self.path), offset, f"object {self.sop_instance_uid}"
 
     def save(self, target: str | PathLike[str], *, duplicates: Duplicates | None = None) -> int:
         """Keep the file; once more for a copy.
@@ -218,8 +217,7 @@ class FileStore:
             written; for one that comes in one piece, once.
         on_stored: Called with each request that was received, kept or not, and the status it is answered
             with.
-        on_refused: Called with the C-STORE-RQ of each object that was refused before it was received, and the
-            status it is answered with.
+        on_refused: Called with each C-STORE-RQ that was refused before its object came, and the status.
         on_error: Called with what went wrong, for people.
         tolerance: What is forgiven.
     """
@@ -337,9 +335,9 @@ class FileStore:
             return f"{folder}{os.sep}{name}"
         try:
             parts = checked_folder(self.sorter(request))
-        except LimitExceeded:
-            raise  # `failed` has an answer to that
         except InputFileError as error:
+            if isinstance(error, LimitExceeded):  # `failed` has an answer to that
+                raise
             raise StatusError(CANNOT_UNDERSTAND, "the data set cannot be read") from error
         return os.path.join(make_folders(self.directory, parts, fsync=self.fsync), name)
 
