@@ -36,7 +36,7 @@ def test_the_docstring_draws_every_exception() -> None:
     classes = [
         each for _, each in inspect.getmembers(errors, inspect.isclass) if each.__module__ == "dcmnet.errors"
     ]
-    assert len(classes) == 16
+    assert len(classes) == 17
     for each in classes:
         assert issubclass(each, DcmnetError)
         assert each.__name__ in drawn

@@ -17,8 +17,7 @@ _PIXEL_DATA = 0x7FE00010
 
 def decompressed(data_set: Any, transfer_syntax: str, name: str) -> Any:
     """The data set itself, decompressed: Explicit VR Little Endian then."""
-    from pydicom.pixels.decoders.base import get_decoder
-    from pydicom.pixels.utils import decompress
+    from dcmnet.dataset.bridge import decompress, get_decoder
 
     if _PIXEL_DATA not in data_set:  # an encapsulated data set is in Explicit VR Little Endian (PS3.5 A.4)
         return data_set
@@ -54,6 +53,6 @@ def _decompressed_length(data_set: Any) -> int:
 
 def decoders() -> list[tuple[str, bool]]:
     """The transfer syntaxes that can be decompressed in principle, and whether a decoder is installed."""
-    from pydicom.pixels.decoders.base import get_decoder
+    from dcmnet.dataset.bridge import get_decoder
 
     return [(uid, get_decoder(uid).is_available) for uid in DECODABLE]

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcmnet import arguments
-from dcmnet._records import dataclass, field
+from dcmnet._records import dataclass, field, replace
 from dcmnet.acse import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, AcceptedContext
 from dcmnet.dimse.messages import CStoreRQ, StatusClass, status_class
-from dcmnet.errors import DcmnetError, InputFileError, StatusError
-from dcmnet.limits import MAX_INFLATED_LENGTH, Tolerance
+from dcmnet.errors import DcmnetError, InputFileError, LimitExceeded, StatusError
+from dcmnet.limits import Limits, Tolerance
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.registry.sop_classes import is_another_service
 from dcmnet.registry.statuses import (
@@ -28,7 +28,6 @@ from dcmnet.registry.statuses import (
     SOP_CLASS_NOT_SUPPORTED,
     SUCCESS,
 )
-from dcmnet.registry.transfer_syntaxes import is_deflated
 from dcmnet.registry.uids import is_valid_uid
 from dcmnet.services.handler_status import FAILED, chosen_outcome, handler_status
 from dcmnet.services.storage import Outcome, Reception
@@ -85,6 +84,7 @@ class StoreRequest:
     _store: FileStore = field(repr=False, kw_only=True)
     _saved_as: str | None = field(default=None, repr=False, kw_only=True)
     _converted_to: str | None = field(default=None, repr=False, kw_only=True)
+    _limits: Limits = field(default=Limits(), repr=False, kw_only=True)
 
     @property
     def path(self) -> Path:
@@ -134,30 +134,40 @@ class StoreRequest:
         Raises:
             InputFileError: The data set cannot be read so far.
         """
-        from dcmnet.dataset.attributes import read_attributes  # loads pydicom
+        from dcmnet.dataset.attributes import read_attributes  # few objects are looked into
 
-        path = self.path if self.saved_as is None else self.saved_as
-        offset = 0 if self._file is None else self._file.header_length
-        name = f"object {self.sop_instance_uid}"
-        return read_attributes(str(path), offset, self.transfer_syntax, keywords, name=name)
+        path, offset, name = self._place()
+        return read_attributes(path, offset, self.transfer_syntax, keywords, name=name, limits=self._limits)
 
-    def dataset(self, *, max_inflated_length: int = MAX_INFLATED_LENGTH, **options: Any) -> Dataset:
+    def dataset(self, *, max_inflated_length: int | None = None, **options: Any) -> Dataset:
         """The object as a pydicom data set.
 
         Args:
-            max_inflated_length: Longest deflated data set that is inflated, in bytes.
+            max_inflated_length: Longest deflated data set that is inflated, in bytes; that of the server's
+                `Limits` unless given.
             options: As for pydicom's `dcmread`.
 
         Raises:
-            InputFileError: A deflated data set is longer than that.
+            LimitExceeded: A deflated data set is longer than that, or the object has more elements or items
+                than the server's `Limits` allow.
+            InputFileError: It cannot be read.
         """
         from dcmnet import dataset
+        from dcmnet.storage.extent import check_extent
 
-        path = self.path if self.saved_as is None else self.saved_as
+        path, offset, name = self._place()
+        limits = self._limits
+        if max_inflated_length is not None:
+            limits = replace(limits, max_inflated_length=max_inflated_length)
+        check_extent(path, offset, self.transfer_syntax, limits, name=name)
         if not self._store.file_meta:  # pydicom has to guess how a bare data set is encoded
             options.setdefault("force", True)
-        limit = max_inflated_length if is_deflated(self.transfer_syntax) else None
-        return dataset.read(path, max_inflated_length=limit, **options)
+        return dataset.read(path, max_inflated_length=None, **options)
+
+    def _place(self) -> tuple[str, int, str]:
+        """The file, where in it the data set begins, and what to call it."""
+        offset = 0 if self._file is None else self._file.header_length
+        return str(self.saved_as or self.path), offset, f"object {self.sop_instance_uid}"
 
     def save(self, target: str | PathLike[str], *, duplicates: Duplicates | None = None) -> int:
         """Keep the file; once more for a copy.
@@ -207,6 +217,7 @@ class FileStore:
             written; for one that comes in one piece, once.
         on_stored: Called with each request that was received, kept or not, and the status it is answered
             with.
+        on_refused: Called with each C-STORE-RQ that was refused before its object came, and the status.
         on_error: Called with what went wrong, for people.
         tolerance: What is forgiven.
     """
@@ -224,6 +235,7 @@ class FileStore:
     on_receiving: Callable[[StoreRequest], Any] | None = None
     on_progress: Callable[[StoreRequest], Any] | None = None
     on_stored: Callable[[StoreRequest, int], Any] | None = None
+    on_refused: Callable[[CStoreRQ, int], Any] | None = None
     on_error: Callable[[str, BaseException | None], Any] | None = None
     tolerance: Tolerance = Tolerance.NONCONFORMING_UID
 
@@ -296,7 +308,12 @@ class FileStore:
         self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ, outcome: Outcome
     ) -> None:
         """Tell that an object was refused before it was looked at."""
+        self.told_refused(request, outcome[0])
         self.report(f"object {request.affected_sop_instance_uid!r} refused: {outcome[1]}", None)
+
+    def told_refused(self, request: CStoreRQ, status: int) -> None:
+        """Tell that an object was refused before it was received."""
+        self._tell("on_refused", self.on_refused, request, status)
 
     def header(self, request: StoreRequest, transfer_syntax: str) -> bytes:
         """The File Meta Information for an object in that transfer syntax."""
@@ -319,6 +336,8 @@ class FileStore:
         try:
             parts = checked_folder(self.sorter(request))
         except InputFileError as error:
+            if isinstance(error, LimitExceeded):  # `failed` has an answer to that
+                raise
             raise StatusError(CANNOT_UNDERSTAND, "the data set cannot be read") from error
         return os.path.join(make_folders(self.directory, parts, fsync=self.fsync), name)
 
@@ -341,6 +360,7 @@ class FileStore:
         made.message = request
         made.state = core.state
         made.tls = core.tls
+        made._limits = core.limits
         made._file = file
         made._store = self
         made._saved_as = made._converted_to = None
@@ -374,30 +394,33 @@ class FileStore:
         chosen = chosen_outcome(error)
         if chosen is not None:
             return chosen
+        if isinstance(error, LimitExceeded):
+            self.report(str(error), None)
+            return OUT_OF_RESOURCES, f"the object {error.why}"
         if not isinstance(error, OSError) or isinstance(error, DcmnetError):  # DeadlineExceeded is both
-            self.report("the handler failed", error)
+            if isinstance(error, InputFileError):  # its text says it all
+                self.report(f"the handler failed: {error}", None)
+            else:
+                self.report("the handler failed", error)
             return FAILED
         self.report(f"cannot keep an object: {error}", None)
         full = error.errno in _NO_SPACE
         return OUT_OF_RESOURCES, "no space left" if full else "the object could not be written"
 
     def stored(self, request: StoreRequest, status: int) -> None:
-        """Tell what became of an object; it is as it is, whatever the one who is told makes of it."""
-        if self.on_stored is None:
-            return
-        try:
-            self.on_stored(request, status)
-        except Exception as error:
-            self.report("on_stored failed", error)
+        """Tell what became of an object; it is as it is, whatever the hook makes of it."""
+        self._tell("on_stored", self.on_stored, request, status)
 
     def progressed(self, request: StoreRequest) -> None:
         """Tell that more of an object is there; likewise."""
-        if self.on_progress is None:
-            return
-        try:
-            self.on_progress(request)
-        except Exception as error:
-            self.report("on_progress failed", error)
+        self._tell("on_progress", self.on_progress, request)
+
+    def _tell(self, name: str, hook: Callable[..., Any] | None, *arguments: object) -> None:
+        if hook is not None:
+            try:
+                hook(*arguments)
+            except Exception as error:
+                self.report(f"{name} failed", error)
 
     def report(self, text: str, error: BaseException | None) -> None:
         """Tell people what went wrong."""
