@@ -15,6 +15,7 @@ DcmnetError
 ├── NoPresentationContext         abstract and transfer syntaxes, offered and accepted
 ├── StatusError                   a status and a comment: of a response, or for the one that a handler gives
 ├── InputFileError                a file or data set that cannot be sent: which, and why
+│   └── LimitExceeded             one that a limit of `dcmnet.Limits` keeps from being read
 ├── TLSSettingsError              TLS settings that cannot be used: which file or option, and why
 └── ProfileError                  an association negotiation profile, or its file: which line, and what to do
 ```
@@ -271,6 +272,10 @@ class InputFileError(DcmnetError):
         super().__init__(f"{name}: {why}")
         self.name = name
         self.why = why
+
+
+class LimitExceeded(InputFileError):
+    """A file or data set is not read because of a limit of `dcmnet.Limits`: it would cost too much."""
 
 
 class TLSSettingsError(DcmnetError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +12,7 @@ from dcmnet.dataset.elements import Element, MalformedDataSet, read_elements
 from dcmnet.dataset.labels import PIXEL_TAGS, check_byte_order, check_pixel_data
 from dcmnet.dataset.level import PIXEL_DATA
 from dcmnet.dataset.writer import Layout, write_elements
-from dcmnet.errors import InputFileError
+from dcmnet.errors import InputFileError, LimitExceeded
 from dcmnet.payload import Buffer
 from dcmnet.registry.transfer_syntaxes import (
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -61,7 +60,7 @@ def transcode(
     except MalformedDataSet as error:
         raise InputFileError(name, str(error)) from error
     if _is_decompressed(own, target):
-        elements = _decompressed(_pydicom_data_set(data, own, name), own, name)
+        elements = _decompressed(elements, own, name)
     return _written(elements, target, layout, name, changes, before)
 
 
@@ -80,7 +79,7 @@ def encode_data_set(
     _check_convertible(own, target, name)
     elements = _checked_elements(data_set, own, name)
     if _is_decompressed(own, target):
-        elements = _decompressed(copy.deepcopy(data_set), own, name)
+        elements = _decompressed(elements, own, name)
     return _written(elements, target, layout, name, changes, 0)
 
 
@@ -119,27 +118,18 @@ def _is_decompressed(own: str, target: str) -> bool:
     return target != own and own in DECODABLE
 
 
-def _decompressed(data_set: Any, own: str, name: str) -> list[Element]:
+def _decompressed(elements: list[Element], own: str, name: str) -> list[Element]:
     from dcmnet.dataset.decoding import decompressed  # few transfers decompress
-
-    return _checked_elements(decompressed(data_set, own, name), EXPLICIT_VR_LITTLE_ENDIAN, name)
-
-
-def _pydicom_data_set(data: Buffer, own: str, name: str) -> Any:
-    """A data set in an encapsulated transfer syntax, which is Explicit VR Little Endian (PS3.5 A.4)."""
-    import io
-
-    from pydicom.dataset import FileMetaDataset
-    from pydicom.filereader import read_dataset
-    from pydicom.uid import UID
+    from dcmnet.dataset.isolation import DecodingLimitExceeded, UndecodablePixelData
 
     try:
-        data_set = read_dataset(io.BytesIO(data), is_implicit_VR=False, is_little_endian=True)
-    except Exception as error:  # what bad bytes make pydicom raise depends on where they are bad
-        raise InputFileError(name, f"cannot be read: {type(error).__name__}") from error
-    data_set.file_meta = FileMetaDataset()
-    data_set.file_meta.TransferSyntaxUID = UID(own)
-    return data_set
+        found = decompressed(elements, own)
+        check_pixel_data(found, EXPLICIT_VR_LITTLE_ENDIAN)
+    except DecodingLimitExceeded as error:
+        raise LimitExceeded(name, str(error)) from None
+    except (UndecodablePixelData, MalformedDataSet) as error:
+        raise InputFileError(name, str(error)) from error
+    return found
 
 
 def _written(
