@@ -196,13 +196,16 @@ MAX_DECODERS = 4
 DECODING_MEMORY = 256 << 20
 """Memory that a decoder process may take beyond its libraries and what follows from an object's size."""
 
-DECODING_MEMORY_RATIO = 32
+DECODING_MEMORY_RATIO = 16
 """Bytes that a decoder may take for each byte of one frame: wavelets of 4 bytes a sample, several times."""
+
+MAX_DECODER_MEMORY = 2 << 30
+"""Memory that a decoder process may take in any case, beyond its libraries."""
 
 DECODING_SECONDS = 30.0
 """Time that a decoder may take for any object, with its start."""
 
-DECODING_RATE = 1 << 20
+DECODING_RATE = 4 << 20
 """Bytes of decompressed pixel data for each second more; codecs do 10 to 200 MB a second."""
 
 MAX_DICOMDIR_LENGTH = 1 << 28

@@ -4,8 +4,8 @@ A task is a line of JSON, and the encoded elements behind it. What comes back is
 frame, and the frame behind it, then a line with the rest; or at any time a line with an error. It ends when
 its input does, or when there is nothing any more that takes its output: when its parent has ended.
 
-Its limits are for one task at a time. A code stream that breaks a decoder may as well have taken it over: what
-this process writes is not believed either (`_net.decoders`).
+Its limits are for one task at a time. A code stream that breaks a decoder may as well have taken it over:
+what this process writes is not believed either (`_net.decoders`).
 """
 
 from __future__ import annotations
@@ -15,19 +15,15 @@ import json
 import os
 import signal
 import sys
+import time
 from math import ceil
 from typing import Any, BinaryIO
 
 from dcmnet.dataset.codestreams import PixelModule
 from dcmnet.dataset.decoding import decode, load_decoders
 from dcmnet.dataset.isolation import DecodingTask, UndecodablePixelData
-from dcmnet.limits import DECODING_MEMORY, DECODING_MEMORY_RATIO
+from dcmnet.limits import DECODING_MEMORY, DECODING_MEMORY_RATIO, MAX_DECODER_MEMORY
 from dcmnet.payload import Buffer
-
-try:
-    import resource
-except ImportError:  # Windows has no limits for a process; the parent's deadline is left
-    resource = None  # type: ignore[assignment]
 
 _STOPPING = ("SIGINT", "SIGTERM", "SIGHUP")
 
@@ -37,8 +33,7 @@ def main() -> None:
     for name in _STOPPING:  # they are for the parent, which ends in good order and this one with it
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    if resource is not None:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # there are a patient's pixels in a core
+    _limit_resource("RLIMIT_CORE", 0)  # a core would have a patient's pixels in it
     source, sink = sys.stdin.buffer, _own_output()
     load_decoders()
     with contextlib.suppress(BrokenPipeError):
@@ -87,25 +82,24 @@ def _limit(task: DecodingTask, seconds: float) -> None:
     """Limit the memory and the time of this process, as far as the system can, from now on."""
     if hasattr(signal, "alarm"):
         signal.alarm(ceil(seconds) + 1)  # it ends the process; the parent, if it is there, does so before
-    if resource is None:
+    _limit_resource("RLIMIT_CPU", ceil(time.process_time() + seconds))
+    needed = DECODING_MEMORY + 3 * len(task.data_set) + DECODING_MEMORY_RATIO * task.module.frame_length
+    allowed = min(needed, MAX_DECODER_MEMORY)
+    with contextlib.suppress(OSError), open("/proc/self/statm", "rb") as statm:  # Linux alone has it
+        pages = int(statm.read().split()[0])
+        _limit_resource("RLIMIT_AS", pages * os.sysconf("SC_PAGE_SIZE") + allowed)
+
+
+def _limit_resource(name: str, soft: int) -> None:
+    """Set a limit of this process; the hard one stays, so that the next task can have another."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limits; the parent's deadline is left
         return
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    _lower(resource.RLIMIT_CPU, ceil(used.ru_utime + used.ru_stime + seconds))
-    allowed = (
-        DECODING_MEMORY + 3 * len(task.data_set) + DECODING_MEMORY_RATIO * task.module.frame_length
-    )
-    with contextlib.suppress(OSError):  # Linux alone says how much there is
-        with open("/proc/self/statm", "rb") as statm:
-            pages = int(statm.read().split()[0])
-        _lower(resource.RLIMIT_AS, pages * resource.getpagesize() + allowed)
-
-
-def _lower(kind: int, soft: int) -> None:
+    kind = getattr(resource, name)
     hard = resource.getrlimit(kind)[1]
-    if hard != resource.RLIM_INFINITY:
-        soft = min(soft, hard)
     with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(kind, (soft, hard))
+        resource.setrlimit(kind, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Decoder processes: a code stream that takes memory or time without end, or breaks a decoder, costs one object.
+"""Decoder processes: a code stream that takes too much memory or time, or breaks a decoder, costs one object.
 
-A process is started when the first object needs one, and decodes one object after the other. It is not forked,
-as this process has threads and sockets: it is a new Python, which has two pipes and nothing else of this one.
-It ends when its input is closed, as happens when this process ends in whatever way.
+A process is started when the first object needs one, and decodes one object after the other. It is not a fork
+of this one, which has threads and sockets: it is a new Python, which has two pipes and nothing else of this
+process. It ends when its input is closed, as happens when this process ends in whatever way.
 
-Threads: any thread may call `decode`. `_lock` guards what the attributes of `Decoders` hold; a process belongs
-to the thread that has taken it out of `_idle`.
+Threads: any thread may call `decode`. `_lock` guards what the attributes of `Decoders` hold; one thread alone
+uses a process that it has taken out of `_idle`.
 """
 
 from __future__ import annotations

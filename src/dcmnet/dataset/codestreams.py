@@ -6,6 +6,8 @@ contradicts them. Nothing is decoded here, and nothing is allocated that depends
 
 from __future__ import annotations
 
+import itertools
+from math import ceil
 from typing import NamedTuple
 
 from dcmnet.dataset.elements import MalformedDataSet
@@ -24,6 +26,7 @@ _JPEG_2000 = (JPEG_2000, JPEG_2000_LOSSLESS, HTJ2K, HTJ2K_LOSSLESS, HTJ2K_LOSSLE
 # ISO/IEC 10918-1 Table B.1, and ISO/IEC 14495-1 Table C.1 for SOF55
 _SOI, _EOI, _SOS, _DNL = 0xD8, 0xD9, 0xDA, 0xDC
 _NO_LENGTH = frozenset((0x00, 0x01, *range(0xD0, 0xD8), _SOI))
+_DCT_HUFFMAN, _LOSSLESS_HUFFMAN = frozenset((0xC0, 0xC1, 0xC2)), 0xC3
 _FRAME_HEADERS = frozenset((*range(0xC0, 0xD0), 0xDE, 0xF7)) - {0xC4, 0xC8, 0xCC}  # 0xDE is DHP
 
 _JP2_SIGNATURE = b"\0\0\0\x0cjP  "
@@ -60,10 +63,13 @@ class PixelModule(NamedTuple):
 
 
 class _Image(NamedTuple):
+    """What a header says of the image; and how many bytes its code stream has at least."""
+
     rows: int
     columns: int
     samples: int
     precision: int
+    length: int = 0
 
 
 def check_frame(frame: Buffer, transfer_syntax: str, module: PixelModule, number: int) -> None:
@@ -92,6 +98,8 @@ def check_frame(frame: Buffer, transfer_syntax: str, module: PixelModule, number
         raise MalformedDataSet(f"has no complete code stream header {where}")
     for image in images:
         _check_image(image, module, where)
+        if len(frame) < image.length:
+            raise MalformedDataSet(f"has a code stream {where} that is too short for its pixels")
 
 
 def _check_image(image: _Image, module: PixelModule, where: str) -> None:
@@ -144,10 +152,31 @@ def _jpeg(data: Buffer) -> list[_Image]:
         position += 2
         if marker in _NO_LENGTH:
             continue
-        if marker in _FRAME_HEADERS:  # B.2.2: Lf, P, Y, X, Nf
-            image = _word(data, position + 3), _word(data, position + 5), data[position + 7]
-            found.append(_Image(*image, precision=data[position + 2]))
+        if marker in _FRAME_HEADERS:
+            found.append(_frame_header(data, position, marker))
         position += _word(data, position)
+
+
+def _frame_header(data: Buffer, position: int, marker: int) -> _Image:
+    # ISO/IEC 10918-1 B.2.2: Lf, P, Y, X, Nf; then C, H and V, Tq of each component
+    rows, columns, samples = _word(data, position + 3), _word(data, position + 5), data[position + 7]
+    sampling = [data[position + 9 + 3 * each] for each in range(samples)]
+    bits = 0
+    if marker == _LOSSLESS_HUFFMAN:  # H.1.2.2: a code for every sample
+        bits = _units(rows, columns, sampling, 1)
+    elif marker in _DCT_HUFFMAN:  # F.1.2, G.1.2: a code for every block of 8 x 8, of its first coefficient
+        bits = _units(rows, columns, sampling, 8)
+    return _Image(rows, columns, samples, data[position + 2], bits // 8)
+
+
+def _units(rows: int, columns: int, sampling: list[int], side: int) -> int:
+    """How many blocks of so many samples a side the components have together (A.1.1)."""
+    widest = max((each >> 4 for each in sampling), default=0) or 1
+    highest = max((each & 15 for each in sampling), default=0) or 1
+    return sum(
+        ceil(columns * (each >> 4) / widest / side) * ceil(rows * (each & 15) / highest / side)
+        for each in sampling
+    )
 
 
 def _with_lines(image: _Image, data: Buffer, position: int) -> _Image:
@@ -188,7 +217,7 @@ def _check_rle(data: Buffer, module: PixelModule, where: str) -> None:
         raise MalformedDataSet(f"has {little[0]} RLE segments {where}, and its pixels have {segments} bytes")
     bounds = [*little[1 : segments + 1], len(data)]
     pixels = module.rows * module.columns
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in itertools.pairwise(bounds):
         if not _RLE_HEADER_LENGTH <= start <= end <= len(data):
             raise MalformedDataSet(f"has RLE segments {where} that are not where its header says")
         if (end - start) * _RLE_MOST < pixels:

@@ -83,8 +83,9 @@ class _Decompression:
         module = pixel_module(elements)
         self._length += module.frame_length * module.frames
         if self._length > MAX_DECOMPRESSED_LENGTH:
+            most = MAX_DECOMPRESSED_LENGTH
             raise DecodingLimitExceeded(
-                f"has {self._length} bytes of pixel data when decompressed, more than {MAX_DECOMPRESSED_LENGTH}"
+                f"has {self._length} bytes of pixel data when decompressed, more than {most}"
             )
         needed = [element for element in elements if element.tag in _NEEDED]
         encoded = write_elements(needed, EXPLICIT_VR_LITTLE_ENDIAN, AS_IT_WAS)
@@ -209,11 +210,11 @@ def _decode(data_set: Any, task: DecodingTask, take: Callable[[Buffer], object])
         )
     # A lossless codec gives back what was compressed, whatever its colours; a lossy one's YCbCr few can read.
     as_rgb = task.transfer_syntax not in LOSSLESS
-    now: dict[str, Any] = {}
-    for array, now in decoder.iter_array(data_set, as_rgb=as_rgb):
+    last: dict[str, Any] = {}
+    for array, last in decoder.iter_array(data_set, as_rgb=as_rgb):  # noqa: B007
         take(_frame(array, task.module))
-    planar = int(now["planar_configuration"]) if task.module.samples > 1 else None
-    return str(now["photometric_interpretation"]), planar
+    planar = int(last["planar_configuration"]) if task.module.samples > 1 else None
+    return str(last["photometric_interpretation"]), planar
 
 
 def _frame(array: Any, module: PixelModule) -> bytes:

@@ -22,7 +22,8 @@ class Conversion:
     """What received objects are converted to.
 
     Each is encoded again, with all of it in memory: its values stay as they are. One that cannot be is not
-    kept, and the sender is told so: C000, or A700 if that would take more memory or time than the limits allow.
+    kept, and the sender is told so: C000, or A700 if that would take more memory or time than the
+    limits allow.
 
     Attributes:
         transfer_syntax: UID of the one they get, an uncompressed or deflated one; None for the one that they
