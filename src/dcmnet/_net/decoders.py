@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -58,6 +59,7 @@ class Decoders:
         self._all: set[_Decoder] = set()
         self._idle: list[_Decoder] = []
         self._under_way: list[int] = []
+        self._watchdog: threading.Thread | None = None
 
     def decode(self, task: DecodingTask) -> DecodedPixels:
         """Decompress Pixel Data in a process of its own.
@@ -68,13 +70,12 @@ class Decoders:
         length = task.module.frame_length * task.module.frames
         seconds = self._seconds + length / DECODING_RATE
         with self._room(length):
-            used = self._take()
-            if used is not None:
-                with contextlib.suppress(_Died):  # perhaps of something else: the system's memory ran out
-                    return self._decoded(used, task, seconds)
             try:
+                if (used := self._take()) is not None:
+                    with contextlib.suppress(_Died):  # it may have ended before, for a reason of its own
+                        return self._decoded(used, task, seconds)
                 return self._decoded(self._started(), task, seconds)
-            except (_Died, OSError) as error:
+            except (_Died, _Late, OSError) as error:
                 raise DecodingLimitExceeded(f"cannot be decompressed: {error}") from error
 
     @contextlib.contextmanager
@@ -83,12 +84,27 @@ class Decoders:
         with self._turn, self._lock:  # one thread at a time waits: small objects do not pass a large one
             self._lock.wait_for(lambda: self._has_room(length))
             self._under_way.append(length)
+            if self._watchdog is None:
+                self._watchdog = threading.Thread(target=self._watch, name="dcmnet-decoders", daemon=True)
+                self._watchdog.start()
         try:
             yield
         finally:
             with self._lock:
                 self._under_way.remove(length)
                 self._lock.notify_all()
+
+    def _watch(self) -> None:
+        """Kill processes that are late, as long as there are objects: a timer for each would cost more."""
+        while True:
+            time.sleep(min(self._seconds / 4, 1.0))
+            with self._lock:
+                if not self._under_way:
+                    self._watchdog = None
+                    return
+                decoders = list(self._all)
+            for decoder in decoders:
+                decoder.check_deadline()
 
     def _has_room(self, length: int) -> bool:
         now = self._under_way
@@ -168,6 +184,7 @@ class _Decoder:
         self._to: IO[bytes] = self._process.stdin
         self._from: IO[bytes] = self._process.stdout
         _widen(self._to, self._from)
+        self._deadline: float | None = None
         self._is_late = False
 
     def decode(self, task: DecodingTask, seconds: float) -> DecodedPixels:
@@ -175,30 +192,32 @@ class _Decoder:
 
         Raises:
             _Refused: The Pixel Data cannot be decompressed.
-            _Died: The process has ended, or must be.
+            _Late: That took too long, and the process has ended.
+            _Died: The process has ended, or what it writes makes no sense.
         """
-        watchdog = threading.Timer(seconds, self._kill)
-        watchdog.daemon = True
-        watchdog.start()
+        self._deadline = time.monotonic() + seconds
         try:
             self._send(task, seconds)
             return self._receive(task)
         except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-            raise _Died(self._why(seconds)) from error
+            raise self._ending(seconds) from error
         finally:
-            watchdog.cancel()
+            self._deadline = None
 
-    def _kill(self) -> None:
-        self._is_late = True
-        self._process.kill()
+    def check_deadline(self) -> None:
+        """Kill the process if it is late; any thread may call this."""
+        deadline = self._deadline
+        if deadline is not None and time.monotonic() > deadline:
+            self._is_late = True
+            self._process.kill()
 
-    def _why(self, seconds: float) -> str:
+    def _ending(self, seconds: float) -> _Died | _Late:
         self.end()
         code = self._process.returncode
         if self._is_late or code in _OUT_OF_TIME:
-            return f"its decoder took longer than {seconds:.0f} seconds"
+            return _Late(f"its decoder took longer than {seconds:.0f} seconds")
         ending = f"signal {-code}" if code < 0 else f"exit code {code}"
-        return f"its decoder took too much memory, or crashed ({ending})"
+        return _Died(f"its decoder took too much memory, or crashed ({ending})")
 
     def _send(self, task: DecodingTask, seconds: float) -> None:
         words = {
@@ -263,6 +282,10 @@ class _Decoder:
 
 class _Died(Exception):
     """The process has ended, or what it writes makes no sense; the message says why."""
+
+
+class _Late(Exception):
+    """The process took too long; the message says how long."""
 
 
 class _Refused(Exception):
