@@ -32,6 +32,7 @@ from dcmnet.limits import DECODING_RATE, DECODING_SECONDS, MAX_DECODERS, MAX_DEC
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from dcmnet._net.decoder_process import main; main()"
 _LONGEST_LINE = 4096
 _PIPE_LENGTH = 1 << 20
+_ENDING_SECONDS = 1.0
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 _OUT_OF_TIME = tuple(-getattr(signal, name) for name in ("SIGXCPU", "SIGALRM") if hasattr(signal, name))
 
@@ -212,6 +213,12 @@ class _Decoder:
             self._process.kill()
 
     def _ending(self, seconds: float) -> _Died | _Late:
+        from subprocess import TimeoutExpired
+
+        with contextlib.suppress(
+            TimeoutExpired
+        ):  # its pipes may be closed some time before it has an exit code
+            self._process.wait(_ENDING_SECONDS)
         self.end()
         code = self._process.returncode
         if self._is_late or code in _OUT_OF_TIME:
