@@ -53,7 +53,7 @@ def no_decoder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_what_is_right_is_decompressed(codec: str, frames: int, samples: int, bits: int) -> None:
     if codec == JPEG_BASELINE_8BIT and bits == 16:
         bits = 8
-    options = {"frames": frames, "samples": samples, "bits": bits}
+    options: dict[str, Any] = {"frames": frames, "samples": samples, "bits": bits}
     encoded = encode(image(codec, **options), EXPLICIT)
     original = encode(native(**options), EXPLICIT)
     assert len(encoded) == len(original)

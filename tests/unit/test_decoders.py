@@ -38,6 +38,11 @@ import dcmnet._net.decoder_process as process
 process.main()
 """
 
+DECODED = """
+def decode(task, take):
+    take(bytes(task.module.frame_length))
+    """
+
 
 @pytest.fixture
 def decoders(monkeypatch: pytest.MonkeyPatch) -> Iterator[Decoders]:
@@ -150,6 +155,9 @@ def test_one_that_has_ended_in_between_is_replaced(decoders: Decoders) -> None:
         ("print('[]', flush=True); input()", r"crashed \("),
         ("""print('{"frame": 99}', flush=True); input()""", r"crashed \("),
         ("""print('{"photometric_interpretation": "RGB"}', flush=True); input()""", r"crashed \("),
+        (LIMITED.format("process.decode = lambda task, take: ('RGB', 0)"), r"crashed \("),
+        (LIMITED.format(DECODED + "return 'rgb', 0\nprocess.decode = decode"), r"crashed \("),
+        (LIMITED.format(DECODED + "return 'RGB', 7\nprocess.decode = decode"), r"crashed \("),
     ],
 )
 def test_one_that_crashes_costs_one_object(
@@ -161,6 +169,12 @@ def test_one_that_crashes_costs_one_object(
             encode(image(RLE_LOSSLESS), EXPLICIT)
     assert not pids(decoders)
     assert encode(image(RLE_LOSSLESS), EXPLICIT) == encode(native(), EXPLICIT)
+
+
+def test_what_it_says_is_escaped(decoders: Decoders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PROGRAM", r"""print('{"error": "a\\u001b[1m"}', flush=True); input()""")
+    with pytest.raises(InputFileError, match=r"^data set: a\?\[1m$"):
+        encode(image(RLE_LOSSLESS), EXPLICIT)
 
 
 def test_more_frames_than_there_are(decoders: Decoders, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,7 +328,7 @@ def test_a_fork_has_processes_of_its_own(warm: Decoders, tmp_path: Path) -> None
 def sent_to_converting_server(folder: Path, sources: list[Any]) -> tuple[Report, list[str]]:
     said: list[str] = []
     store = FileStore(
-        directory=str(folder),
+        directory=folder,
         conversion=Conversion(transfer_syntax=EXPLICIT),
         on_error=lambda text, _: said.append(text),
     )

@@ -14,6 +14,7 @@ import atexit
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -32,6 +33,7 @@ from dcmnet.limits import DECODING_RATE, DECODING_SECONDS, MAX_DECODERS, MAX_DEC
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from dcmnet._net.decoder_process import main; main()"
 _LONGEST_LINE = 4096
 _PIPE_LENGTH = 1 << 20
+_CODE_STRING = re.compile(r"[A-Z0-9_ ]{1,16}").fullmatch  # PS3.5 6.2
 _ENDING_SECONDS = 1.0
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 _OUT_OF_TIME = tuple(-getattr(signal, name) for name in ("SIGXCPU", "SIGALRM") if hasattr(signal, name))
@@ -41,7 +43,7 @@ class Decoders:
     """The decoder processes of this process.
 
     Args:
-        most: How many there are at most.
+        most: How many there are at most; as many as there are processors if those are fewer.
         longest: Decompressed bytes that they work on at most; one object may have more.
         seconds: Time for any object, with the start of a process.
     """
@@ -49,7 +51,7 @@ class Decoders:
     def __init__(
         self, most: int = MAX_DECODERS, longest: int = MAX_DECODING_LENGTH, seconds: float = DECODING_SECONDS
     ) -> None:
-        self._most = most
+        self._most = min(most, os.cpu_count() or 1)
         self._longest = longest
         self._seconds = seconds
         self._begin()
@@ -172,7 +174,7 @@ class _Decoder:
 
         # Standard error is nobody's: libraries may print what they find in an object.
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, *filter(None, sys.path)],
+            [sys.executable, "-W", "ignore", "-c", _PROGRAM, *(path or os.getcwd() for path in sys.path)],
             bufsize=0,  # a buffer would be flushed, or its lock be held, in a fork of this process
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -215,9 +217,7 @@ class _Decoder:
     def _ending(self, seconds: float) -> _Died | _Late:
         from subprocess import TimeoutExpired
 
-        with contextlib.suppress(
-            TimeoutExpired
-        ):  # its pipes may be closed some time before it has an exit code
+        with contextlib.suppress(TimeoutExpired):  # the pipes may be closed before there is an exit code
             self._process.wait(_ENDING_SECONDS)
         self.end()
         code = self._process.returncode
@@ -250,11 +250,11 @@ class _Decoder:
             self._read(frame)
             position += len(frame)
         if "error" in words:
-            raise _Refused(str(words["error"]))
-        if not value or position != len(value):
-            raise EOFError
-        planar = words["planar_configuration"]
-        return DecodedPixels(value, str(words["photometric_interpretation"]), planar and int(planar))
+            raise _Refused("".join(each if each.isprintable() else "?" for each in str(words["error"])))
+        colours, planar = words["photometric_interpretation"], words["planar_configuration"]
+        if not value or position != len(value) or not _CODE_STRING(colours) or planar not in (None, 0, 1):
+            raise ValueError("that is no answer")
+        return DecodedPixels(value, colours, planar)
 
     def _read(self, rest: memoryview) -> None:
         while rest:
