@@ -138,7 +138,10 @@ class Decoders:
             if not is_usable:
                 decoder.end()
             with self._lock:
-                self._idle.append(decoder) if is_usable else self._all.discard(decoder)
+                if is_usable:
+                    self._idle.append(decoder)
+                else:
+                    self._all.discard(decoder)
 
     def end(self) -> None:
         """End all processes; those that are decoding too."""
@@ -154,6 +157,9 @@ class Decoders:
         self._begin()
 
 
+_registered: list[Decoders] = []
+
+
 def _register(decoders: Decoders) -> None:
     """Have the processes ended in good order when this one ends, and forgotten in its forks."""
     if decoders not in _registered:
@@ -163,16 +169,13 @@ def _register(decoders: Decoders) -> None:
             os.register_at_fork(after_in_child=decoders.forget)
 
 
-_registered: list[Decoders] = []
-
-
 class _Decoder:
     """One decoder process; it belongs to one thread at a time."""
 
     def __init__(self) -> None:
         import subprocess  # few programs decode
 
-        # Standard error is nobody's: libraries may print what they find in an object.
+        # Standard error is thrown away: libraries may print what they find in an object.
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", _PROGRAM, *(path or os.getcwd() for path in sys.path)],
             bufsize=0,  # a buffer would be flushed, or its lock be held, in a fork of this process

@@ -52,7 +52,7 @@ def decompressed(elements: list[Element], transfer_syntax: str) -> list[Element]
     """The elements of a compressed data set with native Pixel Data, those of icons in its items too.
 
     Args:
-        elements: All of the data set's, which stay as they are.
+        elements: All of the data set's; items with compressed Pixel Data get others.
         transfer_syntax: UID of the one that it is in.
 
     Raises:
@@ -69,15 +69,12 @@ class _Decompression:
         self._length = 0
 
     def level(self, elements: list[Element]) -> list[Element]:
-        found = [self._with_items(element) for element in elements]
-        pixels = next((each for each in found if each.tag == PIXEL_DATA and each.fragments is not None), None)
-        return found if pixels is None else self._decoded(found)
-
-    def _with_items(self, element: Element) -> Element:
-        """An element whose items have native Pixel Data; the same one if they have had no others."""
-        for item in element.items or ():
-            item.elements = self.level(item.elements)
-        return element
+        """The elements of the data set, or of an item."""
+        for element in elements:
+            for item in element.items or ():
+                item.elements = self.level(item.elements)
+        compressed = any(each.tag == PIXEL_DATA and each.fragments is not None for each in elements)
+        return self._decoded(elements) if compressed else elements
 
     def _decoded(self, elements: list[Element]) -> list[Element]:
         module = pixel_module(elements)
@@ -158,7 +155,7 @@ def decode(task: DecodingTask, take: Callable[[Buffer], object]) -> tuple[str, i
         return _decode(data_set, task, take)
     except MalformedDataSet as error:
         raise UndecodablePixelData(str(error)) from None
-    except (UndecodablePixelData, OSError):  # `take` has broken off
+    except (UndecodablePixelData, BrokenPipeError):  # nothing takes the frames any more
         raise
     except Exception as error:  # it depends on the decoder
         reason = " ".join(str(error).split())[:_LONGEST_REASON]
