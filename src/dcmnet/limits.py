@@ -66,8 +66,22 @@ MAX_IDENTIFIER_LENGTH = 4 << 20
 MAX_KEPT_REPORTS = 16
 """Event reports of one association that wait to be sent or taken, each as long as an identifier may be."""
 
-MAX_INFLATED_IDENTIFIER_LENGTH = 64 << 20
-"""An identifier, deflated, when it is inflated."""
+MAX_INFLATED_IDENTIFIER_LENGTH = 8 << 20
+"""An identifier, deflated, when it is inflated: twice what one may be that is not deflated."""
+
+MAX_IDENTIFIER_ELEMENTS = 200_000
+"""Elements and further values of an identifier: one of `MAX_IDENTIFIER_LENGTH` that lists objects has
+130,000, and pydicom needs about 3 microseconds and 250 bytes for each."""
+
+MAX_IDENTIFIER_ITEMS = 50_000
+"""Items of an identifier, of all sequences together: one that lists objects has 41,000, and pydicom needs
+about 20 microseconds and 700 bytes for each."""
+
+MAX_ELEMENTS = 1_000_000
+"""Elements of an object that is looked into: an image of 80,000 frames has as many."""
+
+MAX_ITEMS = 250_000
+"""Items of an object that is looked into, of all sequences together: 5 seconds and 180 MB at most."""
 
 MAX_KEY_DEPTH = 64
 """Attributes in the path of a matching key: sequences are hardly ever nested deeper than five."""
@@ -175,8 +189,9 @@ SEND_BATCH_LENGTH = 256 * 1024
 SEND_READ_LENGTH = 2 * READ_AHEAD_LENGTH
 """Bytes of a message whose data set is in memory, handed to one system call: all of them."""
 
-MAX_INFLATED_LENGTH = 1 << 30
-"""A deflated data set, inflated: all of it is in memory then, and 1 MB of deflated bytes may become 1 GB."""
+MAX_INFLATED_LENGTH = 1 << 28
+"""A deflated data set, inflated: all of it is in memory then, and 1 MB of deflated bytes may become 1 GB. The
+limit is for what is looked into or converted; anything is stored and sent as it is."""
 
 MAX_INFLATE_RATIO = 1032
 """Deflate cannot do better than 1032 to 1: what is short enough need not be measured."""
@@ -211,11 +226,23 @@ DECODING_RATE = 4 << 20
 MAX_DICOMDIR_LENGTH = 1 << 28
 """A DICOMDIR is read into memory; 256 MiB list about 500,000 files."""
 
+MAX_INFLATED_DICOMDIR_LENGTH = 16 << 20
+"""One that is deflated, which PS3.10 8.6 does not allow, when it is inflated: 30,000 files."""
+
+MAX_DICOMDIR_RECORDS = 1_000_000
+"""Items of a DICOMDIR: the records of 500,000 files, of their series, studies and patients."""
+
+MAX_DICOMDIR_ELEMENTS = 20 * MAX_DICOMDIR_RECORDS
+"""Elements of a DICOMDIR; a record has about 15, and not more than one record is in memory at a time."""
+
 MAX_REPORT_LENGTH = 1 << 30
 """A report to resume from is read into memory; 1 GiB tells of about a million objects."""
 
 MAX_HEAD_LENGTH = 1 << 20
 """Bytes of a deflated data set that are inflated to find out where it belongs: its study, its patient."""
+
+MAX_HEAD_SEQUENCE_LENGTH = 8 << 20
+"""Bytes of one sequence that are read for the same purpose: one that refers to 50,000 objects has as many."""
 
 MAX_RUNNING_COMMANDS = 64
 """Commands that storescp has running at once: the next object waits rather than one process more."""
@@ -340,7 +367,25 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The limits that a caller may set; the defaults are this module's constants."""
+    """The limits that a caller may set; the defaults are this module's constants.
+
+    Attributes:
+        max_associate_pdu_length: Of an A-ASSOCIATE PDU.
+        max_presentation_contexts: Of an A-ASSOCIATE-RQ.
+        max_transfer_syntaxes: Of one presentation context.
+        max_user_items: Sub-items of the user information.
+        max_command_set_length: Of a Command Set.
+        max_command_fragments: PDVs that one Command Set may be cut into.
+        max_identifier_length: Of the data set of a query, a match or a normalized service.
+        max_inflated_identifier_length: Of one that is deflated, when it is inflated.
+        max_identifier_elements: Elements of such a data set, with those in items, and further values of them.
+        max_identifier_items: Items of such a data set.
+        max_inflated_length: Of a deflated object that is looked into, when it is inflated.
+        max_elements: Elements of an object that is looked into, with those in items.
+        max_items: Items of an object that is looked into.
+        receive_buffer_length: Of the buffer of an association that transfers data sets.
+        tolerance: What a peer may do wrong.
+    """
 
     max_associate_pdu_length: int = MAX_ASSOCIATE_PDU_LENGTH
     max_presentation_contexts: int = MAX_PRESENTATION_CONTEXTS
@@ -349,6 +394,12 @@ class Limits:
     max_command_set_length: int = MAX_COMMAND_SET_LENGTH
     max_command_fragments: int = MAX_COMMAND_FRAGMENTS
     max_identifier_length: int = MAX_IDENTIFIER_LENGTH
+    max_inflated_identifier_length: int = MAX_INFLATED_IDENTIFIER_LENGTH
+    max_identifier_elements: int = MAX_IDENTIFIER_ELEMENTS
+    max_identifier_items: int = MAX_IDENTIFIER_ITEMS
+    max_inflated_length: int = MAX_INFLATED_LENGTH
+    max_elements: int = MAX_ELEMENTS
+    max_items: int = MAX_ITEMS
     receive_buffer_length: int = RECEIVE_BUFFER_LENGTH
     tolerance: Tolerance = DEFAULT_TOLERANCE
 

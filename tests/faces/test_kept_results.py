@@ -297,7 +297,10 @@ def test_an_object_that_comes_twice(face: Face, received: Path, archive: Archive
     assert (result.missing, len(set(result.files))) == (0, 1)
 
 
-@pytest.mark.parametrize(("counts", "missing"), [({"completed": 2}, 1), ({"completed": 1, "failed": 1}, 0)])
+@pytest.mark.parametrize(
+    ("counts", "missing"),
+    [({"completed": 2}, 1), ({"completed": 1, "failed": 1}, 0), ({"completed": 1, "failed": 0}, 0)],
+)
 def test_objects_that_this_side_refuses(
     face: Face, received: Path, archive: Archive, counts: dict[str, int], missing: int
 ) -> None:
@@ -313,7 +316,9 @@ def test_objects_that_this_side_refuses(
         eternal = dcmnet.Timeouts(acse=1, arrival=None)
         result = move(face, server.port, archive, store, timeouts=eternal)
     sender.join(DEADLINE)
-    assert (statuses, result.missing) == ([0xA700, 0], missing)
+    assert (statuses, result.missing, result.refused) == ([0xA700, 0], missing, 1)
+    with pytest.raises(StatusError, match="came here and"):
+        result.raise_for_status()
 
 
 def test_an_association_under_way_is_not_aborted(face: Face, received: Path, archive: Archive) -> None:

@@ -333,3 +333,22 @@ def test_failed_instances(uids: tuple[str, ...]) -> None:
     assert failed_instances(data, IMPLICIT) == (uids, "")
     assert failed_instances(b"", IMPLICIT) == ((), "")
     assert failed_instances(encode_identifier({"PatientName": "X"}, IMPLICIT), IMPLICIT) == ((), "")
+
+
+@pytest.mark.parametrize("vr", ["UI", "LO", "CS", "UN", "OB", "UT", "XX", "SQ", "US", "FD", "AT"])
+def test_a_list_of_failed_instances_of_another_vr(vr: str) -> None:
+    """What can be read is; what cannot is told, and is no empty list."""
+    head = b"\x08\0\x58\0" + vr.encode()
+    value = b"1.2.3\\1.4 "
+    long = vr in ("UN", "OB", "UT", "SQ")
+    length = b"\0\0" + len(value).to_bytes(4, "little") if long else len(value).to_bytes(2, "little")
+    uids, fault = failed_instances(head + length + value, EXPLICIT)
+    if vr in ("SQ", "US", "FD", "AT"):
+        assert (uids, fault) == ((), f"has (0008,0058) of VR {vr}, and not of UI")
+    else:
+        assert uids == ("1.2.3", "1.4")
+
+
+def test_what_is_no_uid_among_failed_instances() -> None:
+    data = b"\x08\0\x58\0UI\x0c\x001.2.3\\DOE^J "
+    assert failed_instances(data, EXPLICIT) == (("1.2.3",), "has what is no UID in (0008,0058)")

@@ -26,9 +26,9 @@ from dcmnet.cli.querying import (
     repeated,
     status_text,
     transfer_syntax,
-    without_pydicom,
 )
 from dcmnet.dataset.content import read_elements
+from dcmnet.dataset.quiet import silence
 from dcmnet.errors import InputFileError
 from dcmnet.registry.statuses import CANCEL, SUCCESS, service_of
 from dcmnet.registry.transfer_syntaxes import proposed
@@ -58,7 +58,7 @@ def find(arguments: Arguments) -> int:
         session.log.critical("%s", refusal)
         session.fail(EXIT_USAGE, refusal)
         return session.concluded(queries=0, matches=0)
-    with without_pydicom():
+    with silence():
         return _Run(session).perform()
 
 

@@ -19,11 +19,11 @@ from dcmnet.cli.querying import (
     queries,
     repeated,
     transfer_syntax,
-    without_pydicom,
 )
 from dcmnet.cli.receiving import new_store
 from dcmnet.cli.retrieving import Arrivals, Retrieval, for_storing, share_events
 from dcmnet.cli.running import EXIT_USAGE
+from dcmnet.dataset.quiet import silence
 from dcmnet.errors import InputFileError
 from dcmnet.registry.transfer_syntaxes import accepted, proposed
 from dcmnet.services.query_contexts import get_contexts
@@ -69,7 +69,7 @@ def get(arguments: Arguments) -> int:
         session.log.critical("%s", refusal)
         session.fail(EXIT_USAGE, refusal)
         return session.concluded(queries=0)
-    with without_pydicom(), progress(arguments, objects=0) as bar:
+    with silence(), progress(arguments, objects=0) as bar:
         return _get(session, data_sets, bar)
 
 

@@ -16,7 +16,7 @@ from dcmnet.cli.options import UsageError
 from dcmnet.cli.querying import Session, log_dump, status_text
 from dcmnet.dataset.content import Content
 from dcmnet.dataset.json_model import to_json_model
-from dcmnet.dataset.keys import tags_of
+from dcmnet.dataset.keys import columns_of, tags_of
 from dcmnet.dataset.printing import value_at
 from dcmnet.errors import InputFileError
 from dcmnet.registry.statuses import service_of
@@ -85,9 +85,8 @@ def _columns(session: Session, data_sets: list[Dataset]) -> tuple[Key, ...]:
     columns = {tuple(tags_of(key)): Key(key.path) for key in given}
     if session.arguments.dcmfile_in:
         for data_set in data_sets:
-            for element in data_set:
-                if element.VR != "SQ":
-                    columns.setdefault(((element.tag, None),), Key((Step(element.keyword or element.tag),)))
+            for tag, name in columns_of(data_set):
+                columns.setdefault(((tag, None),), Key((Step(name),)))
     return tuple(columns.values())
 
 

@@ -33,11 +33,11 @@ from dcmnet.cli.querying import (
     queries,
     repeated,
     transfer_syntax,
-    without_pydicom,
 )
 from dcmnet.cli.receiving import Reporter, new_store
 from dcmnet.cli.retrieving import Arrivals, Retrieval, for_storing, share_events
 from dcmnet.cli.running import EXIT_USAGE
+from dcmnet.dataset.quiet import silence
 from dcmnet.errors import InputFileError
 from dcmnet.registry.sop_classes import VERIFICATION
 from dcmnet.registry.transfer_syntaxes import accepted, proposed
@@ -108,7 +108,7 @@ def move(arguments: Arguments) -> int:
         session.log.critical("%s", refusal)
         session.fail(code, refusal)
         return session.concluded(queries=0)
-    with without_pydicom(), progress(arguments, objects=0) as bar:
+    with silence(), progress(arguments, objects=0) as bar:
         return _move(session, data_sets, bar)
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from logging import INFO, Logger
 from typing import TYPE_CHECKING
 
@@ -122,20 +119,6 @@ class Session:
         if self.json is not None:
             self.json.summary(**totals, exit_code=self.code)
         return self.code
-
-
-@contextmanager
-def without_pydicom() -> Iterator[None]:
-    """Have pydicom say nothing about values: they are shown, and its words would have a peer's in them."""
-    own = logging.getLogger("pydicom")
-    level = own.level
-    own.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        own.setLevel(level)
 
 
 def status_text(status: int, service: str) -> str:

@@ -283,6 +283,7 @@ class ReportingStore(FileStore):
         self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ, outcome: Outcome
     ) -> None:
         """Tell that an object was refused before it was looked at."""
+        self.told_refused(request, outcome[0])
         self.reporter.requested(request)
         self.reporter.answered(core, request, outcome)
 

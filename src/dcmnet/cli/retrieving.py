@@ -17,7 +17,7 @@ from dcmnet.cli.running import EXIT_SUCCESS
 from dcmnet.dimse.messages import Response, StatusClass, status_class
 from dcmnet.registry.statuses import CANCEL, service_of
 from dcmnet.storage.deliveries import Claim, Deliveries
-from dcmnet.storage.querying import Progress, missing_text
+from dcmnet.storage.querying import Progress, missing_text, refused_text
 from dcmnet.storage.scp import StoreRequest
 from dcmnet.sync.query_retrieve import Responses
 
@@ -103,13 +103,18 @@ class Retrieval:
 
     def compare(self, deliveries: Deliveries, advice: str = "") -> None:
         """Notice when objects that the peer says it has sent have not come here, or were not kept."""
-        missing = deliveries.missing(self.claim)
+        missing, lost = deliveries.missing(self.claim), deliveries.lost
         if missing:
-            session, text = self._session, missing_text(missing, self.claim)
-            session.log.warning("%s%s", text, advice)
-            if session.code == session.manner.not_released:
-                session.code = EXIT_SUCCESS  # that has lost nothing, and this has
-            session.fail(EXIT_WARNING, text)
+            self._lost(missing_text(missing, self.claim), advice)
+        elif lost:
+            self._lost(refused_text(lost))
+
+    def _lost(self, text: str, advice: str = "") -> None:
+        session = self._session
+        session.log.warning("%s%s", text, advice)
+        if session.code == session.manner.not_released:
+            session.code = EXIT_SUCCESS  # that has lost nothing, and this has
+        session.fail(EXIT_WARNING, text)
 
     def summary(self, arrivals: Arrivals | None, seconds: float) -> dict[str, object]:
         """Show the totals; returns them for the last JSON line."""

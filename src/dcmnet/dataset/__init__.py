@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from dcmnet.errors import InputFileError
+from dcmnet.dataset.quiet import quietly
+from dcmnet.errors import InputFileError, LimitExceeded
 from dcmnet.limits import (
     MAX_CONVERTED_LENGTH,
     MAX_INFLATE_RATIO,
@@ -32,6 +33,9 @@ from dcmnet.registry.transfer_syntaxes import (
     JPEG_LS_LOSSLESS,
     JPEG_LS_NEAR_LOSSLESS,
     RLE_LOSSLESS,
+    is_big_endian,
+    is_deflated,
+    is_implicit,
 )
 
 if TYPE_CHECKING:
@@ -81,12 +85,18 @@ _UNDEFINED_LENGTH = 0xFFFFFFFF
 _INFLATE_STEP = 1 << 18
 
 
+def load_pydicom() -> None:
+    """Load all of pydicom that is used here, unless that has been done; it takes some tenths of a second."""
+    from dcmnet.dataset import bridge  # noqa: F401  # loading it is what is wanted
+
+
 def is_data_set(source: object) -> bool:
     """Whether this is a pydicom data set; pydicom is not loaded to find out."""
     module = sys.modules.get("pydicom.dataset")
     return module is not None and isinstance(source, module.Dataset)
 
 
+@quietly
 def read(
     source: str | PathLike[str] | BinaryIO,
     *,
@@ -104,7 +114,7 @@ def read(
     Raises:
         InputFileError: A deflated data set is longer than that.
     """
-    from pydicom import dcmread
+    from dcmnet.dataset.bridge import dcmread
 
     if max_inflated_length is None:
         pass
@@ -124,16 +134,16 @@ def _limit_inflating(file: BinaryIO, name: str, limit: int) -> None:
     start = file.tell()
     deflated = _deflated_length(file)
     if deflated * MAX_INFLATE_RATIO > limit and _inflated_length(file, limit) > limit:
-        raise InputFileError(name, f"its deflated data set is longer than {limit} bytes when inflated")
+        raise LimitExceeded(name, f"its deflated data set is longer than {limit} bytes when inflated")
     file.seek(start)
 
 
 def _deflated_length(file: BinaryIO) -> int:
     """How many deflated bytes there are, and leave the file where they begin; 0 when it is not deflated."""
-    from pydicom.filereader import _read_file_meta_info, read_preamble
+    from dcmnet.dataset.bridge import read_file_meta_info, read_preamble
 
     read_preamble(file, force=True)
-    if _read_file_meta_info(file).get("TransferSyntaxUID") != DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
+    if read_file_meta_info(file).get("TransferSyntaxUID") != DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
         return 0
     begin = file.tell()
     end = file.seek(0, io.SEEK_END)
@@ -154,6 +164,7 @@ def _inflated_length(file: BinaryIO, limit: int) -> int:
     return length
 
 
+@quietly
 def transfer_syntax_of(data_set: Any) -> str:
     """The transfer syntax a data set is in; Explicit VR Little Endian for one that was made in memory."""
     file_meta = getattr(data_set, "file_meta", None)
@@ -166,6 +177,7 @@ def transfer_syntax_of(data_set: Any) -> str:
     return IMPLICIT_VR_LITTLE_ENDIAN if implicit else EXPLICIT_VR_LITTLE_ENDIAN
 
 
+@quietly
 def encode(
     data_set: Any,
     transfer_syntax: str,
@@ -198,6 +210,7 @@ def encode(
     return encode_data_set(data_set, own, transfer_syntax, layout, name=name, changes=changes)
 
 
+@quietly
 def convert(
     source: str | PathLike[str] | BinaryIO,
     transfer_syntax: str,
@@ -234,8 +247,10 @@ def convert(
                 data, syntax = read_encoded(file, name, own)
         else:
             data, syntax = read_encoded(source, name, own)
-    except (OSError, ValueError) as error:
-        raise InputFileError(name, f"cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    except OSError as error:
+        raise InputFileError(name, f"cannot be read: {error.strerror or error}") from error
+    except ValueError:  # of pydicom, about its File Meta Information
+        raise InputFileError(name, "cannot be read: its File Meta Information is damaged") from None
     layout = AS_IT_WAS._replace(encoding=encoding)
     limit = MAX_INFLATED_LENGTH
     return transcode(
@@ -266,10 +281,10 @@ def read_encoded(file: BinaryIO, name: str, own: tuple[str, int] | None = None) 
 
 def _own_start(file: BinaryIO) -> tuple[str, int]:
     """The transfer syntax that File Meta Information names, else what it looks like; and where it begins."""
-    from pydicom.filereader import _read_file_meta_info, read_preamble
+    from dcmnet.dataset.bridge import read_file_meta_info, read_preamble
 
     read_preamble(file, force=True)
-    named = _read_file_meta_info(file).get("TransferSyntaxUID")
+    named = read_file_meta_info(file).get("TransferSyntaxUID")
     begin = file.tell()
     if named:
         return str(named), begin
@@ -279,6 +294,7 @@ def _own_start(file: BinaryIO) -> tuple[str, int]:
     return EXPLICIT_VR_LITTLE_ENDIAN if first[0] else EXPLICIT_VR_BIG_ENDIAN, begin
 
 
+@quietly
 def check_label(data_set: Any, name: str) -> None:
     """Refuse a pydicom data set whose bytes contradict its transfer syntax, as far as that shows at once.
 
@@ -292,6 +308,7 @@ def check_label(data_set: Any, name: str) -> None:
     check_data_set(data_set, transfer_syntax_of(data_set), name)
 
 
+@quietly
 def uid_in(data_set: Any, tag: int) -> str:
     """The UID that an element of a pydicom data set has, as it is; empty when there is none."""
     element = data_set.get_item(tag)
@@ -301,7 +318,7 @@ def uid_in(data_set: Any, tag: int) -> str:
 
 def _read_whole(file: BinaryIO, name: str) -> Dataset:
     """Read a data set that must not be truncated: of one that is, pydicom drops or cuts the last element."""
-    from pydicom.filereader import read_partial
+    from dcmnet.dataset.bridge import read_partial
 
     start = file.tell()
     length = file.seek(0, io.SEEK_END) - start
@@ -310,7 +327,7 @@ def _read_whole(file: BinaryIO, name: str) -> Dataset:
         raise InputFileError(
             name, f"has {length} bytes, and only up to {MAX_CONVERTED_LENGTH} can be converted"
         )
-    _limit_inflating(file, name, MAX_INFLATED_LENGTH)
+    _check_extent(file, name)
     last: list[tuple[Any, int]] = [(None, 0)]
 
     def look(tag: Any, _: str | None, length: int) -> bool:
@@ -324,6 +341,18 @@ def _read_whole(file: BinaryIO, name: str) -> Dataset:
     if not _is_whole(data_set, tag, length):
         raise InputFileError(name, f"is truncated within {tag}")
     return data_set
+
+
+def _check_extent(file: BinaryIO, name: str) -> None:
+    """Refuse a file with a query that would cost pydicom too much; the file is left where it is."""
+    from dcmnet.dataset.identifiers import check_extent, inflate
+
+    start = file.tell()
+    data, syntax = read_encoded(file, name)
+    if is_deflated(syntax):
+        data = inflate(data, name)
+    check_extent(data, implicit=is_implicit(syntax), little=not is_big_endian(syntax), name=name)
+    file.seek(start)
 
 
 def _is_whole(data_set: Any, tag: Any, length: int) -> bool:

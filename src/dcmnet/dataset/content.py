@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, NoReturn
 
+from dcmnet.dataset.elements import Allowance, BeyondLimit
 from dcmnet.dataset.identifiers import inflate
+from dcmnet.dataset.quiet import silently
 from dcmnet.dataset.values import (
     NUMBERS,
     ONE_VALUE,
@@ -21,9 +23,10 @@ from dcmnet.dataset.values import (
     vr_in_dictionary,
 )
 from dcmnet.errors import InputFileError
-from dcmnet.limits import MAX_SEQUENCE_DEPTH
+from dcmnet.limits import MAX_IDENTIFIER_ELEMENTS, MAX_IDENTIFIER_ITEMS, MAX_SEQUENCE_DEPTH, Limits, Tolerance
 from dcmnet.payload import Buffer
 from dcmnet.registry.transfer_syntaxes import is_big_endian, is_deflated, is_implicit
+from dcmnet.registry.uids import is_valid_uid
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 UNKNOWN_VR = "??"
@@ -34,6 +37,8 @@ _UNDEFINED = 0xFFFFFFFF
 # PS3.5 7.1.2: the VRs whose length has two bytes, and those where it has four, behind two reserved ones.
 _SHORT_HEADER = frozenset("AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 _LONG_HEADER = frozenset("OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+# Of VR UN if the list is too long for UI (PS3.5 6.2.2); the others are wrong, and can be read all the same.
+_LISTS_UIDS = TEXT | {"OB", "UN", UNKNOWN_VR}
 _HOLDS_ITEMS = frozenset(("SQ", "UN", UNKNOWN_VR))  # PS3.5 6.2.2: UN of undefined length is a sequence
 
 
@@ -122,24 +127,29 @@ class _Scope(NamedTuple):
     implicit: bool
 
 
-def read_elements(data: Buffer, transfer_syntax: str, *, known_vrs: bool = False) -> Content:
+@silently
+def read_elements(
+    data: Buffer, transfer_syntax: str, *, known_vrs: bool = False, limits: Limits | None = None
+) -> Content:
     """Read an identifier as far as it can be read.
 
     Args:
         data: Encoded.
         transfer_syntax: UID of the one that it is in.
         known_vrs: Give elements of VR UN the VR that the dictionary has for them (PS3.5 6.2.2).
+        limits: How much is read; the defaults unless given.
     """
     encoded, found, fault = bytes(data), list[Element](), ""
     little_endian = not is_big_endian(transfer_syntax)
     try:
         if is_deflated(transfer_syntax):
-            encoded = inflate(encoded, "identifier")
+            encoded = inflate(encoded, "identifier", limits)
         reader = _Reader(encoded, little_endian=little_endian, known_vrs=known_vrs)
+        reader.allow(limits)
         reader.read(found, 0, len(encoded), _Scope(None, 0, is_implicit(transfer_syntax)))
     except InputFileError as error:
         fault = error.why
-    except _Lost as lost:
+    except (_Lost, BeyondLimit) as lost:
         fault = str(lost)
     return Content(tuple(found), fault, little_endian)
 
@@ -159,10 +169,13 @@ def failed_instances(data: Buffer, transfer_syntax: str) -> tuple[tuple[str, ...
     element = element_with(0x00080058, content.elements)
     if element is None:
         return (), content.fault
-    text = element.value.decode("latin-1")  # of VR UN if it is too long for UI (PS3.5 6.2.2)
-    uids = [uid for each in text.split("\\") if (uid := each.strip(" \0"))]
+    if element.vr not in _LISTS_UIDS:
+        return (), content.fault or f"has {_shown(element.tag)} of VR {element.vr}, and not of UI"
+    uids = [uid for each in element.value.decode("latin-1").split("\\") if (uid := each.strip(" \0"))]
+    valid = [uid for uid in uids if is_valid_uid(uid, Tolerance.NONCONFORMING_UID)]
+    fault = "" if valid == uids else f"has what is no UID in {_shown(element.tag)}"
     is_cut_off = content.fault and element is content.elements[-1]
-    return tuple(uids[:-1] if is_cut_off else uids), content.fault or element.fault
+    return tuple(valid[:-1] if is_cut_off else valid), content.fault or fault
 
 
 def _faults(elements: tuple[Element, ...], path: str) -> Iterator[tuple[str, str]]:
@@ -178,13 +191,22 @@ class _Reader:
     """Reads elements out of bytes; no length is believed before it is compared with what is there."""
 
     def __init__(self, data: bytes, *, little_endian: bool, known_vrs: bool) -> None:
-        from pydicom.filebase import DicomBytesIO
+        from dcmnet.dataset.bridge import DicomBytesIO
 
         self._data = data
         self._little_endian = little_endian
         self._known_vrs = known_vrs
+        self._allowance = Allowance()
         self._source = DicomBytesIO(data)
         self._source.is_little_endian = little_endian
+
+    def allow(self, limits: Limits | None) -> None:
+        """Read no more than these limits allow."""
+        if limits is None:
+            self._allowance = Allowance(MAX_IDENTIFIER_ELEMENTS, MAX_IDENTIFIER_ITEMS)
+        else:
+            self._allowance = Allowance(limits.max_identifier_elements, limits.max_identifier_items)
+        self._allowance.take_elements(self._data.count(b"\\"))  # one for each further value
 
     def read(
         self, found: list[Element], position: int, end: int, scope: _Scope, *, delimited: bool = False
@@ -199,6 +221,7 @@ class _Reader:
             header = self._header(position, end, scope.implicit, creators, found)
             if delimited and header.tag == _ITEM_END:
                 return header.start
+            self._allowance.take_elements()
             position = self._element(found, header, end, scope)
             tag, text = found[-1].tag, found[-1].text
             if tag == SPECIFIC_CHARACTER_SET:
@@ -316,6 +339,7 @@ class _Reader:
             undefined = length == _UNDEFINED
             if tag != _ITEM or not (undefined or length <= end - start):
                 raise _Lost(f"has no item at offset {position}" if tag != _ITEM else "is truncated")
+            self._allowance.take_items()
             found: list[Element] = []
             stop = end if undefined else start + length
             position = self.read(found, start, stop, inner, delimited=undefined)

@@ -157,9 +157,9 @@ class _Bridge:
             return _binary(tag, vr, value, little, undefined=bool(element.is_undefined_length))
         try:
             vr, encoded = _numbers(vr, value) if " or " in vr else (vr, _encoded_value(element))
-        except Exception as error:  # what a bad value makes pydicom raise depends on its kind
+        except Exception:  # what a bad value makes pydicom raise depends on its kind, and has it in its text
             why = f"has a value in {shown(tag)} that its value representation ({vr}) does not allow"
-            raise MalformedDataSet(why) from error
+            raise MalformedDataSet(why) from None
         return Element(tag, vr, encoded)
 
 
@@ -167,7 +167,7 @@ def item_of(data_set: Any, tag: int) -> Any:
     """An element as it is: raw if it has not been decoded. One whose reading was put off is read."""
     element = data_set.get_item(tag, keep_deferred=True)
     if element.is_raw and element.value is None and element.length:
-        from pydicom.filereader import read_deferred_data_element
+        from dcmnet.dataset.bridge import read_deferred_data_element
 
         buffer = getattr(data_set, "buffer", None)
         is_open = buffer is not None and not getattr(buffer, "closed", False)
@@ -209,8 +209,7 @@ def _numbers(vr: str, value: Any) -> tuple[str, bytes]:
 
 def _encoded_value(element: Any) -> bytes:
     """The encoded value of an element that is neither text nor bytes, little endian."""
-    from pydicom.filebase import DicomBytesIO
-    from pydicom.filewriter import write_data_element
+    from dcmnet.dataset.bridge import DicomBytesIO, write_data_element
 
     buffer = DicomBytesIO()
     buffer.is_little_endian = True

@@ -165,9 +165,7 @@ def decode(task: DecodingTask, take: Callable[[Buffer], object]) -> tuple[str, i
 def _pydicom_data_set(task: DecodingTask) -> Any:
     import io
 
-    from pydicom.dataset import FileMetaDataset
-    from pydicom.filereader import read_dataset
-    from pydicom.uid import UID
+    from dcmnet.dataset.bridge import UID, FileMetaDataset, read_dataset
 
     data_set = read_dataset(io.BytesIO(task.data_set), is_implicit_VR=False, is_little_endian=True)
     data_set.file_meta = FileMetaDataset()
@@ -188,7 +186,7 @@ def _check(data_set: Any, task: DecodingTask) -> None:
 
 
 def _frames(data_set: Any, number: int) -> Iterator[bytes]:
-    from pydicom.encaps import generate_frames
+    from dcmnet.dataset.bridge import generate_frames
 
     offsets = (data_set.get("ExtendedOffsetTable"), data_set.get("ExtendedOffsetTableLengths"))
     return generate_frames(
@@ -197,7 +195,7 @@ def _frames(data_set: Any, number: int) -> Iterator[bytes]:
 
 
 def _decode(data_set: Any, task: DecodingTask, take: Callable[[Buffer], object]) -> tuple[str, int | None]:
-    from pydicom.pixels.decoders.base import get_decoder
+    from dcmnet.dataset.bridge import get_decoder
 
     decoder = get_decoder(task.transfer_syntax)
     if not decoder.is_available:
@@ -229,13 +227,11 @@ def _frame(array: Any, module: PixelModule) -> bytes:
 
 def load_decoders() -> None:
     """Load all that `decode` will need."""
-    import pydicom.encaps
-    import pydicom.filereader
-    import pydicom.pixels.decoders  # noqa: F401
+    import dcmnet.dataset.bridge  # noqa: F401
 
 
 def decoders() -> list[tuple[str, bool]]:
     """The transfer syntaxes that can be decompressed in principle, and whether a decoder is installed."""
-    from pydicom.pixels.decoders.base import get_decoder
+    from dcmnet.dataset.bridge import get_decoder
 
     return [(uid, get_decoder(uid).is_available) for uid in DECODABLE]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Generator, Iterator, Sequence
 
 from dcmnet.dataset.representations import LONG_LENGTH, SHORT_LENGTH, public_vr
-from dcmnet.limits import MAX_SEQUENCE_DEPTH
+from dcmnet.errors import InputFileError, LimitExceeded
+from dcmnet.limits import MAX_ELEMENTS, MAX_HEAD_SEQUENCE_LENGTH, MAX_ITEMS, MAX_SEQUENCE_DEPTH
 from dcmnet.payload import Buffer
 
 UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -19,14 +20,53 @@ _DELIMITERS = (ITEM_DELIMITER, SEQUENCE_DELIMITER)
 _VR = slice(4, 6)
 _HEADER = 8
 _LONG_HEADER = 12
+_FIRST_READ = 1 << 14
 
 
 class MalformedDataSet(ValueError):
     """The elements of a data set do not fit into one another; the message is the rest of a sentence."""
 
 
-class _TooDeep(MalformedDataSet):
-    """It would not be read as a value without structure either."""
+class BeyondLimit(MalformedDataSet):
+    """A limit forbids to read on; it would not be read as a value without structure either."""
+
+
+class Allowance:
+    """How many elements and items may be read, in all of a data set; fragments count as elements.
+
+    Args:
+        elements: So many elements.
+        items: So many items.
+    """
+
+    __slots__ = ("_elements", "_items", "_most")
+
+    def __init__(self, elements: int = MAX_ELEMENTS, items: int = MAX_ITEMS) -> None:
+        self._most = elements, items
+        self._elements = elements
+        self._items = items
+
+    def take_elements(self, count: int = 1) -> None:
+        """Some more elements are about to be read.
+
+        Raises:
+            BeyondLimit: They are too many.
+        """
+        self._elements -= count
+        if self._elements < 0:
+            raise BeyondLimit(f"has more than {self._most[0]} elements")
+
+    def take_items(self, count: int = 1) -> None:
+        """Some more items are; likewise."""
+        self._items -= count
+        if self._items < 0:
+            raise BeyondLimit(f"has more than {self._most[1]} items")
+
+
+def refusal(name: str, error: MalformedDataSet, before: str = "") -> InputFileError:
+    """The exception for a data set of this name that cannot be read."""
+    kind = LimitExceeded if isinstance(error, BeyondLimit) else InputFileError
+    return kind(name, f"{before}{error}")
 
 
 class Element:
@@ -80,20 +120,76 @@ def shown(tag: int) -> str:
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
-def read_elements(data: Buffer, *, implicit: bool, little: bool) -> list[Element]:
+def read_elements(
+    data: Buffer, *, implicit: bool, little: bool, allowance: Allowance | None = None
+) -> list[Element]:
     """The elements of a data set.
 
     Raises:
-        MalformedDataSet: It ends inside an element, or its sequences are nested too deep.
+        MalformedDataSet: It ends inside an element.
+        BeyondLimit: Its sequences are nested too deep, or more is in it than `allowance` says.
     """
     view = memoryview(data)
-    return _Reader(view, little).elements(0, len(view), implicit, 0)[0]
+    return _Reader(view, little, allowance).elements(0, len(view), implicit, 0)[0]
 
 
 def read_items(value: Buffer, *, implicit: bool, little: bool) -> list[Item]:
     """The items of a sequence that has this value; errors as for `read_elements`."""
     view = memoryview(value)
     return _Reader(view, little).items(0, len(view), implicit, 0, shown(ITEM))[0]
+
+
+def iterate_items(
+    data: Buffer, tag: int, *, implicit: bool, little: bool, allowance: Allowance
+) -> Iterator[Item]:
+    """The items of a sequence, one at a time: none of those before is kept.
+
+    Args:
+        data: A data set.
+        tag: Of the sequence, at the data set's own level.
+        implicit: Whether it is in Implicit VR.
+        little: The byte order.
+        allowance: How much may be read.
+
+    Raises:
+        MalformedDataSet: As for `read_elements`.
+    """
+    return _Reader(memoryview(data), little, allowance).sequence_at_top(tag, implicit)
+
+
+def leading_elements(
+    read: Callable[[int, int], Buffer],
+    last: int,
+    wanted: Container[int],
+    *,
+    implicit: bool,
+    little: bool,
+    allowance: Allowance,
+) -> Iterator[Element]:
+    """Some of the elements that a data set has up to a tag; long values of others are passed over.
+
+    Args:
+        read: Reads bytes from an offset of the data set, as many as asked for if there are so many.
+        last: The tag.
+        wanted: The tags of these elements.
+        implicit: Whether it is in Implicit VR.
+        little: The byte order.
+        allowance: How much may be read.
+
+    Raises:
+        BeyondLimit: An element is longer than `MAX_HEAD_SEQUENCE_LENGTH`, or there is too much of them.
+    """
+    position, count = 0, _FIRST_READ
+    while True:
+        view = memoryview(read(position, count))
+        is_last = len(view) < count
+        reader = _Reader(view, little, allowance)
+        offset, needed = yield from reader.leading(last, wanted, implicit, is_last=is_last)
+        if not needed or (is_last and offset <= len(view)):  # what is truncated has nothing more to give
+            return
+        if needed > MAX_HEAD_SEQUENCE_LENGTH:
+            raise BeyondLimit(f"has an element of more than {MAX_HEAD_SEQUENCE_LENGTH} bytes near its begin")
+        position, count = position + offset, max(needed, _FIRST_READ)
 
 
 def split_fragments(value: Buffer) -> list[memoryview] | None:
@@ -113,9 +209,10 @@ def split_fragments(value: Buffer) -> list[memoryview] | None:
 
 
 class _Reader:
-    def __init__(self, view: memoryview, little: bool) -> None:
+    def __init__(self, view: memoryview, little: bool, allowance: Allowance | None = None) -> None:
         self._view = view
         self._little = little
+        self._allowance = Allowance() if allowance is None else allowance
 
     def _number(self, start: int, length: int) -> int:
         part = self._view[start : start + length]
@@ -129,7 +226,7 @@ class _Reader:
     ) -> tuple[list[Element], int]:
         """The elements from here to the end, or to the delimiter of the item; and where they end."""
         if depth > MAX_SEQUENCE_DEPTH:
-            raise _TooDeep(f"has sequences that are nested deeper than {MAX_SEQUENCE_DEPTH}")
+            raise BeyondLimit(f"has sequences that are nested deeper than {MAX_SEQUENCE_DEPTH}")
         found: list[Element] = []
         last = 0
         while position < end:
@@ -141,6 +238,7 @@ class _Reader:
                 if delimited and last == ITEM_DELIMITER:
                     return found, position
                 continue
+            self._allowance.take_elements()
             element, position = self._element(last, position, end, implicit, depth)
             found.append(element)
         if delimited:
@@ -178,7 +276,7 @@ class _Reader:
         """A sequence of known length; one that has no items in it keeps its value."""
         try:
             items, _ = self.items(start, start + len(value), not vr, depth, shown(tag))
-        except _TooDeep:
+        except BeyondLimit:
             raise
         except MalformedDataSet:
             return Element(tag, vr, value, little=self._little)
@@ -194,7 +292,7 @@ class _Reader:
             # PS3.5 6.2.2: an UN of undefined length is a sequence in Implicit VR Little Endian; some writers
             # leave its items in Explicit VR.
             implicit = not self._is_explicit(start)
-            reader = _Reader(self._view, True) if implicit else self
+            reader = _Reader(self._view, True, self._allowance) if implicit else self
             items, position = reader.items(start, end, implicit, depth, shown(tag), delimited=True)
         else:
             items, position = self.items(start, end, implicit, depth, shown(tag), delimited=True)
@@ -210,22 +308,77 @@ class _Reader:
     ) -> tuple[list[Item], int]:
         """The items from here to the end, or to the delimiter of the sequence; and where they end."""
         found: list[Item] = []
-        while position < end:
-            if end - position < _HEADER:
-                break
+        while True:
+            item, position = self.next_item(position, end, implicit, depth, name, delimited=delimited)
+            if item is None:
+                return found, position
+            found.append(item)
+
+    def next_item(
+        self, position: int, end: int, implicit: bool, depth: int, name: str, *, delimited: bool
+    ) -> tuple[Item | None, int]:
+        """The item here, and where it ends; None behind the last one."""
+        while end - position >= _HEADER:
             tag, length = self._tag(position), self._number(position + 4, 4)
             position += _HEADER
-            if tag == SEQUENCE_DELIMITER:
-                if delimited:
-                    return found, position
-                continue
-            if tag != ITEM:
+            if tag == ITEM:
+                self._allowance.take_items()
+                return self._item(position, end, length, implicit, depth, name)
+            if tag != SEQUENCE_DELIMITER:
                 raise MalformedDataSet(f"has something other than items in the sequence {name}")
-            item, position = self._item(position, end, length, implicit, depth, name)
-            found.append(item)
+            if delimited:
+                return None, position
         if delimited or position != end:
             raise MalformedDataSet(f"is truncated within {name}")
-        return found, position
+        return None, position
+
+    def leading(
+        self, last: int, wanted: Container[int], implicit: bool, *, is_last: bool
+    ) -> Generator[Element, None, tuple[int, int]]:
+        """The wanted elements up to the last one, as far as they are here.
+
+        Returns:
+            Where to go on, and how many bytes are needed there; 0 of them if nothing more is wanted.
+        """
+        position, end = 0, len(self._view)
+        while end - position >= (_HEADER if is_last else _LONG_HEADER):
+            tag = self._tag(position)
+            if tag > last and tag not in _DELIMITERS:
+                return position, 0
+            self._allowance.take_elements()
+            start, length = self._length(position, "" if implicit else self._vr(position))
+            if length != UNDEFINED_LENGTH and tag not in wanted:
+                position = start + length
+                continue
+            try:
+                element, following = self._element(tag, position, end, implicit, 0)
+            except BeyondLimit:
+                raise
+            except MalformedDataSet:  # of undefined length: it may end behind what is here
+                needed = 2 * (end - position) if length == UNDEFINED_LENGTH else start + length - position
+                return position, max(needed, 2 * _LONG_HEADER)
+            position = following
+            if tag in wanted:
+                yield element
+        return position, _LONG_HEADER
+
+    def sequence_at_top(self, wanted: int, implicit: bool) -> Iterator[Item]:
+        """The items of a sequence of the data set's own level, one at a time; none if it is not there."""
+        position, end = 0, len(self._view)
+        while end - position >= _HEADER and (tag := self._tag(position)) != wanted:
+            self._allowance.take_elements()
+            _, position = self._element(tag, position, end, implicit, 0)
+        if end - position < _HEADER:
+            return
+        start, length = self._length(position, "" if implicit else self._vr(position))
+        delimited = length == UNDEFINED_LENGTH
+        stop = end if delimited else start + length
+        if stop > end:
+            raise MalformedDataSet(f"is truncated within {shown(wanted)}")
+        item, start = self.next_item(start, stop, implicit, 0, shown(wanted), delimited=delimited)
+        while item is not None:
+            yield item
+            item, start = self.next_item(start, stop, implicit, 0, shown(wanted), delimited=delimited)
 
     def _item(
         self, position: int, end: int, length: int, implicit: bool, depth: int, name: str
@@ -247,6 +400,7 @@ class _Reader:
                 return found, position
             if kind != ITEM or position + length > end:
                 break
+            self._allowance.take_elements()
             found.append(self._view[position : position + length])
             position += length
         raise MalformedDataSet(f"is truncated within {shown(tag)}")

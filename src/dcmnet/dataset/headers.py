@@ -7,6 +7,7 @@ import zlib
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dcmnet.dataset import transfer_syntax_of
+from dcmnet.dataset.quiet import quietly
 from dcmnet.errors import InputFileError
 from dcmnet.limits import MAX_INFLATED_LENGTH
 from dcmnet.registry.transfer_syntaxes import (
@@ -53,6 +54,7 @@ def is_bulk_data(tag: int) -> bool:
     return tag in _BULK_DATA or (not tag & 0x10000 and tag & 0xFF00FFFF in _BULK_DATA_OF_REPEATING_GROUPS)
 
 
+@quietly
 def header_of(data_set: Any) -> Dataset:
     """A data set of its own with all but the bulk data; it is in an uncompressed transfer syntax.
 
@@ -64,6 +66,7 @@ def header_of(data_set: Any) -> Dataset:
     return _header(elements, syntax, data_set)
 
 
+@quietly
 def read_header(file: BinaryIO, transfer_syntax: str, *, name: str) -> Dataset:
     """Read a data set without its bulk data, in an uncompressed transfer syntax. Pixel Data are passed over.
 
@@ -86,8 +89,8 @@ def read_header(file: BinaryIO, transfer_syntax: str, *, name: str) -> Dataset:
         return _header(_read_elements(file, syntax, name), syntax)
     except InputFileError:
         raise
-    except Exception as error:  # what a bad file makes pydicom raise depends on where it is bad
-        raise InputFileError(name, f"cannot be read: {error}") from error
+    except Exception:  # bad bytes make pydicom raise anything, with values in its text
+        raise InputFileError(name, "cannot be read: it is not encoded as its transfer syntax says") from None
 
 
 def uncompressed_form(transfer_syntax: str) -> str:
@@ -112,7 +115,7 @@ def _inflated(file: BinaryIO, name: str) -> BinaryIO:
 
 def _read_elements(file: BinaryIO, syntax: str, name: str) -> dict[Any, Any]:
     """The elements from here to the end of the file, except those of bulk data."""
-    from pydicom.filereader import data_element_generator
+    from dcmnet.dataset.bridge import data_element_generator
 
     reached = file.tell()
     end = file.seek(0, io.SEEK_END)
@@ -145,8 +148,7 @@ def _read_elements(file: BinaryIO, syntax: str, name: str) -> dict[Any, Any]:
 
 
 def _pass_over(file: BinaryIO, start: int, length: int, *, little_endian: bool) -> None:
-    from pydicom.fileutil import read_undefined_length_value
-    from pydicom.tag import SequenceDelimiterTag
+    from dcmnet.dataset.bridge import SequenceDelimiterTag, read_undefined_length_value
 
     if length == _UNDEFINED_LENGTH:
         file.seek(start)
@@ -156,8 +158,7 @@ def _pass_over(file: BinaryIO, start: int, length: int, *, little_endian: bool) 
 
 
 def _header(elements: dict[Any, Any], syntax: str, original: Any = None) -> Dataset:
-    from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import UID
+    from dcmnet.dataset.bridge import UID, Dataset, FileMetaDataset
 
     header = Dataset(elements)
     charset = original.original_character_set if original is not None else "iso8859"
@@ -169,7 +170,7 @@ def _header(elements: dict[Any, Any], syntax: str, original: Any = None) -> Data
 
 
 def _take_out_waveform_data(header: Dataset) -> None:
-    from pydicom.dataelem import DataElement
+    from dcmnet.dataset.bridge import DataElement
 
     if _WAVEFORM_SEQUENCE not in header:
         return

@@ -9,13 +9,25 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from dcmnet.arguments import kind_of
 from dcmnet.dataset import AS_USUAL, Encoding, _is_whole, encode, is_data_set
-from dcmnet.errors import InputFileError
-from dcmnet.limits import MAX_INFLATED_IDENTIFIER_LENGTH
+from dcmnet.dataset.elements import Allowance, BeyondLimit, MalformedDataSet, read_elements, refusal
+from dcmnet.dataset.quiet import quietly
+from dcmnet.errors import InputFileError, LimitExceeded
+from dcmnet.limits import (
+    MAX_IDENTIFIER_ELEMENTS,
+    MAX_IDENTIFIER_ITEMS,
+    MAX_INFLATED_IDENTIFIER_LENGTH,
+    MAX_SEQUENCE_DEPTH,
+    Limits,
+)
 from dcmnet.payload import Buffer
 from dcmnet.registry.transfer_syntaxes import is_big_endian, is_deflated, is_implicit
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+
+_ITEM_TAG = b"\xfe\xff\x00\xe0"
+_BIG_ITEM_TAG = b"\xff\xfe\xe0\x00"
+_LEAST_LENGTH = 8
 
 Identifier: TypeAlias = "Mapping[str, Any] | Dataset | Buffer"
 """The data set of a query: keywords and values, a pydicom data set, or bytes that are encoded already.
@@ -37,6 +49,7 @@ def check_identifier(value: Any, name: str = "identifier") -> None:
         )
 
 
+@quietly
 def encode_identifier(
     identifier: Identifier,
     transfer_syntax: str,
@@ -66,15 +79,14 @@ def encode_identifier(
     return encode(data_set, transfer_syntax, name=name, encoding=encoding)
 
 
+@quietly
 def from_keywords(values: Any, *, name: str = "identifier") -> Dataset:
     """A pydicom data set of a mapping: keywords, or tags such as "0008,0052", and their values.
 
     Raises:
         InputFileError: A keyword is unknown, or a value does not fit its attribute.
     """
-    from pydicom import config
-    from pydicom.dataelem import DataElement
-    from pydicom.dataset import Dataset
+    from dcmnet.dataset.bridge import IGNORE, DataElement, Dataset
 
     if not isinstance(values, Mapping):
         kind = type(values).__name__
@@ -84,25 +96,39 @@ def from_keywords(values: Any, *, name: str = "identifier") -> Dataset:
         tag, vr = attribute_called(key, name)
         try:
             # wildcards and ranges (PS3.4 C.2.2.2) are no valid values of most attributes
-            data_set.add(DataElement(tag, vr, _value_of(vr, value, name), validation_mode=config.IGNORE))
+            data_set.add(DataElement(tag, vr, _value_of(vr, value, name), validation_mode=IGNORE))
         except InputFileError:
             raise
-        except Exception as error:  # what a bad value makes pydicom raise depends on its kind
-            raise InputFileError(name, f"{key} cannot be {value!r}: {error}") from error
+        except Exception:  # what a bad value makes pydicom raise depends on its kind, and has the value in it
+            raise InputFileError(
+                name, f"{key} cannot have this value: {kind_of(value)}, for VR {vr}"
+            ) from None
     return data_set
 
 
-def decode_identifier(data: Buffer, transfer_syntax: str, *, name: str = "identifier") -> Dataset:
+@quietly
+def decode_identifier(
+    data: Buffer, transfer_syntax: str, *, name: str = "identifier", limits: Limits | None = None
+) -> Dataset:
     """The data set of a query, or of a match.
 
+    Args:
+        data: Encoded.
+        transfer_syntax: UID of the one that it is in.
+        name: What to call it in an error.
+        limits: How much of it may be read; the defaults unless given.
+
     Raises:
-        InputFileError: It is not encoded as its transfer syntax says, or is too long when it is inflated.
+        LimitExceeded: It is too long when it is inflated, or has too many elements, values or items.
+        InputFileError: It is not encoded as its transfer syntax says.
     """
-    from pydicom.filereader import read_dataset
+    from dcmnet.dataset.bridge import read_dataset
 
     encoded = bytes(data)
     if is_deflated(transfer_syntax):
-        encoded = inflate(encoded, name)
+        encoded = inflate(encoded, name, limits)
+    implicit, little = is_implicit(transfer_syntax), not is_big_endian(transfer_syntax)
+    check_extent(encoded, implicit=implicit, little=little, name=name, limits=limits)
     last: list[tuple[Any, int]] = [(None, 0)]
 
     def look(tag: Any, _: str | None, length: int) -> bool:
@@ -110,14 +136,9 @@ def decode_identifier(data: Buffer, transfer_syntax: str, *, name: str = "identi
         return False
 
     try:
-        data_set = read_dataset(
-            io.BytesIO(encoded),
-            is_implicit(transfer_syntax),
-            not is_big_endian(transfer_syntax),
-            stop_when=look,
-        )
-    except Exception as error:  # what bad bytes make pydicom raise depends on where they are bad
-        raise InputFileError(name, f"cannot be read: {error}") from error
+        data_set = read_dataset(io.BytesIO(encoded), implicit, little, stop_when=look)
+    except Exception:  # bad bytes make pydicom raise anything, with values in its text
+        raise InputFileError(name, "cannot be read: it is not encoded as its transfer syntax says") from None
     tag, length = last[0]
     if encoded and (tag is None or not _is_whole(data_set, tag, length)):
         raise InputFileError(name, "is truncated" if tag is None else f"is truncated within {tag}")
@@ -125,6 +146,42 @@ def decode_identifier(data: Buffer, transfer_syntax: str, *, name: str = "identi
     if element is not None and element.is_raw and element.value_tell + length != len(encoded):
         raise InputFileError(name, f"is truncated behind {tag}")
     return data_set
+
+
+def check_extent(
+    encoded: bytes, *, implicit: bool, little: bool, name: str, limits: Limits | None = None
+) -> None:
+    """Refuse a data set that would cost pydicom too much, before it is handed over.
+
+    Args:
+        encoded: The data set, not deflated.
+        implicit: Whether it is in Implicit VR.
+        little: The byte order.
+        name: What to call it in an error.
+        limits: How much of it may be read; the defaults unless given.
+
+    Raises:
+        LimitExceeded: It has too many elements, values or items, or is nested too deep.
+    """
+    most, most_items = MAX_IDENTIFIER_ELEMENTS, MAX_IDENTIFIER_ITEMS
+    if limits is not None:
+        most, most_items = limits.max_identifier_elements, limits.max_identifier_items
+    # These cannot be too few, whatever the elements are: an item has this tag, an element takes eight bytes.
+    items = encoded.count(_ITEM_TAG) + (0 if little else encoded.count(_BIG_ITEM_TAG))
+    values = encoded.count(b"\\")
+    allowance = Allowance(most, most_items)
+    try:
+        allowance.take_items(items)
+        allowance.take_elements(values)
+        if items <= MAX_SEQUENCE_DEPTH and values + len(encoded) // _LEAST_LENGTH <= most:
+            return
+        counted = Allowance(most - values, most_items)
+        read_elements(encoded, implicit=implicit, little=little, allowance=counted)
+    except BeyondLimit as error:
+        raise refusal(name, error) from None
+    except MalformedDataSet as error:
+        if values + len(encoded) // _LEAST_LENGTH > most:  # how many there are cannot be known
+            raise refusal(name, error) from None
 
 
 def encode_failed_instances(uids: Sequence[str], transfer_syntax: str) -> bytes:
@@ -138,7 +195,7 @@ def attribute_called(key: str, name: str) -> tuple[int, str]:
     Raises:
         InputFileError: There is none in the dictionary (PS3.6).
     """
-    from pydicom.datadict import dictionary_VR, tag_for_keyword
+    from dcmnet.dataset.bridge import dictionary_VR, tag_for_keyword
 
     tag = tag_for_keyword(key)
     if tag is None:
@@ -162,7 +219,7 @@ def _tag_of(key: str) -> int | None:
 def _alternatives(key: str) -> str:
     from difflib import get_close_matches
 
-    from pydicom.datadict import keyword_dict
+    from dcmnet.dataset.bridge import keyword_dict
 
     close = get_close_matches(key, keyword_dict, 1)
     return f"; did you mean {close[0]}?" if close else " in the dictionary (PS3.6)"
@@ -179,18 +236,19 @@ def _value_of(vr: str, value: Any, name: str) -> Any:
     return list(value) if is_many else value
 
 
-def inflate(deflated: bytes, name: str) -> bytes:
+def inflate(deflated: bytes, name: str, limits: Limits | None = None) -> bytes:
     """The bytes of a deflated identifier (PS3.5 A.5).
 
     Raises:
-        InputFileError: They are no deflated stream, or too long when they are inflated.
+        LimitExceeded: They are too long when they are inflated.
+        InputFileError: They are no deflated stream.
     """
+    limit = MAX_INFLATED_IDENTIFIER_LENGTH if limits is None else limits.max_inflated_identifier_length
     inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
     try:
-        inflated = inflater.decompress(deflated, MAX_INFLATED_IDENTIFIER_LENGTH)
+        inflated = inflater.decompress(deflated, limit + 1)
     except zlib.error as error:
         raise InputFileError(name, f"cannot be inflated: {error}") from error
-    if inflater.unconsumed_tail:
-        limit = MAX_INFLATED_IDENTIFIER_LENGTH
-        raise InputFileError(name, f"is longer than {limit} bytes when inflated")
+    if len(inflated) > limit:
+        raise LimitExceeded(name, f"is longer than {limit} bytes when inflated")
     return inflated

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from dcmnet.dataset import _read_whole
 from dcmnet.dataset.identifiers import attribute_called
+from dcmnet.dataset.quiet import silently
+from dcmnet.dataset.representations import LONG_LENGTH, SHORT_LENGTH, public_vr
 from dcmnet.errors import InputFileError
 from dcmnet.limits import MAX_IDENTIFIER_LENGTH
 from dcmnet.services.query_keys import Key, Step
@@ -21,6 +23,7 @@ _BYTES = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "OB or OW", "US or OW", 
 _DECIMALS = frozenset(("DS", "IS"))
 
 
+@silently
 def query(keys: Iterable[Key], base: Dataset | None = None) -> Dataset:
     """The identifier that these keys make, one after the other; later ones override earlier ones.
 
@@ -32,7 +35,7 @@ def query(keys: Iterable[Key], base: Dataset | None = None) -> Dataset:
         InputFileError: An attribute is unknown, is no sequence where the path goes on, or cannot have the
             value.
     """
-    from pydicom.dataset import Dataset
+    from dcmnet.dataset.bridge import Dataset
 
     identifier = Dataset() if base is None else base
     for key in keys:
@@ -40,6 +43,7 @@ def query(keys: Iterable[Key], base: Dataset | None = None) -> Dataset:
     return identifier
 
 
+@silently
 def read_query(path: str | PathLike[str]) -> Dataset:
     """The data set of a file that holds a query: a DICOM file, or a bare data set.
 
@@ -57,9 +61,22 @@ def read_query(path: str | PathLike[str]) -> Dataset:
         raise
     except OSError as error:
         raise InputFileError(name, f"cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # what a bad file makes pydicom raise depends on where it is bad
-        raise InputFileError(name, f"cannot be read: {error}") from error
+    except Exception:  # bad bytes make pydicom raise anything, with values in its text
+        raise InputFileError(name, "cannot be read: it is no DICOM file, or a damaged one") from None
+    for tag in data_set.keys():
+        vr = data_set.get_item(tag).VR
+        if vr is not None and vr not in SHORT_LENGTH | LONG_LENGTH:
+            raise InputFileError(name, f"has {tag} with {str(vr)!a}, which is no value representation")
     return data_set
+
+
+def columns_of(data_set: Dataset) -> list[tuple[int, str | int]]:
+    """The tags of a data set that are no sequences, each with its keyword, or itself if it has none."""
+    from dcmnet.dataset.bridge import keyword_for_tag
+
+    tags = [int(tag) for tag in sorted(data_set.keys())]
+    vrs = {tag: data_set.get_item(tag).VR or public_vr(tag) for tag in tags}  # values may be none of their VR
+    return [(tag, keyword_for_tag(tag) or tag) for tag in tags if vrs[tag] != "SQ"]
 
 
 def set_key(data_set: Dataset, key: Key) -> None:
@@ -68,7 +85,7 @@ def set_key(data_set: Dataset, key: Key) -> None:
     Raises:
         InputFileError: As for `query`.
     """
-    from pydicom.dataset import Dataset
+    from dcmnet.dataset.bridge import Dataset
 
     item = data_set
     for position, step in enumerate(key.path):
@@ -157,13 +174,12 @@ def _tag(text: str) -> int:
 
 
 def _add(item: Dataset, tag: int, vr: str, value: Any) -> None:
-    from pydicom import config
-    from pydicom.dataelem import DataElement
+    from dcmnet.dataset.bridge import IGNORE, DataElement
 
     # wildcards and ranges (PS3.4 C.2.2.2) are no valid values of most attributes
     if vr in _DECIMALS and value is not None:
         element = DataElement(tag, vr, None)
         element._value = value  # as it is: a number would be written in another way, or refused
     else:
-        element = DataElement(tag, vr, value, validation_mode=config.IGNORE)
+        element = DataElement(tag, vr, value, validation_mode=IGNORE)
     item[tag] = element

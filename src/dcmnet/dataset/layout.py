@@ -5,6 +5,7 @@ from __future__ import annotations
 from os import PathLike
 
 from dcmnet.dataset import read_encoded
+from dcmnet.dataset.quiet import quietly
 from dcmnet.dataset.transcoder import transcode
 from dcmnet.dataset.writer import GroupLengths, Layout
 from dcmnet.limits import MAX_INFLATED_LENGTH
@@ -12,6 +13,7 @@ from dcmnet.limits import MAX_INFLATED_LENGTH
 __all__ = ["GroupLengths", "Layout", "encode_anew"]
 
 
+@quietly
 def encode_anew(
     source: str | PathLike[str],
     transfer_syntax: str | None,

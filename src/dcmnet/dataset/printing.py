@@ -130,7 +130,7 @@ def _shown(element: Element) -> str:
 
 def attribute_name(tag: int) -> str:
     """The keyword of an attribute, as DCMTK's dumps have it."""
-    from pydicom.datadict import keyword_for_tag
+    from dcmnet.dataset.bridge import keyword_for_tag
 
     if tag in _STRUCTURE:
         return _STRUCTURE[tag]

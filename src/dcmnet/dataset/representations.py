@@ -44,7 +44,7 @@ def is_private_creator(tag: int) -> bool:
 @lru_cache(1 << 14)
 def public_vr(tag: int) -> str:
     """What the dictionary (PS3.6) has, such as "CS" and "US or SS"; empty when the tag is not in it."""
-    from pydicom.datadict import dictionary_VR
+    from dcmnet.dataset.bridge import dictionary_VR
 
     if is_private(tag):
         return "LO" if is_private_creator(tag) else ""
@@ -57,7 +57,7 @@ def public_vr(tag: int) -> str:
 @lru_cache(1 << 12)
 def private_vr(tag: int, creator: str) -> str:
     """What is known of an element of a private creator; empty when nothing is."""
-    from pydicom.datadict import private_dictionary_VR
+    from dcmnet.dataset.bridge import private_dictionary_VR
 
     try:
         vr = str(private_dictionary_VR(tag, creator))

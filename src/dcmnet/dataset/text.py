@@ -18,7 +18,7 @@ _MISSPELT_EXTENSION = re.compile(r"ISO.2022.IR.(.*)")
 
 def encodings_of(terms: Sequence[str]) -> tuple[str, ...] | None:
     """Python's encodings for the values of Specific Character Set; None when one of them is unknown."""
-    from pydicom.charset import STAND_ALONE_ENCODINGS, python_encoding
+    from dcmnet.dataset.bridge import STAND_ALONE_ENCODINGS, python_encoding
 
     first, *others = terms or ("",)
     # PS3.3 C.12.1.1.2: these have no code extensions, and are none
@@ -58,7 +58,7 @@ def _in_one(text: str, encoding: str) -> bytes:
 
 def _in_several(part: str, encodings: Sequence[str]) -> bytes:
     """A part between two delimiters, each of which ends what an escape sequence began (PS3.5 6.1.2.5.3)."""
-    from pydicom.charset import encode_string
+    from dcmnet.dataset.bridge import encode_string
 
     if part.isascii():
         return part.encode()
@@ -87,7 +87,7 @@ def decode_text(value: bytes, encodings: Sequence[str]) -> str:
     """
     if _ESCAPE not in value:
         return value.decode("ascii" if encodings[0] == _DEFAULT else encodings[0])
-    from pydicom.charset import CODES_TO_ENCODINGS, decode_bytes
+    from dcmnet.dataset.bridge import CODES_TO_ENCODINGS, decode_bytes
 
     codes = re.findall(rb"\x1b(?:\$[()].|[^$].|\$.)", value, re.DOTALL)
     known = (*encodings, _DEFAULT)

@@ -8,9 +8,10 @@ from typing import Any
 
 from dcmnet.dataset import CONVERTIBLE, DECODABLE
 from dcmnet.dataset.data_sets import elements_of, some_elements_of
-from dcmnet.dataset.elements import Element, MalformedDataSet, read_elements
+from dcmnet.dataset.elements import Element, MalformedDataSet, read_elements, refusal
 from dcmnet.dataset.labels import PIXEL_TAGS, check_byte_order, check_pixel_data
 from dcmnet.dataset.level import PIXEL_DATA
+from dcmnet.dataset.quiet import quietly
 from dcmnet.dataset.writer import Layout, write_elements
 from dcmnet.errors import InputFileError, LimitExceeded
 from dcmnet.payload import Buffer
@@ -23,6 +24,7 @@ from dcmnet.registry.transfer_syntaxes import (
 )
 
 
+@quietly
 def transcode(
     data: Buffer,
     own: str,
@@ -51,14 +53,14 @@ def transcode(
     """
     _check_convertible(own, target, name)
     if is_deflated(own):
-        data = _inflated(data, name, max_inflated_length)
+        data = inflated(data, name, max_inflated_length)
     if not len(data):
         raise InputFileError(name, "has no data set")
     try:
         elements = read_elements(data, implicit=is_implicit(own), little=not is_big_endian(own))
         check_pixel_data(elements, own)
     except MalformedDataSet as error:
-        raise InputFileError(name, str(error)) from error
+        raise refusal(name, error) from None
     if _is_decompressed(own, target):
         elements = _decompressed(elements, own, name)
     return _written(elements, target, layout, name, changes, before)
@@ -93,7 +95,7 @@ def check_data_set(data_set: Any, own: str, name: str) -> None:
         check_byte_order(data_set, own)
         check_pixel_data(some_elements_of(data_set, PIXEL_TAGS, little=not is_big_endian(own)), own)
     except MalformedDataSet as error:
-        raise InputFileError(name, f"cannot be encoded: it {error}") from error
+        raise refusal(name, error, "cannot be encoded: it ") from None
 
 
 def _checked_elements(data_set: Any, own: str, name: str) -> list[Element]:
@@ -102,9 +104,9 @@ def _checked_elements(data_set: Any, own: str, name: str) -> list[Element]:
         elements = elements_of(data_set, little=not is_big_endian(own))
         check_pixel_data(elements, own)
     except MalformedDataSet as error:
-        raise InputFileError(name, f"cannot be encoded: it {error}") from error
+        raise refusal(name, error, "cannot be encoded: it ") from None
     except Exception as error:  # reading what was put off fails in many ways; its text may have values in it
-        raise InputFileError(name, f"cannot be encoded: {type(error).__name__}") from error
+        raise InputFileError(name, f"cannot be encoded: {type(error).__name__}") from None
     return elements
 
 
@@ -128,7 +130,7 @@ def _decompressed(elements: list[Element], own: str, name: str) -> list[Element]
     except DecodingLimitExceeded as error:
         raise LimitExceeded(name, str(error)) from None
     except (UndecodablePixelData, MalformedDataSet) as error:
-        raise InputFileError(name, str(error)) from error
+        raise InputFileError(name, str(error)) from None
     return found
 
 
@@ -147,12 +149,12 @@ def _written(
     try:
         encoded = write_elements(elements, target, layout, before)
     except MalformedDataSet as error:
-        raise InputFileError(name, f"cannot be encoded: it {error}") from error
+        raise refusal(name, error, "cannot be encoded: it ") from None
     return _deflated(encoded, layout.encoding.compression_level) if is_deflated(target) else encoded
 
 
 def _changed(elements: list[Element], changes: Mapping[str, str]) -> list[Element]:
-    from pydicom.datadict import dictionary_VR, tag_for_keyword
+    from dcmnet.dataset.bridge import dictionary_VR, tag_for_keyword
 
     changed = {}
     for keyword, value in changes.items():
@@ -162,17 +164,23 @@ def _changed(elements: list[Element], changes: Mapping[str, str]) -> list[Elemen
     return [element for element in elements if element.tag not in changed] + list(changed.values())
 
 
-def _inflated(data: Buffer, name: str, limit: int) -> bytes:
+def inflated(data: Buffer, name: str, limit: int) -> bytes:
+    """A deflated data set, inflated (PS3.5 A.5).
+
+    Raises:
+        LimitExceeded: It is longer than that.
+        InputFileError: It is no deflated stream, or truncated.
+    """
     inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
     try:
-        inflated = inflater.decompress(data, limit + 1)
+        found = inflater.decompress(data, limit + 1)
     except zlib.error as error:
         raise InputFileError(name, f"cannot be inflated: {error}") from error
-    if len(inflated) > limit:
-        raise InputFileError(name, f"its deflated data set is longer than {limit} bytes when inflated")
+    if len(found) > limit:
+        raise LimitExceeded(name, f"its deflated data set is longer than {limit} bytes when inflated")
     if not inflater.eof:
         raise InputFileError(name, "is truncated within its deflated data set")
-    return inflated
+    return found
 
 
 def _deflated(encoded: bytes, level: int) -> bytes:

@@ -36,7 +36,7 @@ _MOST_GROUPS, _MOST_COMPONENTS = 3, 5  # PS3.5 6.2.1.1: of a PN, and of each gro
 
 def encodings_named(text: str) -> Any:
     """Python's encodings for a Specific Character Set (0008,0005); None if it names none that is known."""
-    from pydicom.charset import convert_encodings
+    from dcmnet.dataset.bridge import convert_encodings
 
     named = [name.strip(" \0") for name in text.split("\\")]
     if not any(named):
@@ -54,7 +54,7 @@ def vr_in_dictionary(tag: int, creators: Mapping[int, str]) -> str:
         tag: Of the attribute.
         creators: The Private Creators of the same item, by their tags.
     """
-    from pydicom.datadict import dictionary_VR, private_dictionary_VR
+    from dcmnet.dataset.bridge import dictionary_VR, private_dictionary_VR
 
     group, number = tag >> 16, tag & 0xFFFF
     if number == 0:
@@ -93,12 +93,12 @@ def bytes_as_text(value: bytes) -> str:
     text = value.rstrip(b"\0").decode("latin-1")
     if text and text.isascii() and text.isprintable():
         return text
-    return "\\".join(f"{byte:02x}" for byte in value)
+    return value.hex("\\")
 
 
 def numbers(vr: str, value: bytes, *, little_endian: bool) -> list[Any]:
     """The numbers of a valid value of `NUMBERS`; those of AT are tags."""
-    from pydicom.values import convert_numbers, convert_tag
+    from dcmnet.dataset.bridge import convert_numbers, convert_tag
 
     if vr == "AT":
         return [int(convert_tag(value, little_endian, start)) for start in range(0, len(value), 4)]
@@ -121,8 +121,7 @@ def _tag_text(tag: int) -> str:
 
 
 def _decoded(value: bytes, encodings: Any) -> tuple[str, str]:
-    from pydicom.charset import decode_bytes
-    from pydicom.valuerep import TEXT_VR_DELIMS
+    from dcmnet.dataset.bridge import TEXT_VR_DELIMS, decode_bytes
 
     try:
         text = decode_bytes(value, encodings or ["iso8859"], TEXT_VR_DELIMS)

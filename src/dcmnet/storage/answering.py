@@ -12,12 +12,14 @@ from dcmnet._records import dataclass, field
 from dcmnet.acse import AcceptedContext, Negotiated, RequestorPolicy, build_request
 from dcmnet.arguments import kind_of
 from dcmnet.dataset import identifiers
+from dcmnet.dataset.quiet import quietly
 from dcmnet.dimse.messages import CFindRQ, CGetRQ, CMoveRQ
-from dcmnet.errors import InputFileError, NoPresentationContext, StatusError
+from dcmnet.errors import InputFileError, LimitExceeded, NoPresentationContext, StatusError
 from dcmnet.procedures.association import AssociationCore, new_core
 from dcmnet.registry.sop_classes import COMPOSITE_INSTANCE_WITHOUT_BULK_DATA_GET
 from dcmnet.registry.statuses import (
     DATA_SET_DOES_NOT_MATCH_SOP_CLASS,
+    OUT_OF_RESOURCES,
     PENDING,
     PENDING_OPTIONAL_KEYS_NOT_SUPPORTED,
     SOP_CLASS_NOT_SUPPORTED,
@@ -95,6 +97,7 @@ class QueryRequest:
         return self.message.affected_sop_class_uid
 
     @property
+    @quietly
     def level(self) -> str:
         """Query/Retrieve Level (0008,0052), such as STUDY; empty where there is none, as in a worklist."""
         return str(self.identifier.get("QueryRetrieveLevel", "") or "")
@@ -165,7 +168,10 @@ class Handling(ABC):
         chosen = chosen_outcome(error)
         if chosen is not None:
             return chosen
-        self.told("the query handler failed", error)
+        if isinstance(error, InputFileError):  # its text says it all, and may be all that is fit to be logged
+            self.told(f"the query handler failed: {error}", None)
+        else:
+            self.told("the query handler failed", error)
         return FAILED if isinstance(error, ReturnTypeError) else (HANDLER_FAILED, FAILED[1])
 
     def told(self, text: str, error: BaseException | None) -> None:
@@ -311,9 +317,12 @@ def _query_request(
     core: AssociationCore, context: AcceptedContext, request: CFindRQ | CGetRQ | CMoveRQ, data: bytes
 ) -> QueryRequest:
     try:
-        identifier = identifiers.decode_identifier(data, context.transfer_syntax)
+        identifier = identifiers.decode_identifier(data, context.transfer_syntax, limits=core.limits)
     except InputFileError as error:
-        raise StatusError(str(error), status=DATA_SET_DOES_NOT_MATCH_SOP_CLASS, comment=str(error)) from error
+        # PS3.4 C.4.1.1.4: A700, refused: out of resources; A900, the identifier does not match the SOP class
+        beyond = isinstance(error, LimitExceeded)
+        status = OUT_OF_RESOURCES if beyond else DATA_SET_DOES_NOT_MATCH_SOP_CLASS
+        raise StatusError(str(error), status=status, comment=str(error)) from error
     agreed = core.agreed
     answered = [
         each.application_information

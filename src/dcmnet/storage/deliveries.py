@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dcmnet._records import dataclass, field, replace
-from dcmnet.dimse.messages import StatusClass, status_class
+from dcmnet.dimse.messages import CStoreRQ, StatusClass, status_class
 from dcmnet.limits import UNCOUNTED_ARRIVAL
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.storage.node import Node
@@ -67,7 +67,15 @@ class Deliveries:
             if given is not None:
                 given(request, status)
 
-        return replace(store, on_stored=stored)
+        given_refused = store.on_refused
+
+        def refused(request: CStoreRQ, status: int) -> None:
+            self.refused.append(request.affected_sop_instance_uid)
+            self._changed()
+            if given_refused is not None:
+                given_refused(request, status)
+
+        return replace(store, on_stored=stored, on_refused=refused)
 
     def attach(self, node: Node) -> None:
         """Watch the objects and the associations of a server that has not been started."""
@@ -90,6 +98,11 @@ class Deliveries:
     def missing(self, claim: Claim) -> int:
         """How many of the objects that the peer says it has sent have not been kept here."""
         return max(0, claim.delivered - len(self.kept))
+
+    @property
+    def lost(self) -> int:
+        """How many objects were refused here and have not been kept when they came again."""
+        return len(set(self.refused) - set(self.kept))
 
     def patience(self, claim: Claim, limit: float | None) -> float | None:
         """How long to wait for the next change.

@@ -17,6 +17,7 @@ from dcmnet.dimse.messages import (
     Request,
     Response,
 )
+from dcmnet.limits import Limits
 from dcmnet.procedures import normalized
 from dcmnet.procedures.association import AssociationCore, settle
 from dcmnet.procedures.effects import Call, Procedure
@@ -42,11 +43,12 @@ class Received:
         transfer_syntax: UID of the one that it is in.
     """
 
-    __slots__ = ("_data_set", "data", "transfer_syntax")
+    __slots__ = ("_data_set", "_limits", "data", "transfer_syntax")
 
-    def __init__(self, data: bytes, transfer_syntax: str) -> None:
+    def __init__(self, data: bytes, transfer_syntax: str, limits: Limits | None = None) -> None:
         self.data = data
         self.transfer_syntax = transfer_syntax
+        self._limits = limits
         self._data_set: Dataset | None = None
 
     @property
@@ -54,10 +56,12 @@ class Received:
         """As a pydicom data set, decoded when it is first looked at; None when there was none.
 
         Raises:
-            InputFileError: It is not encoded as its transfer syntax says.
+            InputFileError: It is not encoded as its transfer syntax says, or above a limit.
         """
         if self._data_set is None and self.data:
-            self._data_set = identifiers.decode_identifier(self.data, self.transfer_syntax, name=_NAME)
+            self._data_set = identifiers.decode_identifier(
+                self.data, self.transfer_syntax, name=_NAME, limits=self._limits
+            )
         return self._data_set
 
 
@@ -71,8 +75,15 @@ class OperationResult(Received):
 
     __slots__ = ("response", "sop_instance_uid")
 
-    def __init__(self, response: Response, sop_instance_uid: str, data: bytes, transfer_syntax: str) -> None:
-        super().__init__(data, transfer_syntax)
+    def __init__(
+        self,
+        response: Response,
+        sop_instance_uid: str,
+        data: bytes,
+        transfer_syntax: str,
+        limits: Limits | None = None,
+    ) -> None:
+        super().__init__(data, transfer_syntax, limits)
         self.response = response
         self.sop_instance_uid = sop_instance_uid
 
@@ -99,8 +110,10 @@ class EventReport(Received):
 
     __slots__ = ("message",)
 
-    def __init__(self, message: NEventReportRQ, data: bytes, transfer_syntax: str) -> None:
-        super().__init__(data, transfer_syntax)
+    def __init__(
+        self, message: NEventReportRQ, data: bytes, transfer_syntax: str, limits: Limits | None = None
+    ) -> None:
+        super().__init__(data, transfer_syntax, limits)
         self.message = message
 
     def __repr__(self) -> str:  # without the data, which may be a patient's
@@ -276,7 +289,7 @@ def next_event(core: AssociationCore, timeout: float | None) -> Procedure[EventR
     if reply is None:
         return None
     assert isinstance(reply.message, NEventReportRQ)  # nothing else is kept
-    return EventReport(reply.message, reply.data, reply.transfer_syntax)
+    return EventReport(reply.message, reply.data, reply.transfer_syntax, core.limits)
 
 
 def _perform(
@@ -296,7 +309,7 @@ def _perform(
     reply: Reply = yield from normalized.invoke(core, context, message, encoded)
     response: Any = reply.message
     uid = response.affected_sop_instance_uid or sop_instance_uid
-    return OperationResult(response, uid, reply.data, reply.transfer_syntax)
+    return OperationResult(response, uid, reply.data, reply.transfer_syntax, core.limits)
 
 
 def _encode(data_set: identifiers.Identifier, transfer_syntax: str) -> bytes:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dcmnet import arguments
 from dcmnet._records import dataclass, field, replace
 from dcmnet.acse import MAX_OPERATIONS, AcceptorPolicy, AcceptorRole, SupportedContext, several_contexts
+from dcmnet.dataset import load_pydicom
 from dcmnet.dimse.messages import CEchoRQ, CStoreRQ, Message
 from dcmnet.limits import (
     DEFAULT_MAX_PDU_LENGTH,
@@ -107,6 +108,24 @@ class Node:
         for name in ("max_associations", "max_associations_by_peer", "workers"):
             arguments.whole_number(getattr(self, name), name, name != "workers")
 
+    @property
+    def looks_into_data_sets(self) -> bool:
+        """Whether what is called for messages may need data sets as pydicom has them."""
+        store, queries = self.store, self.queries
+        handles = store is not None and (store.handler or store.on_receiving or store.conversion)
+        return bool(
+            handles or queries.finders or queries.getters or queries.movers or self.operations.handlers
+        )
+
+    def load(self) -> None:
+        """Load pydicom, if handlers may need it, before there are threads.
+
+        The first messages of several peers would have them all wait for that. A handler may also import parts
+        of pydicom itself, which must not happen beside another thread that does so (`dcmnet.dataset.bridge`).
+        """
+        if self.looks_into_data_sets:
+            load_pydicom()
+
     def acceptor(self, log_failure: Callable[[str, BaseException | None], Any] | None = None) -> Acceptor:
         """The acceptor that serves each association.
 
@@ -163,6 +182,7 @@ class CurrentAcceptor:
     def __init__(self, node: Node, log_failure: Callable[[str, BaseException | None], Any]) -> None:
         self._node = node
         self._log_failure = log_failure
+        node.load()
         self._remember()
 
     def __call__(self) -> Acceptor:
@@ -368,6 +388,7 @@ class Handlers(QueryHandlers, OperationHandlers):
         arguments.whole_number(family, "family")
         if self.node.store is not None:
             self.node.store.check_folder()
+        self.node.load()  # workers are copies of this process, and have it then
 
     def _own_store(self) -> FileStore:
         """Where objects go; one in the spool folder, unless there is another."""

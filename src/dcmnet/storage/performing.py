@@ -24,11 +24,13 @@ from dcmnet.dimse.messages import (
     StatusClass,
 )
 from dcmnet.dimse.responses import response_to
-from dcmnet.errors import InputFileError, LocalProtocolError, StatusError
+from dcmnet.errors import InputFileError, LimitExceeded, LocalProtocolError, StatusError
+from dcmnet.limits import Limits
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.registry.statuses import (
     NO_SUCH_SOP_CLASS,
     PROCESSING_FAILURE,
+    RESOURCE_LIMITATION,
     SUCCESS,
     UNRECOGNIZED_OPERATION,
 )
@@ -73,6 +75,7 @@ class OperationRequest:
     peer: str
     message: NormalizedRQ
     state: dict[str, Any] = field(repr=False)
+    _limits: Limits | None = field(default=None, repr=False)
     _data_set: Dataset | None = field(default=None, repr=False)
     _reports: list[Report] = field(default_factory=list, repr=False)
 
@@ -86,11 +89,13 @@ class OperationRequest:
         if self._data_set is None and self.data:
             try:
                 self._data_set = identifiers.decode_identifier(
-                    self.data, self.context.transfer_syntax, name="data set"
+                    self.data, self.context.transfer_syntax, name="data set", limits=self._limits
                 )
             except InputFileError as error:
                 comment = str(error)
-                raise StatusError(comment, status=PROCESSING_FAILURE, comment=comment) from error
+                # PS3.7 Annex C.5.22: 0213H, resource limitation
+                status = RESOURCE_LIMITATION if isinstance(error, LimitExceeded) else PROCESSING_FAILURE
+                raise StatusError(comment, status=status, comment=comment) from error
         return self._data_set
 
     @property
@@ -188,7 +193,10 @@ class Handling:
         chosen = chosen_outcome(error)
         if chosen is not None:
             return chosen
-        self._tell("the handler of a normalized service failed", error)
+        if isinstance(error, InputFileError):  # its text says it all
+            self._tell(f"the handler of a normalized service failed: {error}", None)
+        else:
+            self._tell("the handler of a normalized service failed", error)
         return FAILED
 
     def reported(self, response: NEventReportRSP) -> None:
@@ -223,6 +231,7 @@ def _operation_request(
         peer=core.peer,
         message=request,
         state=core.state,
+        _limits=core.limits,
     )
 
 

@@ -59,13 +59,14 @@ class Match:
         transfer_syntax: UID of the one that it is in.
     """
 
-    __slots__ = ("_identifier", "data", "status", "transfer_syntax")
+    __slots__ = ("_identifier", "_limits", "data", "status", "transfer_syntax")
 
-    def __init__(self, status: int, data: bytes, transfer_syntax: str) -> None:
+    def __init__(self, status: int, data: bytes, transfer_syntax: str, limits: Limits | None = None) -> None:
         self.status = status
         self.data = data
         self.transfer_syntax = transfer_syntax
         self._identifier: Dataset | None = None
+        self._limits = limits
 
     def __repr__(self) -> str:  # without the data, which are a patient's
         return f"Match(status=0x{self.status:04X}, {len(self.data)} bytes)"
@@ -78,12 +79,13 @@ class Match:
         names it.
 
         Raises:
-            InputFileError: Not all of it can be read, because it is truncated, for example.
+            InputFileError: Not all of it can be read, because it is truncated, for example, or too long for
+                the association's limits.
         """
         if self._identifier is None:
             from dcmnet.dataset.matches import decode_match  # many users only count matches
 
-            self._identifier = decode_match(self.data, self.transfer_syntax)
+            self._identifier = decode_match(self.data, self.transfer_syntax, self._limits)
         return self._identifier
 
     @property
@@ -91,7 +93,7 @@ class Match:
         """What is wrong with the identifier: values that are not valid, by their tags, and a missing end."""
         from dcmnet.dataset.content import read_elements
 
-        content = read_elements(self.data, self.transfer_syntax)
+        content = read_elements(self.data, self.transfer_syntax, limits=self._limits)
         found = tuple(f"{where}: {fault}" for where, fault in content.faults())
         return (*found, f"the identifier {content.fault}") if content.fault else found
 
@@ -119,9 +121,9 @@ class Progress:
     fault: str = ""
 
 
-def match_of(answer: Answer) -> Match:
+def match_of(answer: Answer, limits: Limits | None = None) -> Match:
     """The match that a pending response brings."""
-    return Match(answer.response.status, answer.identifier, answer.transfer_syntax)
+    return Match(answer.response.status, answer.identifier, answer.transfer_syntax, limits)
 
 
 def progress_of(answer: Answer) -> Progress:
@@ -298,7 +300,7 @@ def find_inquiry(
         kind="find",
         identifier=identifier,
         model=model,
-        convert=match_of,
+        convert=lambda answer: match_of(answer, core.limits),
         priority=priority,
         cancel_after=cancel_after,
     )
@@ -524,6 +526,7 @@ class RetrieveResult(Details):
         missing: How many of them did not come to this side, or were not kept; 0 if they went elsewhere.
         endings: What went wrong when the association was released, after the final response; () when nothing
             did.
+        refused: How many objects this side has refused, or could not keep, whatever the peer counts.
     """
 
     progress: Progress
@@ -532,6 +535,7 @@ class RetrieveResult(Details):
     claim: Claim = Claim()
     missing: int = 0
     endings: tuple[DcmnetError, ...] = ()
+    refused: int = 0
 
     @property
     def status(self) -> int:
@@ -542,23 +546,35 @@ class RetrieveResult(Details):
         """Return itself, or raise if the result is not what the peer says.
 
         Raises:
-            StatusError: The final status is a failure, or objects are missing. B000, some failed, is a
-                warning.
+            StatusError: The final status is a failure, or objects are missing or were refused here. B000,
+                some failed, is a warning.
         """
         self.response.raise_for_status()
         if self.missing:
             raise StatusError(missing_text(self.missing, self.claim), status=self.status)
+        if self.refused:
+            raise StatusError(refused_text(self.refused), status=self.status)
         return self
 
     def completed_by(self, deliveries: Deliveries) -> Self:
         """The same result with what has come to this side."""
-        return replace(self, files=tuple(deliveries.files), missing=deliveries.missing(self.claim))
+        return replace(
+            self,
+            files=tuple(deliveries.files),
+            missing=deliveries.missing(self.claim),
+            refused=deliveries.lost,
+        )
 
 
 def missing_text(missing: int, claim: Claim) -> str:
     """That objects are missing, for a person."""
     came = claim.delivered - missing
     return f"the peer says that it has sent {claim.delivered} objects, and {came} came here and were kept"
+
+
+def refused_text(refused: int) -> str:
+    """That objects were refused here, for a person."""
+    return f"{refused} object{'' if refused == 1 else 's'} came here and could not be kept"
 
 
 def find_result(matches: Iterable[Match], responses: ResponsesBase[Match]) -> FindResult:

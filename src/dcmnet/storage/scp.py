@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dcmnet import arguments
-from dcmnet._records import dataclass, field
+from dcmnet._records import dataclass, field, replace
 from dcmnet.acse import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, AcceptedContext
 from dcmnet.dimse.messages import CStoreRQ, StatusClass, status_class
-from dcmnet.errors import DcmnetError, InputFileError, StatusError
-from dcmnet.limits import MAX_INFLATED_LENGTH, Tolerance
+from dcmnet.errors import DcmnetError, InputFileError, LimitExceeded, StatusError
+from dcmnet.limits import Limits, Tolerance
 from dcmnet.procedures.association import AssociationCore
 from dcmnet.registry.sop_classes import is_another_service
 from dcmnet.registry.statuses import (
@@ -28,7 +28,6 @@ from dcmnet.registry.statuses import (
     SOP_CLASS_NOT_SUPPORTED,
     SUCCESS,
 )
-from dcmnet.registry.transfer_syntaxes import is_deflated
 from dcmnet.registry.uids import is_valid_uid
 from dcmnet.services.handler_status import FAILED, chosen_outcome, handler_status
 from dcmnet.services.storage import Outcome, Reception
@@ -85,6 +84,7 @@ class StoreRequest:
     _store: FileStore = field(repr=False, kw_only=True)
     _saved_as: str | None = field(default=None, repr=False, kw_only=True)
     _converted_to: str | None = field(default=None, repr=False, kw_only=True)
+    _limits: Limits = field(default=Limits(), repr=False, kw_only=True)
 
     @property
     def path(self) -> Path:
@@ -134,30 +134,41 @@ class StoreRequest:
         Raises:
             InputFileError: The data set cannot be read so far.
         """
-        from dcmnet.dataset.attributes import read_attributes  # loads pydicom
+        from dcmnet.dataset.attributes import read_attributes  # few objects are looked into
 
-        path = self.path if self.saved_as is None else self.saved_as
-        offset = 0 if self._file is None else self._file.header_length
-        name = f"object {self.sop_instance_uid}"
-        return read_attributes(str(path), offset, self.transfer_syntax, keywords, name=name)
+        path, offset, name = self._place()
+        return read_attributes(path, offset, self.transfer_syntax, keywords, name=name, limits=self._limits)
 
-    def dataset(self, *, max_inflated_length: int = MAX_INFLATED_LENGTH, **options: Any) -> Dataset:
+    def dataset(self, *, max_inflated_length: int | None = None, **options: Any) -> Dataset:
         """The object as a pydicom data set.
 
         Args:
-            max_inflated_length: Longest deflated data set that is inflated, in bytes.
+            max_inflated_length: Longest deflated data set that is inflated, in bytes; that of the server's
+                `Limits` unless given.
             options: As for pydicom's `dcmread`.
 
         Raises:
-            InputFileError: A deflated data set is longer than that.
+            LimitExceeded: A deflated data set is longer than that, or the object has more elements or items
+                than the server's `Limits` allow.
+            InputFileError: It cannot be read.
         """
         from dcmnet import dataset
+        from dcmnet.storage.extent import check_extent
 
-        path = self.path if self.saved_as is None else self.saved_as
+        path, offset, name = self._place()
+        limits = self._limits
+        if max_inflated_length is not None:
+            limits = replace(limits, max_inflated_length=max_inflated_length)
+        check_extent(path, offset, self.transfer_syntax, limits, name=name)
         if not self._store.file_meta:  # pydicom has to guess how a bare data set is encoded
             options.setdefault("force", True)
-        limit = max_inflated_length if is_deflated(self.transfer_syntax) else None
-        return dataset.read(path, max_inflated_length=limit, **options)
+        return dataset.read(path, max_inflated_length=None, **options)
+
+    def _place(self) -> tuple[str, int, str]:
+        """The file, where in it the data set begins, and what to call it."""
+        path = self.path if self.saved_as is None else self.saved_as
+        offset = 0 if self._file is None else self._file.header_length
+        return str(path), offset, f"object {self.sop_instance_uid}"
 
     def save(self, target: str | PathLike[str], *, duplicates: Duplicates | None = None) -> int:
         """Keep the file; once more for a copy.
@@ -207,6 +218,8 @@ class FileStore:
             written; for one that comes in one piece, once.
         on_stored: Called with each request that was received, kept or not, and the status it is answered
             with.
+        on_refused: Called with the C-STORE-RQ of each object that was refused before it was received, and the
+            status it is answered with.
         on_error: Called with what went wrong, for people.
         tolerance: What is forgiven.
     """
@@ -224,6 +237,7 @@ class FileStore:
     on_receiving: Callable[[StoreRequest], Any] | None = None
     on_progress: Callable[[StoreRequest], Any] | None = None
     on_stored: Callable[[StoreRequest, int], Any] | None = None
+    on_refused: Callable[[CStoreRQ, int], Any] | None = None
     on_error: Callable[[str, BaseException | None], Any] | None = None
     tolerance: Tolerance = Tolerance.NONCONFORMING_UID
 
@@ -296,7 +310,17 @@ class FileStore:
         self, core: AssociationCore, context: AcceptedContext, request: CStoreRQ, outcome: Outcome
     ) -> None:
         """Tell that an object was refused before it was looked at."""
+        self.told_refused(request, outcome[0])
         self.report(f"object {request.affected_sop_instance_uid!r} refused: {outcome[1]}", None)
+
+    def told_refused(self, request: CStoreRQ, status: int) -> None:
+        """Call `on_refused`; the object is refused whatever that makes of it."""
+        if self.on_refused is None:
+            return
+        try:
+            self.on_refused(request, status)
+        except Exception as error:
+            self.report("on_refused failed", error)
 
     def header(self, request: StoreRequest, transfer_syntax: str) -> bytes:
         """The File Meta Information for an object in that transfer syntax."""
@@ -318,6 +342,8 @@ class FileStore:
             return f"{folder}{os.sep}{name}"
         try:
             parts = checked_folder(self.sorter(request))
+        except LimitExceeded:
+            raise  # `failed` has an answer to that
         except InputFileError as error:
             raise StatusError(CANNOT_UNDERSTAND, "the data set cannot be read") from error
         return os.path.join(make_folders(self.directory, parts, fsync=self.fsync), name)
@@ -341,6 +367,7 @@ class FileStore:
         made.message = request
         made.state = core.state
         made.tls = core.tls
+        made._limits = core.limits
         made._file = file
         made._store = self
         made._saved_as = made._converted_to = None
@@ -374,8 +401,14 @@ class FileStore:
         chosen = chosen_outcome(error)
         if chosen is not None:
             return chosen
+        if isinstance(error, LimitExceeded):
+            self.report(str(error), None)
+            return OUT_OF_RESOURCES, f"the object {error.why}"
         if not isinstance(error, OSError) or isinstance(error, DcmnetError):  # DeadlineExceeded is both
-            self.report("the handler failed", error)
+            if isinstance(error, InputFileError):  # its text says it all
+                self.report(f"the handler failed: {error}", None)
+            else:
+                self.report("the handler failed", error)
             return FAILED
         self.report(f"cannot keep an object: {error}", None)
         full = error.errno in _NO_SPACE
