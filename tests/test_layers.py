@@ -52,7 +52,9 @@ CODECS = {
     "storage/completeness.py",
 }
 # Data sets are transcoded as bytes, so that no value is decoded on the way.
-CODECS |= {f"dataset/{name}.py" for name in ("content", "data_sets", "elements", "level", "writer")}
+CODECS |= {
+    f"dataset/{name}.py" for name in ("codestreams", "content", "data_sets", "elements", "level", "writer")
+}
 
 
 def modules() -> list[Path]:

@@ -202,8 +202,29 @@ MAX_INFLATE_RATIO = 1032
 MAX_CONVERTED_LENGTH = 1 << 31
 """A file that is converted is read into memory, and encoded there once more: beyond 2 GiB that is refused."""
 
-MAX_DECOMPRESSED_LENGTH = 1 << 31
-"""Pixel data, decompressed, all of them in memory; an explicit length ends at twice that in any case."""
+MAX_DECOMPRESSED_LENGTH = 1 << 30
+"""Pixel data of one object, decompressed: all of them are in memory, twice while they are encoded."""
+
+MAX_DECODING_LENGTH = 1 << 30
+"""Pixel data, decompressed, of all objects that are being decoded at a time; the next object waits."""
+
+MAX_DECODERS = 4
+"""Decoder processes of one server or program, each with about 60 MB of libraries; the next object waits."""
+
+DECODING_MEMORY = 256 << 20
+"""Memory that a decoder process may take beyond its libraries and what follows from an object's size."""
+
+DECODING_MEMORY_RATIO = 16
+"""Bytes that a decoder may take for each byte of one frame: wavelets of 4 bytes a sample, several times."""
+
+MAX_DECODER_MEMORY = 2 << 30
+"""Memory that a decoder process may take in any case, beyond its libraries."""
+
+DECODING_SECONDS = 30.0
+"""Time that a decoder may take for any object, with its start."""
+
+DECODING_RATE = 4 << 20
+"""Bytes of decompressed pixel data for each second more; codecs do 10 to 200 MB a second."""
 
 MAX_DICOMDIR_LENGTH = 1 << 28
 """A DICOMDIR is read into memory; 256 MiB list about 500,000 files."""

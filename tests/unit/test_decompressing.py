@@ -22,7 +22,7 @@ from dcmnet.acse import (
     negotiate,
     requestor_contexts,
 )
-from dcmnet.dataset import Encoding, decoding, encode
+from dcmnet.dataset import Encoding, decoding, encode, isolation
 from dcmnet.errors import InputFileError, NoPresentationContext
 from dcmnet.storage.planning import Decompress, Proposal, choose_context, plan
 from dcmnet.storage.sources import Instance, describe, open_data_set
@@ -31,6 +31,12 @@ from tests.unit.objects import BIG_ENDIAN, CT, DEFLATED, EXPLICIT, IMPLICIT, JPE
 LOSSLESS_FILES = ["MR_small_RLE.dcm", "MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm"]
 MPEG2 = "1.2.840.10008.1.2.4.100"
 NEVER, LOSSLESS, LOSSY = Decompress.NEVER, Decompress.LOSSLESS, Decompress.LOSSY
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests that change a decoder change the one of this process."""
+    monkeypatch.setattr(isolation, "_chosen", [])
 
 
 def example(name: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 from dcmnet import arguments
 from dcmnet._net.admission import Admission, Verdict
 from dcmnet._net.forks import own
+from dcmnet._net.isolation import isolate_decoders
 from dcmnet._net.listening import OUT_OF_RESOURCES, PAUSE, close_listener, open_listeners
 from dcmnet._net.trace import log_failure, log_trace, logger
 from dcmnet._net.transfer import address_text
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from dcmnet._net.crew import Crew
     from dcmnet._net.link import Link
     from dcmnet._net.tls import Security, TLSSocket
+
+isolate_decoders()
 
 LOOPBACK = "127.0.0.1"
 DRAIN_SECONDS = 10.0

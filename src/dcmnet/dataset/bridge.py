@@ -32,6 +32,7 @@ from pydicom.datadict import (
 )
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import generate_frames
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import (
     _read_file_meta_info,
@@ -44,7 +45,6 @@ from pydicom.filereader import (
 from pydicom.fileutil import read_undefined_length_value
 from pydicom.filewriter import write_data_element
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.utils import decompress
 from pydicom.sequence import Sequence
 from pydicom.tag import SequenceDelimiterTag, Tag
 from pydicom.uid import UID
@@ -74,10 +74,10 @@ __all__ = [
     "data_element_generator",
     "dcmread",
     "decode_bytes",
-    "decompress",
     "default_encoding",
     "dictionary_VR",
     "encode_string",
+    "generate_frames",
     "get_decoder",
     "keyword_dict",
     "keyword_for_tag",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -63,7 +62,7 @@ def transcode(
     except MalformedDataSet as error:
         raise refusal(name, error) from None
     if _is_decompressed(own, target):
-        elements = _decompressed(_pydicom_data_set(data, own, name), own, name)
+        elements = _decompressed(elements, own, name)
     return _written(elements, target, layout, name, changes, before)
 
 
@@ -82,7 +81,7 @@ def encode_data_set(
     _check_convertible(own, target, name)
     elements = _checked_elements(data_set, own, name)
     if _is_decompressed(own, target):
-        elements = _decompressed(copy.deepcopy(data_set), own, name)
+        elements = _decompressed(elements, own, name)
     return _written(elements, target, layout, name, changes, 0)
 
 
@@ -121,25 +120,18 @@ def _is_decompressed(own: str, target: str) -> bool:
     return target != own and own in DECODABLE
 
 
-def _decompressed(data_set: Any, own: str, name: str) -> list[Element]:
+def _decompressed(elements: list[Element], own: str, name: str) -> list[Element]:
     from dcmnet.dataset.decoding import decompressed  # few transfers decompress
-
-    return _checked_elements(decompressed(data_set, own, name), EXPLICIT_VR_LITTLE_ENDIAN, name)
-
-
-def _pydicom_data_set(data: Buffer, own: str, name: str) -> Any:
-    """A data set in an encapsulated transfer syntax, which is Explicit VR Little Endian (PS3.5 A.4)."""
-    import io
-
-    from dcmnet.dataset.bridge import UID, FileMetaDataset, read_dataset
+    from dcmnet.dataset.isolation import DecodingLimitExceeded, UndecodablePixelData
 
     try:
-        data_set = read_dataset(io.BytesIO(data), is_implicit_VR=False, is_little_endian=True)
-    except Exception as error:  # what bad bytes make pydicom raise depends on where they are bad
-        raise InputFileError(name, f"cannot be read: {type(error).__name__}") from None
-    data_set.file_meta = FileMetaDataset()
-    data_set.file_meta.TransferSyntaxUID = UID(own)
-    return data_set
+        found = decompressed(elements, own)
+        check_pixel_data(found, EXPLICIT_VR_LITTLE_ENDIAN)
+    except DecodingLimitExceeded as error:
+        raise LimitExceeded(name, str(error)) from None
+    except (UndecodablePixelData, MalformedDataSet) as error:
+        raise InputFileError(name, str(error)) from None
+    return found
 
 
 def _written(

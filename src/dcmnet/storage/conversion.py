@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from dcmnet._records import dataclass
 from dcmnet.dataset.layout import Layout, encode_anew
-from dcmnet.errors import InputFileError, StatusError
-from dcmnet.registry.statuses import CANNOT_UNDERSTAND
+from dcmnet.errors import InputFileError, LimitExceeded, StatusError
+from dcmnet.registry.statuses import CANNOT_UNDERSTAND, OUT_OF_RESOURCES
 from dcmnet.storage.files import PartialFile
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ class Conversion:
     """What received objects are converted to.
 
     Each is encoded again, with all of it in memory: its values stay as they are. One that cannot be is not
-    kept, and the sender is told so (C000).
+    kept, and the sender is told so: C000, or A700 if that would take more memory or time than the
+    limits allow.
 
     Attributes:
         transfer_syntax: UID of the one they get, an uncompressed or deflated one; None for the one that they
@@ -53,6 +54,9 @@ def convert(store: FileStore, request: StoreRequest, file: PartialFile) -> Parti
         name = f"object {request.sop_instance_uid}"
         own = request.transfer_syntax, file.header_length
         encoded = encode_anew(file.name, syntax, conversion.layout, name=name, before=len(header), own=own)
+    except LimitExceeded as error:
+        store.report(str(error), None)
+        raise StatusError(OUT_OF_RESOURCES, "converting the object takes too much memory or time") from error
     except InputFileError as error:
         store.report(str(error), None)
         raise StatusError(CANNOT_UNDERSTAND, "the object cannot be converted") from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from dcmnet import arguments
 from dcmnet._net.forks import own
+from dcmnet._net.isolation import isolate_decoders
 from dcmnet._net.listening import Listener
 from dcmnet.storage.node import Handlers, Node
 from dcmnet.sync.calls import call
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from dcmnet._net.crew import Crew
     from dcmnet._net.link import Link
     from dcmnet._net.tls import Security
+
+isolate_decoders()
 
 LOOPBACK = "127.0.0.1"
 DRAIN_SECONDS = 10.0
