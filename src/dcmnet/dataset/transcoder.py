@@ -128,7 +128,7 @@ def _decompressed(elements: list[Element], own: str, name: str) -> list[Element]
     except DecodingLimitExceeded as error:
         raise LimitExceeded(name, str(error)) from None
     except (UndecodablePixelData, MalformedDataSet) as error:
-        raise InputFileError(name, str(error)) from error
+        raise InputFileError(name, str(error)) from None
     return found
 
 
