@@ -70,7 +70,9 @@ def raw(port: int, certificates: Certificates, name: str = "client") -> RawPeer:
     return RawPeer(context.wrap_socket(sock, server_hostname="localhost"))
 
 
-def tls_acceptor(certificates: Certificates, script: Callable[[RawPeer], None]) -> Acceptor:
+def tls_acceptor(
+    certificates: Certificates, script: Callable[[RawPeer], None], receive_buffer: int = 0
+) -> Acceptor:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     pair = certificates.pair("server")
     context.load_cert_chain(pair["certificate"], pair["private_key"])
@@ -79,7 +81,7 @@ def tls_acceptor(certificates: Certificates, script: Callable[[RawPeer], None]) 
         with context.wrap_socket(peer.sock, server_side=True) as sock:
             script(RawPeer(sock))
 
-    return Acceptor(secured)
+    return Acceptor(secured, receive_buffer=receive_buffer)
 
 
 # ---------------------------------------------------------------------- what it carries

@@ -279,10 +279,13 @@ class Acceptor:
     Args:
         script: What is done with each.
         times: How many there are; later ones are refused.
+        receive_buffer: Bytes that the system takes while the script does not read; 0 for its own choice.
     """
 
-    def __init__(self, script: Callable[[RawPeer], None], times: int = 1) -> None:
+    def __init__(self, script: Callable[[RawPeer], None], times: int = 1, receive_buffer: int = 0) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
+        if receive_buffer:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self._listener.settimeout(DEADLINE)
         self._script = script
         self._times = times

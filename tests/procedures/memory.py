@@ -501,9 +501,9 @@ class End:
                 yield from self._send(Send(upper_layer.output()))
         return event
 
-    def _look(self, _: Look) -> bool:
+    def _look(self, effect: Look) -> bool:
         upper_layer = self.core.upper_layer
-        if not (upper_layer.has_input or upper_layer.closing):
+        if not upper_layer.closing and (effect.to_the_end or not upper_layer.has_input):
             self._fill(upper_layer.get_buffer())
         return upper_layer.has_input or upper_layer.closing
 

@@ -12,7 +12,7 @@ from dcmnet.dimse.stream import fragment_message
 from dcmnet.errors import RemoteProtocolError
 from dcmnet.payload import Payload
 from dcmnet.procedures.association import AssociationCore
-from dcmnet.procedures.effects import NEVER, Procedure
+from dcmnet.procedures.effects import NEVER, Look, Procedure, Send
 from dcmnet.procedures.scu import next_response, store
 from dcmnet.procedures.sending import match, never_sent, send_parts
 from tests.procedures.pairs import CT_ID, INSTANCE, MemoryStore, Pair, RawServer, message, store_request
@@ -95,6 +95,24 @@ def test_an_answer_that_came_before_the_question() -> None:
     with pytest.raises(RemoteProtocolError, match="before the C-STORE-RQ"):
         peer.client.run(storing(peer, b"34"))
     assert not core.upper_layer.established
+
+
+def test_an_early_answer_behind_bytes_that_wait_to_be_read() -> None:
+    """The first bytes of an answer have arrived; the rest comes before the last batch leaves."""
+    core = RawServer().associate().client.core
+    take_in(core, answer(1)[:7])
+    procedure = send_parts(core, [b"the last batch"], [(1, 1)], is_first=False)
+    look = next(procedure)
+    assert look == Look(to_the_end=True)
+    take_in(core, answer(1)[7:])
+    assert isinstance(procedure.send(True), Send)
+    assert core.early == {1: core.upper_layer.received}
+
+
+def take_in(core: AssociationCore, data: bytes) -> None:
+    room = core.upper_layer.get_buffer()
+    room[: len(data)] = data
+    core.upper_layer.bytes_received(len(data), 0.0)
 
 
 def test_an_answer_in_time() -> None:

@@ -340,14 +340,17 @@ def test_the_connection_breaks_while_this_side_sends(reset: bool) -> None:
 
 
 def test_the_peer_answers_early_and_breaks_the_connection() -> None:
-    """What it said before is read, but does not count: the data set has not gone out."""
+    """A refusal is the result of the operation, although the data set has not gone out as a whole."""
     peer = RawServer(room=5000).associate()
+    core = peer.client.core
     peer.client.start(storing(peer, bytes(HUGE)))
     peer.send(message(CT_ID, replace(STORE_RESPONSE, status=0xA700)))
     assert not peer.client.finished
     peer.close()
-    with pytest.raises(TransportClosed):
-        peer.client.finish()
+    assert peer.client.finish().status == 0xA700
+    assert not core.upper_layer.established
+    with pytest.raises(AssociationAborted, match="the association is over"):
+        peer.client.run(storing(peer, b"12"))
 
 
 def test_the_peer_answers_early_and_reads_on() -> None:

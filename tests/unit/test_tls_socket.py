@@ -13,6 +13,7 @@ import pytest
 from dcmnet._net import tls
 from dcmnet._net.readiness import Ready
 from dcmnet._net.tls import RECORD_LENGTH, SEND_LENGTH, TLSSocket, Waiter
+from dcmnet._net.transfer import unsent_length
 from dcmnet.aio import readiness as aio_readiness
 from dcmnet.aio import tls as aio_tls
 
@@ -236,3 +237,22 @@ def test_subjects_are_written_so_that_nothing_hides_in_them() -> None:
     assert tls._subject({"subject": subject}) == "odd=z,O=A\\,CN\\=boss+CN=x\\0Ay,C=DE"
     assert tls._names({"subjectAltName": names}) == ("a.example", "10.0.0.1")
     assert tls._subject({}) == "" and tls._names({}) == ()
+
+
+@pytest.mark.parametrize(
+    ("length", "perhaps"),
+    [(1, 0), (RECORD_LENGTH, 0), (RECORD_LENGTH + 1, RECORD_LENGTH), (10 * SEND_LENGTH, 3 * RECORD_LENGTH)],
+)
+@pytest.mark.parametrize("failure", [WANT_WRITE, WANT_READ, ConnectionResetError, ssl.SSLError("x")])
+def test_what_may_have_left_all_the_same(
+    ends: tuple[socket.socket, socket.socket], length: int, perhaps: int, failure: Any
+) -> None:
+    """A write that has failed may have sent every record but the last."""
+    sock = TLSSocket(Scripted(ends[0], failure, 1), "peer", "TLS")  # type: ignore[arg-type]
+    buffers = [memoryview(bytes(length)), memoryview(b"abc")]
+    with pytest.raises(OSError):
+        sock.send(buffers[0])
+    assert unsent_length(sock, buffers) == length + 3 - perhaps
+    sock.send(buffers[0])
+    assert unsent_length(sock, buffers) == length + 3
+    assert unsent_length(ends[0], buffers) == length + 3

@@ -98,9 +98,11 @@ class TLSSocket:
         peer: The peer's address, for people.
         reading_writes: The last attempt to read waits for room to write.
         writing_reads: The last attempt to write waits for something to read.
+        perhaps_sent: After an attempt to write that has failed, how many of the bytes may have left all the
+            same. TLS does not say how many records have; the last of them has not.
     """
 
-    __slots__ = ("_failure", "_ssl", "_what", "peer", "reading_writes", "writing_reads")
+    __slots__ = ("_failure", "_ssl", "_what", "peer", "perhaps_sent", "reading_writes", "writing_reads")
 
     def __init__(self, wrapped: ssl.SSLSocket, peer: str, what: str) -> None:
         self._failure: OSError | None = None
@@ -109,6 +111,7 @@ class TLSSocket:
         self.peer = peer
         self.reading_writes = False
         self.writing_reads = False
+        self.perhaps_sent = 0
 
     def __enter__(self) -> TLSSocket:
         return self
@@ -164,8 +167,10 @@ class TLSSocket:
             OSError: The connection is lost.
         """
         self.writing_reads = False
+        view = memoryview(buffer)[:SEND_LENGTH]
+        self.perhaps_sent = (len(view) - 1) // RECORD_LENGTH * RECORD_LENGTH
         try:
-            return self._ssl.send(memoryview(buffer)[:SEND_LENGTH])
+            count = self._ssl.send(view)
         except ssl.SSLWantWriteError:
             raise BlockingIOError from None
         except ssl.SSLWantReadError:
@@ -173,6 +178,8 @@ class TLSSocket:
             raise BlockingIOError from None
         except ssl.SSLError as error:
             raise ConnectionError(f"TLS: {_failure_text(error)}") from error
+        self.perhaps_sent = 0
+        return count
 
     def sendmsg(self, buffers: Sequence[Buffer]) -> int:
         """Send the beginning of the buffers, as few records; otherwise as `send`."""

@@ -141,6 +141,11 @@ def total_length(buffers: Sequence[memoryview]) -> int:
     return sum(map(len, buffers))
 
 
+def unsent_length(sock: socket.socket | TLSSocket, buffers: Sequence[memoryview]) -> int:
+    """How many bytes at the end of these are certainly not with the system yet."""
+    return total_length(buffers) - (0 if isinstance(sock, socket.socket) else sock.perhaps_sent)
+
+
 def rest_after(buffers: list[memoryview], count: int) -> list[memoryview]:
     """What is left of `buffers` once `count` bytes have gone."""
     if count == total_length(buffers):

@@ -21,6 +21,7 @@ from dcmnet._net.transfer import (
     rest_after,
     send_some,
     total_length,
+    unsent_length,
 )
 from dcmnet.aio.buffers import WideBuffers
 from dcmnet.aio.readiness import Waiter
@@ -324,7 +325,8 @@ class Driver:
     # ------------------------------------------------------------------ sending
 
     async def _send(self, effect: Send) -> bool:
-        if self._out_of_step or self._sock is None:
+        sock = self._sock
+        if self._out_of_step or sock is None:
             effect.note(NEVER, NEVER)
             return False
         buffers = self._gatherer.gather(effect.parts)
@@ -333,7 +335,7 @@ class Driver:
         self._out_of_step = True  # until all is out: a cancellation may leave a PDU half sent
         while buffers:
             try:
-                count = send_some(self._sock, buffers)
+                count = send_some(sock, buffers)
             except BlockingIOError:
                 if deadline is None and limit is not None:
                     deadline = self._loop.time() + limit
@@ -348,7 +350,7 @@ class Driver:
                     self._reading.moved(count)
                 goes_on = not buffers or self._hear(effect, buffers)
             if not goes_on:
-                effect.note(total_length(buffers), NEVER)
+                effect.note(unsent_length(sock, buffers), NEVER)
                 return False
         self._out_of_step = False
         self._answer_due = True
@@ -357,8 +359,9 @@ class Driver:
     def _hear(self, effect: Send, buffers: list[memoryview]) -> bool:
         """Read what the peer has sent while these are left to send; False when the association has ended."""
         room = self._upper_layer.get_buffer()
+        assert self._sock is not None
         if len(room) and self._fill(room):
-            effect.note(total_length(buffers), self._upper_layer.received)
+            effect.note(unsent_length(self._sock, buffers), self._upper_layer.received)
         return not (self._upper_layer.closing or self._upper_layer.abort_ahead())
 
     async def _wait_to_send(self, deadline: float | None, effect: Send, buffers: list[memoryview]) -> bool:
@@ -441,12 +444,20 @@ class Driver:
                 await self._send(Send(upper_layer.output()))
         return event
 
-    async def _look(self, _: Look) -> bool:
+    async def _look(self, effect: Look) -> bool:
         upper_layer = self._upper_layer
-        if not (upper_layer.has_input or upper_layer.closing):
+        if effect.to_the_end:
+            self._fill_up()
+        elif not (upper_layer.has_input or upper_layer.closing):
             self._fill(upper_layer.get_buffer())
             await self._take_turns()
         return upper_layer.has_input or upper_layer.closing
+
+    def _fill_up(self) -> None:
+        """Take all that has arrived and fits into the buffer."""
+        upper_layer = self._upper_layer
+        while not upper_layer.closing and len(room := upper_layer.get_buffer()) and self._fill(room):
+            pass
 
     def disown(self) -> None:
         """In a child process that was forked: the association is the parent's."""

@@ -97,7 +97,12 @@ class Look:
     """Take the bytes that have arrived, without waiting.
 
     Outcome: whether a `Receive` would bring something now, be it the end of the association.
+
+    Attributes:
+        to_the_end: Take all that fits into the buffer, also if something is there already.
     """
+
+    to_the_end: bool = False
 
 
 @dataclass(slots=True)

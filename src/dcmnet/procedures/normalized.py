@@ -18,7 +18,7 @@ from dcmnet.procedures.association import (
 )
 from dcmnet.procedures.effects import Procedure, Receive
 from dcmnet.procedures.reports import Reply, take_request, with_data_set
-from dcmnet.procedures.scu import send_request
+from dcmnet.procedures.scu import send_request, take_end
 from dcmnet.procedures.sending import match
 from dcmnet.ul.pdu import AReleaseRQ
 
@@ -47,7 +47,7 @@ def invoke(
 def _invoke(
     core: AssociationCore, context: AcceptedContext, request: Request, data_set: Payload | None
 ) -> Procedure[Reply]:
-    yield from send_request(core, context, request, data_set)
+    sent = yield from send_request(core, context, request, data_set)
     while True:
         start = yield from next_message(core, core.wait_dimse)
         if isinstance(start, AReleaseRQ):
@@ -58,6 +58,8 @@ def _invoke(
         yield from take_request(core, on, message)
     match(core, message)
     reply = yield from with_data_set(core, on, message)
+    if not sent:
+        yield from take_end(core)
     core.busy = False
     return reply
 

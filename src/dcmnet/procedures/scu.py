@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TypeVar
 
 from dcmnet.acse import AcceptedContext
@@ -15,12 +16,13 @@ from dcmnet.dimse.messages import (
     Request,
     Response,
 )
-from dcmnet.errors import ABORT_SOURCE_USER, RemoteProtocolError
+from dcmnet.errors import ABORT_SOURCE_USER, DcmnetError, RemoteProtocolError
 from dcmnet.payload import Payload
 from dcmnet.procedures.association import (
     HARMLESS,
     AssociationCore,
     await_end,
+    closing,
     guarded,
     next_message,
     receive_data,
@@ -89,8 +91,10 @@ def invoke(
         RemoteProtocolError: The response belongs to no request, or is of another kind.
     """
     busy = core.busy
-    yield from send_request(core, context, request, data_set)
+    sent = yield from send_request(core, context, request, data_set)
     response = yield from next_response(core)
+    if not sent:
+        yield from take_end(core)
     assert isinstance(response, response_type)  # the message ids match requests to responses
     core.busy = busy
     return response
@@ -98,20 +102,24 @@ def invoke(
 
 def send_request(
     core: AssociationCore, context: AcceptedContext, request: Request, data_set: Payload | None = None
-) -> Procedure[None]:
+) -> Procedure[bool]:
     """Send a request and note it as outstanding.
 
-    Raises:
-        AssociationError: The association ended before it was out.
+    Returns:
+        As `send_message`. If the association ended meanwhile, an early refusal may still be there to be read.
     """
     core.message_ids.add(request)
     try:
-        sent = yield from send_message(core, context.context_id, request, data_set)
+        return (yield from send_message(core, context.context_id, request, data_set))
     except HARMLESS:
         del core.message_ids.outstanding[request.message_id]  # it was never sent
         raise
-    if not sent:
-        yield from await_end(core)
+
+
+def take_end(core: AssociationCore) -> Procedure[None]:
+    """After the refusal of a request that did not leave as a whole: the association ends without an error."""
+    with contextlib.suppress(DcmnetError):
+        yield from closing(core, await_end(core))
 
 
 def next_response(core: AssociationCore) -> Procedure[Response]:

@@ -52,7 +52,7 @@ def send_parts(
     upper_layer = core.upper_layer
     upper_layer.data_request()
     if not is_first and requests:
-        yield Look()  # the socket may have had room at every time, so that nothing was read
+        yield Look(to_the_end=True)  # the socket may have had room at every time, so that nothing was read
     if upper_layer.has_input:
         core.early.update((number, upper_layer.received) for number, _ in requests)
     send = Send(parts)

@@ -365,10 +365,10 @@ def _store_here(retrieval: _Retrieval, opened: Opened, item: Item) -> Procedure[
         yield from retrieval.fail(item, error)
         return
     core.busy = True
-    if not sent:
-        yield from await_end(core)
     response = yield from _response_here(retrieval)
     yield from retrieval.count(item, response.status)
+    if not sent:
+        yield from await_end(core)
 
 
 def _response_here(retrieval: _Retrieval) -> Procedure[Response]:

@@ -23,6 +23,7 @@ from dcmnet._net.transfer import (
     rest_after,
     send_some,
     total_length,
+    unsent_length,
 )
 from dcmnet.errors import AssociationAborted, DeadlineExceeded, TransportClosed
 from dcmnet.limits import REST_AFTER
@@ -356,7 +357,8 @@ class Driver:
     # ------------------------------------------------------------------ sending
 
     def _send(self, effect: Send) -> bool:
-        if self._out_of_step or self._sock is None:
+        sock = self._sock
+        if self._out_of_step or sock is None:
             effect.note(NEVER, NEVER)
             return False
         buffers = self._gatherer.gather(effect.parts)
@@ -365,7 +367,7 @@ class Driver:
         self._out_of_step = True  # until all is out: whatever comes between may leave a PDU half sent
         while buffers:
             try:
-                count = send_some(self._sock, buffers)
+                count = send_some(sock, buffers)
             except BlockingIOError:
                 if deadline is None and limit is not None:
                     deadline = time.monotonic() + limit
@@ -380,7 +382,7 @@ class Driver:
                     self._reading.moved(count)
                 goes_on = not buffers or self._hear(effect, buffers)
             if not goes_on:
-                effect.note(total_length(buffers), NEVER)
+                effect.note(unsent_length(sock, buffers), NEVER)
                 return False
         self._out_of_step = False
         self._answer_due = True
@@ -389,8 +391,9 @@ class Driver:
     def _hear(self, effect: Send, buffers: list[memoryview]) -> bool:
         """Read what the peer has sent while these are left to send; False when the association has ended."""
         room = self._upper_layer.get_buffer()
+        assert self._sock is not None
         if len(room) and self._fill(room):
-            effect.note(total_length(buffers), self._upper_layer.received)
+            effect.note(unsent_length(self._sock, buffers), self._upper_layer.received)
         return not (self._upper_layer.closing or self._upper_layer.abort_ahead())
 
     def _wait_to_send(self, deadline: float | None, effect: Send, buffers: list[memoryview]) -> bool:
@@ -473,13 +476,21 @@ class Driver:
             self._answer_aside()
         return event
 
-    def _look(self, _: Look) -> bool:
+    def _look(self, effect: Look) -> bool:
         if self._wake is not None and self._wake.is_set:
             self._stopped()
         upper_layer = self._upper_layer
-        if not (upper_layer.has_input or upper_layer.closing):
+        if effect.to_the_end:
+            self._fill_up()
+        elif not (upper_layer.has_input or upper_layer.closing):
             self._fill(upper_layer.get_buffer())
         return upper_layer.has_input or upper_layer.closing
+
+    def _fill_up(self) -> None:
+        """Take all that has arrived and fits into the buffer."""
+        upper_layer = self._upper_layer
+        while not upper_layer.closing and len(room := upper_layer.get_buffer()) and self._fill(room):
+            pass
 
     def disown(self) -> None:
         """In a child process that was forked: the association is the parent's."""
