@@ -335,7 +335,7 @@ class Timeouts:
     Attributes:
         connect: For the transport connection.
         artim: The ARTIM timer of PS3.8 9.1.5: for an A-ASSOCIATE-RQ, and for the peer to close.
-        acse: For the answer to an A-ASSOCIATE-RQ or A-RELEASE-RQ.
+        acse: For the answer to an A-ASSOCIATE-RQ or A-RELEASE-RQ, and for the TLS handshake before it.
         dimse: For the next message, or part of one, of an operation under way.
         network: For the next request on an idle association.
         write: For a peer that has stopped reading.

@@ -298,7 +298,8 @@ class Driver:
         from dcmnet.aio.tls import secure
 
         security = await self._threads.call(requestor_security, effect.tls, effect.host)  # reads files
-        seconds = self._core.timeouts.acse if effect.timeout is None else effect.timeout
+        limits = (effect.timeout, self._core.timeouts.acse)
+        seconds = min((each for each in limits if each is not None), default=None)
         return partial(secure, security=security, seconds=seconds, deadline=deadline)
 
     async def _open(self, effect: Connect) -> socket.socket:

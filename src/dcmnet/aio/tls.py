@@ -60,15 +60,16 @@ async def secure(
         sock: The connection.
         security: What is wanted of TLS.
         seconds: How long the handshake may take in all; None for as long as it likes.
-        deadline: When that is over (loop's clock), where it has begun already.
+        deadline: When it is over in any case (loop's clock): what connecting has left of its time.
 
     Raises:
         TransportClosed: The handshake failed.
         DeadlineExceeded: It took too long.
     """
     loop = asyncio.get_running_loop()
-    if deadline is None and seconds is not None:
-        deadline = loop.time() + seconds
+    if seconds is not None:
+        end = loop.time() + seconds
+        deadline = end if deadline is None else min(end, deadline)
     secured = security.wrap(sock)
     waiter = Waiter(loop, secured)
     try:

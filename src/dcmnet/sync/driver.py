@@ -310,7 +310,7 @@ class Driver:
 
         assert effect.tls is not None
         security = requestor_security(effect.tls, effect.host)
-        seconds = self._core.timeouts.acse if effect.timeout is None else effect.timeout
+        seconds = earliest(effect.timeout, self._core.timeouts.acse)
         return partial(secure, security=security, seconds=seconds, deadline=deadline, wake=self._wake)
 
     def _connect_one(

@@ -36,7 +36,7 @@ def secure(
         sock: The connection.
         security: What is wanted of TLS.
         seconds: How long the handshake may take in all; None for as long as it likes.
-        deadline: When that is over, where it has begun already.
+        deadline: When it is over in any case: what connecting has left of its time.
         wake: Set when the server stops.
 
     Raises:
@@ -44,8 +44,9 @@ def secure(
         DeadlineExceeded: It took too long.
         AssociationAborted: The server stops.
     """
-    if deadline is None and seconds is not None:
-        deadline = time.monotonic() + seconds
+    if seconds is not None:
+        end = time.monotonic() + seconds
+        deadline = end if deadline is None else min(end, deadline)
     secured = security.wrap(sock)
     try:
         waiter = Waiter(secured, wake)
