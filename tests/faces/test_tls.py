@@ -336,9 +336,10 @@ def test_a_silent_server_ends_at_the_deadline(face: Face, client_tls: TLS, timer
         while peer.sock.recv(4096):  # takes the ClientHello, and says nothing
             pass
 
+    limit: Any = {timer: 0.4}
     with Acceptor(silent) as acceptor:
         with pytest.raises(dcmnet.DeadlineExceeded, match="TLS handshake") as caught:
-            face.connect(acceptor.port, tls=client_tls, timeouts=replace(PATIENT, **{timer: 0.4}))
+            face.connect(acceptor.port, tls=client_tls, timeouts=replace(PATIENT, **limit))
         assert (caught.value.timer, caught.value.seconds) == ("TLS handshake", 0.4)
 
 
