@@ -196,3 +196,10 @@ def test_pending_responses_leave_the_note_and_the_last_one_takes_it() -> None:
     for status, left in ((0xFF00, [1]), (0xFF01, [1]), (0, [])):
         match(core, CFindRSP(message_id_being_responded_to=1, status=status))
         assert list(core.early) == left
+
+
+def test_what_is_noted_while_parts_are_sent() -> None:
+    send = Send([bytes(10)])
+    for left, position in ((9, 100), (9, 150), (3, 160)):
+        send.note(left, position)
+    assert send.heard == [(9, 150), (3, 160)]

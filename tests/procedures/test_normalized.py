@@ -108,6 +108,17 @@ def peer(request: pytest.FixtureRequest) -> RawServer:
     return RawServer(seed=request.param).associate()
 
 
+def test_a_refusal_before_the_request_has_left_and_the_end_of_the_connection() -> None:
+    peer = RawServer(room=5000).associate()
+    core = peer.client.core
+    peer.client.start(invoke(core, core.context(CT_ID), action(has_data_set=True), bytes(200_000)))
+    peer.send(done(status=0x0213))
+    assert not peer.client.finished
+    peer.close()
+    assert peer.client.finish().message.status == 0x0213
+    assert not core.upper_layer.established
+
+
 def begin(peer: RawServer, data: bytes | None = None) -> None:
     core = peer.client.core
     request = action(core.message_ids.next(), has_data_set=data is not None)

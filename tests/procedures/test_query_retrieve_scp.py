@@ -685,6 +685,17 @@ def test_the_connection_breaks_while_an_object_is_sent() -> None:
         peer.server.finish()
 
 
+def test_a_peer_refuses_an_object_before_it_has_left_and_closes() -> None:
+    handler = Handler([("1.1", bytes(200_000))])
+    peer = Raw(handler, room=5000)
+    peer.send(peer.get())
+    refusal = CStoreRSP(message_id_being_responded_to=1, status=0xA700)
+    peer.send(message(CT_ID, refusal))
+    peer.close()
+    with pytest.raises(TransportClosed):
+        peer.server.finish()
+
+
 def short_file(path: Any, length: int) -> FileRange:
     path.write_bytes(bytes(100))
     import os

@@ -106,17 +106,20 @@ class StandardStreamHandler(logging.Handler):
 
 
 def tell_once(handler: logging.Handler) -> logging.Handler:
-    """Have a handler say once, on one line, that it cannot write: the program goes on."""
+    """Have a handler say once, on one line, that its output is broken: the program goes on."""
     told: list[bool] = []
+    other_faults = handler.handleError
 
-    def report(_: logging.LogRecord) -> None:
-        if told:
-            return
-        told.append(True)
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # stderr may be what is broken
-            sys.stderr.write(f"W: cannot write the log: {escape(str(sys.exc_info()[1]))}\n")
+    def report(record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            other_faults(record)
+        elif not told:
+            told.append(True)
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # stderr may be what is broken
+                sys.stderr.write(f"W: cannot write the log: {escape(str(error))}\n")
 
-    handler.handleError = report  # type: ignore[method-assign, assignment]
+    handler.handleError = report  # type: ignore[method-assign]
     return handler
 
 
