@@ -172,10 +172,11 @@ def failed_instances(data: Buffer, transfer_syntax: str) -> tuple[tuple[str, ...
     if element.vr not in _LISTS_UIDS:
         return (), content.fault or f"has {_shown(element.tag)} of VR {element.vr}, and not of UI"
     uids = [uid for each in element.value.decode("latin-1").split("\\") if (uid := each.strip(" \0"))]
-    valid = [uid for uid in uids if is_valid_uid(uid, Tolerance.NONCONFORMING_UID)]
-    fault = "" if valid == uids else f"has what is no UID in {_shown(element.tag)}"
-    is_cut_off = content.fault and element is content.elements[-1]
-    return tuple(valid[:-1] if is_cut_off else valid), content.fault or fault
+    if content.fault and element is content.elements[-1]:
+        del uids[-1:]  # the last one may be cut off
+    valid = tuple(uid for uid in uids if is_valid_uid(uid, Tolerance.NONCONFORMING_UID))
+    fault = "" if len(valid) == len(uids) else f"has what is no UID in {_shown(element.tag)}"
+    return valid, content.fault or fault
 
 
 def _faults(elements: tuple[Element, ...], path: str) -> Iterator[tuple[str, str]]:
